@@ -1,0 +1,10 @@
+//! The SCIM 2.0 protocol (RFC 7643, RFC 7644), pure: no I/O, no clock, no async.
+//!
+//! In dependency order: [`error`] is the vocabulary clients see; [`schema`] says what a resource type looks like;
+//! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
+//! documents; [`query`] and [`page`] are what a search asks and answers; [`view`] is what a client may see of it all.
+
+pub mod error;
+pub mod schema;
+
+pub use error::{Error, ScimType};

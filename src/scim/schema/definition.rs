@@ -1,0 +1,157 @@
+//! One resource type with its schemas resolved: where an attribute name or URN leads.
+
+use std::sync::{Arc, LazyLock};
+
+use super::{Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness};
+
+/// Everything the protocol needs to know of one resource type.
+#[derive(Debug)]
+pub struct Definition {
+    /// The resource type document.
+    pub resource_type: ResourceType,
+    /// The core schema; its attributes lie at the top level of a document.
+    pub core: Arc<Schema>,
+    /// Extension schemas, each with whether it is required; their attributes lie under the URN.
+    pub extensions: Vec<(Arc<Schema>, bool)>,
+}
+
+/// Where a path leads within a [`Definition`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'d> {
+    /// The extension the attribute lies in; `None` for core and common attributes.
+    pub extension: Option<&'d Schema>,
+    /// The attribute; `None` when the path is an extension's URN alone.
+    pub attribute: Option<&'d Attribute>,
+    /// The sub-attribute, when the path names one.
+    pub sub: Option<&'d Attribute>,
+}
+
+impl Place<'_> {
+    /// The canonical path: the schema's own case, core attributes without their URN.
+    pub fn canonical(&self) -> String {
+        let mut path = String::new();
+        if let Some(extension) = self.extension {
+            path.push_str(&extension.id);
+            if self.attribute.is_some() {
+                path.push(':');
+            }
+        }
+        if let Some(attribute) = self.attribute {
+            path.push_str(&attribute.name);
+        }
+        if let Some(sub) = self.sub {
+            path.push('.');
+            path.push_str(&sub.name);
+        }
+        path
+    }
+}
+
+impl Definition {
+    /// Joins a resource type and its schemas.
+    pub fn new(resource_type: ResourceType, core: Arc<Schema>, extensions: Vec<(Arc<Schema>, bool)>) -> Self {
+        Definition { resource_type, core, extensions }
+    }
+
+    /// The resource type's name, such as `User`.
+    pub fn name(&self) -> &str {
+        &self.resource_type.name
+    }
+
+    /// The endpoint without its slash, such as `Users`.
+    pub fn endpoint(&self) -> &str {
+        self.resource_type.endpoint.trim_start_matches('/')
+    }
+
+    /// The extension of that URN, in any case.
+    pub fn extension(&self, urn: &str) -> Option<&Schema> {
+        self.extensions.iter().map(|(schema, _)| schema.as_ref()).find(|schema| schema.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// A top-level attribute of the core schema, or a common one (`schemas`, `id`, `externalId`, `meta`).
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.core
+            .attribute(name)
+            .or_else(|| COMMON.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// Every top-level attribute: the common ones, then the core schema's.
+    pub fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        COMMON.iter().chain(self.core.attributes.iter())
+    }
+
+    /// Resolves `attr`, `attr.sub`, `urn:attr`, `urn:attr.sub` or an extension's URN alone; names in any case.
+    /// The URN of the core schema may stand before core attributes. `None`: the definition has no such place.
+    pub fn resolve(&self, path: &str) -> Option<Place<'_>> {
+        if let Some(extension) = self.extension(path) {
+            return Some(Place { extension: Some(extension), attribute: None, sub: None });
+        }
+        let (urn, name) = match path.rfind(':') {
+            Some(colon) if path.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) => {
+                (Some(path.get(..colon)?), path.get(colon + 1..)?)
+            }
+            _ => (None, path),
+        };
+        // A sub-attribute of an extension whose URN ends in a dotted version still has its dot after the last colon.
+        let (name, sub) = match name.split_once('.') {
+            Some((name, sub)) => (name, Some(sub)),
+            None => (name, None),
+        };
+        let (extension, attribute) = match urn {
+            None => (None, self.attribute(name)?),
+            Some(urn) if urn.eq_ignore_ascii_case(&self.core.id) => (None, self.attribute(name)?),
+            Some(urn) => {
+                let extension = self.extension(urn)?;
+                (Some(extension), extension.attribute(name)?)
+            }
+        };
+        let sub = match sub {
+            Some(sub) => Some(attribute.sub(sub)?),
+            None => None,
+        };
+        Some(Place { extension, attribute: Some(attribute), sub })
+    }
+}
+
+/// The common attributes of RFC 7643 sections 3 and 3.1, which no schema document lists.
+static COMMON: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
+    let meta = vec![
+        common("resourceType", Type::String, true, Mutability::ReadOnly),
+        common("created", Type::DateTime, false, Mutability::ReadOnly),
+        common("lastModified", Type::DateTime, false, Mutability::ReadOnly),
+        common("location", Type::Reference, true, Mutability::ReadOnly),
+        common("version", Type::String, true, Mutability::ReadOnly),
+    ];
+    vec![
+        Attribute {
+            multi_valued: true,
+            required: true,
+            returned: Returned::Always,
+            ..common("schemas", Type::Reference, true, Mutability::ReadWrite)
+        },
+        Attribute {
+            returned: Returned::Always,
+            uniqueness: Uniqueness::Server,
+            ..common("id", Type::String, true, Mutability::ReadOnly)
+        },
+        common("externalId", Type::String, true, Mutability::ReadWrite),
+        Attribute { sub_attributes: meta, ..common("meta", Type::Complex, false, Mutability::ReadOnly) },
+    ]
+});
+
+fn common(name: &str, kind: Type, case_exact: bool, mutability: Mutability) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        kind,
+        multi_valued: false,
+        description: String::new(),
+        required: false,
+        canonical_values: Vec::new(),
+        case_exact,
+        mutability,
+        returned: Returned::Default,
+        uniqueness: Uniqueness::None,
+        reference_types: Vec::new(),
+        sub_attributes: Vec::new(),
+    }
+}

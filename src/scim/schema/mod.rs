@@ -1,0 +1,9 @@
+//! Schemas and resource types as data (RFC 7643 sections 6 and 7), read from the documents in `schemas/`.
+
+mod attribute;
+mod definition;
+mod registry;
+
+pub use attribute::{Attribute, Mutability, Returned, Type, Uniqueness};
+pub use definition::{Definition, Place};
+pub use registry::{Registry, ResourceType, Schema, SchemaExtension};

@@ -1,0 +1,199 @@
+//! The set of schemas and resource types that a server speaks. [`Registry::builtin`] holds the documents that are
+//! shipped in `schemas/`; [`Registry::new`] builds one from any documents and refuses a set that contradicts itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Attribute, Definition};
+
+/// A schema document (RFC 7643 section 7) and its parsed attributes.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    /// The URN.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Attributes in the document's order.
+    pub attributes: Vec<Attribute>,
+    /// The document as it is served, without `meta`.
+    pub document: Value,
+}
+
+impl Schema {
+    /// The attribute of that name, in any case.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// An extension of a resource type (RFC 7643 section 6).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SchemaExtension {
+    /// URN of the extension's schema.
+    pub schema: String,
+    /// Whether every resource of the type must have it.
+    pub required: bool,
+}
+
+/// A resource type document (RFC 7643 section 6).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceType {
+    /// Identifier; equal to the name.
+    pub id: String,
+    /// Name, such as `User`.
+    pub name: String,
+    /// Endpoint relative to the base URL, such as `/Users`.
+    pub endpoint: String,
+    /// URN of the core schema.
+    pub schema: String,
+    /// Extensions in the document's order.
+    #[serde(default)]
+    pub schema_extensions: Vec<SchemaExtension>,
+    /// The document as it is served, without `meta`.
+    #[serde(skip)]
+    pub document: Value,
+}
+
+/// Why a set of documents cannot be a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A document is not a schema or resource type.
+    #[error("{name} is not a valid document: {reason}")]
+    Document {
+        /// The document's id, or its place in the list.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A resource type names a schema that is not there.
+    #[error("resource type {resource_type} names the unknown schema {schema}")]
+    UnknownSchema {
+        /// The resource type.
+        resource_type: String,
+        /// The schema it names.
+        schema: String,
+    },
+}
+
+/// Schemas by URN and resource types by name. Cheap to clone behind an [`Arc`].
+#[derive(Debug)]
+pub struct Registry {
+    schemas: BTreeMap<String, Arc<Schema>>,
+    definitions: Vec<Arc<Definition>>,
+}
+
+const SCHEMAS: &[&str] = &[
+    include_str!("../../../schemas/user.json"),
+    include_str!("../../../schemas/enterprise-user.json"),
+    include_str!("../../../schemas/group.json"),
+    include_str!("../../../schemas/client.json"),
+    include_str!("../../../schemas/schema.json"),
+    include_str!("../../../schemas/resource-type.json"),
+    include_str!("../../../schemas/service-provider-config.json"),
+];
+
+const RESOURCE_TYPES: &[&str] = &[
+    include_str!("../../../schemas/types/user.json"),
+    include_str!("../../../schemas/types/group.json"),
+    include_str!("../../../schemas/types/client.json"),
+];
+
+impl Registry {
+    /// The registry of the documents that are shipped with the server.
+    pub fn builtin() -> Result<Self, RegistryError> {
+        let parse = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| {
+                    serde_json::from_str(text)
+                        .map_err(|error| RegistryError::Document { name: "schemas/".into(), reason: error.to_string() })
+                })
+                .collect::<Result<Vec<Value>, _>>()
+        };
+        Registry::new(parse(SCHEMAS)?, parse(RESOURCE_TYPES)?)
+    }
+
+    /// Builds a registry from schema and resource type documents.
+    pub fn new(schemas: Vec<Value>, resource_types: Vec<Value>) -> Result<Self, RegistryError> {
+        let mut by_urn = BTreeMap::new();
+        for document in schemas {
+            let schema = parse_schema(document)?;
+            by_urn.insert(schema.id.to_ascii_lowercase(), Arc::new(schema));
+        }
+        let mut registry = Registry { schemas: by_urn, definitions: Vec::new() };
+        for document in resource_types {
+            let resource_type = parse_resource_type(document)?;
+            let definition = registry.define(resource_type)?;
+            registry.definitions.push(Arc::new(definition));
+        }
+        Ok(registry)
+    }
+
+    /// The schema of that URN; URNs compare case-insensitively (RFC 7643 section 2.1).
+    pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
+        self.schemas.get(&urn.to_ascii_lowercase())
+    }
+
+    /// Every schema, ordered by URN.
+    pub fn schemas(&self) -> impl Iterator<Item = &Arc<Schema>> {
+        self.schemas.values()
+    }
+
+    /// Every resource type, in the documents' order.
+    pub fn definitions(&self) -> &[Arc<Definition>] {
+        &self.definitions
+    }
+
+    /// The resource type of that name, such as `User`.
+    pub fn definition(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.definitions.iter().find(|definition| definition.name() == name)
+    }
+
+    /// The resource type served at that endpoint, such as `Users` (no slash).
+    pub fn at_endpoint(&self, endpoint: &str) -> Option<&Arc<Definition>> {
+        self.definitions
+            .iter()
+            .find(|definition| definition.resource_type.endpoint.trim_start_matches('/').eq(endpoint))
+    }
+
+    fn define(&self, resource_type: ResourceType) -> Result<Definition, RegistryError> {
+        let find = |urn: &str| {
+            self.schema(urn).cloned().ok_or_else(|| RegistryError::UnknownSchema {
+                resource_type: resource_type.name.clone(),
+                schema: urn.to_owned(),
+            })
+        };
+        let core = find(&resource_type.schema)?;
+        let extensions = resource_type
+            .schema_extensions
+            .iter()
+            .map(|extension| Ok((find(&extension.schema)?, extension.required)))
+            .collect::<Result<Vec<_>, RegistryError>>()?;
+        Ok(Definition::new(resource_type, core, extensions))
+    }
+}
+
+fn parse_schema(document: Value) -> Result<Schema, RegistryError> {
+    #[derive(Deserialize)]
+    struct Wire {
+        id: String,
+        name: String,
+        attributes: Vec<Attribute>,
+    }
+    let name = document.get("id").and_then(Value::as_str).unwrap_or("a schema without id").to_owned();
+    let wire = Wire::deserialize(&document)
+        .map_err(|error| RegistryError::Document { name: name.clone(), reason: error.to_string() })?;
+    Ok(Schema { id: wire.id, name: wire.name, attributes: wire.attributes, document })
+}
+
+fn parse_resource_type(document: Value) -> Result<ResourceType, RegistryError> {
+    let name = document.get("name").and_then(Value::as_str).unwrap_or("a resource type without name").to_owned();
+    let mut resource_type = ResourceType::deserialize(&document)
+        .map_err(|error| RegistryError::Document { name, reason: error.to_string() })?;
+    resource_type.document = document;
+    Ok(resource_type)
+}
