@@ -5,6 +5,9 @@
 //! documents; [`query`] and [`page`] are what a search asks and answers; [`view`] is what a client may see of it all.
 
 pub mod error;
+pub mod filter;
+pub mod key;
+pub mod path;
 pub mod schema;
 
 pub use error::{Error, ScimType};
