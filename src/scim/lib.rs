@@ -8,6 +8,8 @@ pub mod error;
 pub mod filter;
 pub mod key;
 pub mod path;
+pub mod query;
 pub mod schema;
+pub mod view;
 
 pub use error::{Error, ScimType};
