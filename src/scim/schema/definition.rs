@@ -70,9 +70,7 @@ impl Definition {
 
     /// A top-level attribute of the core schema, or a common one (`schemas`, `id`, `externalId`, `meta`).
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.core
-            .attribute(name)
-            .or_else(|| COMMON.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
+        self.core.attribute(name).or_else(|| COMMON.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
     }
 
     /// Every top-level attribute: the common ones, then the core schema's.
