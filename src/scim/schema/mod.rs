@@ -7,3 +7,6 @@ mod registry;
 pub use attribute::{Attribute, Mutability, Returned, Type, Uniqueness};
 pub use definition::{Definition, Place};
 pub use registry::{Registry, ResourceType, Schema, SchemaExtension};
+
+#[cfg(test)]
+mod tests;
