@@ -1,1 +1,46 @@
-//! x
+//! The memory of Matrikel: the only code that knows SQL. One text for SQLite and PostgreSQL.
+//!
+//! From the ground up: [`db`](mod@db) opens a connection, `statement` builds a statement, `dialect` holds what differs
+//! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`tenant`]. [`work`] is the overlay of a write,
+//! `writer` commits what waits in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
+//! "the index proposes, the filter disposes". [`Store`] is the door to all of it.
+
+mod assemble;
+pub mod change;
+mod clock;
+pub mod credential;
+mod db;
+mod dialect;
+mod error;
+pub mod external;
+mod ids;
+mod index;
+pub mod membership;
+mod migrate;
+mod nesting;
+mod plan;
+mod random;
+mod reader;
+pub mod record;
+pub mod scan;
+mod statement;
+#[expect(clippy::module_inception, reason = "the type this crate is named for")]
+mod store;
+pub mod tenant;
+mod unique;
+pub mod work;
+mod writer;
+
+pub use assemble::{Derived, GroupRef, MemberRef, assemble, etag, format_instant, render};
+pub use credential::Credential;
+pub use error::{Error, OpenError};
+pub use ids::{ResourceId, Seq, TenantId};
+pub use migrate::{migrate, pending};
+pub use nesting::Nesting;
+pub use random::Random;
+pub use reader::Reader;
+pub use record::Record;
+pub use store::{Options, Store};
+pub use tenant::Tenant;
+pub use work::Work;

@@ -1,0 +1,12 @@
+DROP TABLE credential;
+DROP TABLE change_member;
+DROP TABLE change;
+DROP TABLE sweep;
+DROP TABLE membership;
+DROP TABLE external_id;
+DROP TABLE unique_key;
+DROP TABLE attr_index;
+DROP TABLE attr_path;
+DROP TABLE resource;
+DROP TABLE tenant_clock;
+DROP TABLE tenant;

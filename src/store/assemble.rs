@@ -1,0 +1,150 @@
+//! The whole resource from its row and what is derived: `id`, `externalId`, `groups`, `members` and `meta` are joined to
+//! the document's text without parsing it.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use scim::schema::Registry;
+
+use crate::{Error, Record, ResourceId, Seq};
+
+/// A group as it stands in a member's `groups`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRef {
+    /// The group.
+    pub id: ResourceId,
+    /// Its name.
+    pub label: String,
+    /// Whether the membership is direct, and not through a group within it.
+    pub direct: bool,
+}
+
+/// A member as it stands in a group's `members`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRef {
+    /// The member.
+    pub id: ResourceId,
+    /// Its resource type.
+    pub kind: String,
+    /// Its name.
+    pub label: String,
+}
+
+/// What a row alone does not say. An attribute that is `None` is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Derived<'d> {
+    /// Base of every location, without a slash at its end.
+    pub base_url: &'d str,
+    /// The caller's `externalId`.
+    pub external: Option<&'d str>,
+    /// The groups it is in.
+    pub groups: Option<&'d [GroupRef]>,
+    /// The members it has.
+    pub members: Option<&'d [MemberRef]>,
+    /// `meta.version`; see [`etag`].
+    pub etag: &'d str,
+}
+
+/// The resource as JSON text, with every attribute that is stored or given.
+pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = String::with_capacity(record.doc.len() + 384);
+    let base = derived.base_url;
+    let endpoint = endpoint(registry, &record.kind);
+    out.push_str("{\"id\":\"");
+    push(&mut out, record.id);
+    out.push('"');
+    if let Some(external) = derived.external {
+        out.push_str(",\"externalId\":");
+        push_text(&mut out, external);
+    }
+    let inner = record.doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+    if !inner.is_empty() {
+        out.push(',');
+        out.push_str(inner);
+    }
+    if let Some(groups) = derived.groups.filter(|groups| !groups.is_empty()) {
+        push_groups(&mut out, groups, base, self::endpoint(registry, "Group"));
+    }
+    if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
+        push_members(&mut out, members, base, registry);
+    }
+    out.push_str(",\"meta\":{\"resourceType\":");
+    push_text(&mut out, &record.kind);
+    out.push_str(",\"created\":\"");
+    out.push_str(&format_instant(record.created_at));
+    out.push_str("\",\"lastModified\":\"");
+    out.push_str(&format_instant(record.modified_at));
+    out.push_str("\",\"version\":");
+    push_text(&mut out, derived.etag);
+    out.push_str(",\"location\":");
+    push_text(&mut out, &format!("{base}/{endpoint}/{}", record.id));
+    out.push_str("}}");
+    out
+}
+
+/// The resource as a document in canonical form.
+pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
+    serde_json::from_str(&render(record, derived, registry)).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// The weak entity tag: the version, and a digest of what is derived for this caller, so that either moving shows.
+/// `nesting_seq` matters only to who is in a group; `lens` stands for the view, the profile and the schema revision.
+pub fn etag(record: &Record, in_groups: bool, nesting_seq: Seq, lens: u64) -> String {
+    let nesting = if in_groups { nesting_seq } else { 0 };
+    let digest = Sha256::new()
+        .chain_update(record.groups_seq.to_be_bytes())
+        .chain_update(nesting.to_be_bytes())
+        .chain_update(lens.to_be_bytes())
+        .finalize();
+    let digest: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    format!("W/\"{}.{digest}\"", record.version)
+}
+
+/// An instant as RFC 3339 in UTC with microseconds.
+pub fn format_instant(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).map(|instant| format!("{instant:.6}")).unwrap_or_default()
+}
+
+fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str) {
+    out.push_str(",\"groups\":[");
+    for (n, group) in groups.iter().enumerate() {
+        out.push_str(if n == 0 { "{\"value\":\"" } else { ",{\"value\":\"" });
+        push(out, group.id);
+        out.push_str("\",\"$ref\":");
+        push_text(out, &format!("{base}/{endpoint}/{}", group.id));
+        out.push_str(",\"display\":");
+        push_text(out, &group.label);
+        out.push_str(if group.direct { ",\"type\":\"direct\"}" } else { ",\"type\":\"indirect\"}" });
+    }
+    out.push(']');
+}
+
+fn push_members(out: &mut String, members: &[MemberRef], base: &str, registry: &Registry) {
+    out.push_str(",\"members\":[");
+    for (n, member) in members.iter().enumerate() {
+        out.push_str(if n == 0 { "{\"value\":\"" } else { ",{\"value\":\"" });
+        push(out, member.id);
+        out.push_str("\",\"$ref\":");
+        push_text(out, &format!("{base}/{}/{}", endpoint(registry, &member.kind), member.id));
+        out.push_str(",\"type\":");
+        push_text(out, &member.kind);
+        out.push_str(",\"display\":");
+        push_text(out, &member.label);
+        out.push('}');
+    }
+    out.push(']');
+}
+
+fn endpoint<'r>(registry: &'r Registry, kind: &str) -> &'r str {
+    registry.definition(kind).map_or("", |definition| definition.endpoint())
+}
+
+fn push(out: &mut String, id: ResourceId) {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    out.push_str(id.0.hyphenated().encode_lower(&mut buffer));
+}
+
+fn push_text(out: &mut String, text: &str) {
+    // A JSON string is written by the JSON library, so that its escapes are right.
+    out.push_str(&Value::String(text.to_owned()).to_string());
+}

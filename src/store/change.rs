@@ -1,0 +1,316 @@
+//! The change rows: every committed change of a tenant in order, as an after-image and member deltas, chained so that
+//! nothing can be taken out or altered unseen.
+//!
+//! `digest = SHA-256(previous digest, header, commitment)` and `commitment = HMAC-SHA-256(salt, content)`. The header
+//! holds no personal data. Content and salt can be erased, and the chain still verifies by the commitment.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::db::Db;
+use crate::record::resource_id;
+use crate::statement::{Statement, insert};
+use crate::{Error, Random, ResourceId, Seq, TenantId};
+
+/// What a change did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A resource came to be.
+    Create,
+    /// Its document or a caller's `externalId` changed.
+    Update,
+    /// Only its members changed.
+    Members,
+    /// It is gone.
+    Delete,
+}
+
+impl Op {
+    /// The word in the table and in plans.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Create => "create",
+            Op::Update => "update",
+            Op::Members => "members",
+            Op::Delete => "delete",
+        }
+    }
+}
+
+/// A member that came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The member.
+    pub member: ResourceId,
+    /// Its resource type.
+    pub kind: String,
+    /// Whether it came.
+    pub joined: bool,
+}
+
+/// One change, before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Number within the tenant.
+    pub seq: Seq,
+    /// What changed.
+    pub resource: ResourceId,
+    /// Its resource type.
+    pub kind: String,
+    /// What was done.
+    pub op: Op,
+    /// Its version after the change.
+    pub version: i64,
+    /// µs since 1970.
+    pub at: i64,
+    /// The client that did it; [`ResourceId::SYSTEM`] for the server itself.
+    pub actor: ResourceId,
+    /// The transaction it belongs to.
+    pub txn: Uuid,
+    /// Why: `request`, `operator`, `due` …
+    pub cause: String,
+    /// The document after the change; `None` when it is as it was, or gone.
+    pub doc: Option<String>,
+    /// What became of the actor's `externalId`: `Some(None)` when it was taken away.
+    pub external: Option<(ResourceId, Option<String>)>,
+    /// Members that came or went.
+    pub members: Vec<Delta>,
+}
+
+/// Most deltas in one `change_member` row.
+const CHUNK: usize = 4_096;
+
+impl Change {
+    fn header(&self, tenant: TenantId) -> Vec<u8> {
+        let mut header = Vec::with_capacity(128);
+        header.extend(tenant.0.to_be_bytes());
+        header.extend(self.seq.to_be_bytes());
+        header.extend(self.resource.0.as_bytes());
+        header.extend(self.version.to_be_bytes());
+        header.extend(self.at.to_be_bytes());
+        header.extend(self.actor.0.as_bytes());
+        header.extend(self.txn.as_bytes());
+        for text in [self.kind.as_str(), self.op.as_str(), self.cause.as_str()] {
+            push(&mut header, text.as_bytes());
+        }
+        header
+    }
+
+    fn external_text(&self) -> Option<String> {
+        let (domain, value) = self.external.as_ref()?;
+        Some(serde_json::json!({ "domain": domain.to_string(), "value": value }).to_string())
+    }
+
+    fn member_chunks(&self) -> Vec<Vec<u8>> {
+        self.members
+            .chunks(CHUNK)
+            .map(|deltas| {
+                let mut chunk = Vec::with_capacity(deltas.len() * 24);
+                for delta in deltas {
+                    chunk.push(u8::from(delta.joined));
+                    push(&mut chunk, delta.kind.as_bytes());
+                    chunk.extend(delta.member.0.as_bytes());
+                }
+                chunk
+            })
+            .collect()
+    }
+}
+
+fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u32).to_be_bytes());
+    out.extend(bytes);
+}
+
+fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
+    for part in [doc, external] {
+        mac.update(&[u8::from(part.is_some())]);
+        let part = part.unwrap_or_default();
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    for chunk in chunks {
+        mac.update(&(chunk.len() as u64).to_be_bytes());
+        mac.update(chunk);
+    }
+    Ok(mac.finalize().into_bytes().to_vec())
+}
+
+fn link(previous: &[u8], header: &[u8], commitment: &[u8]) -> Vec<u8> {
+    Sha256::new().chain_update(previous).chain_update(header).chain_update(commitment).finalize().to_vec()
+}
+
+/// Writes changes in order and returns the chain's new head.
+pub(crate) fn append(
+    db: &mut Db,
+    tenant: TenantId,
+    mut head: Vec<u8>,
+    changes: Vec<Change>,
+    random: &Random,
+) -> Result<Vec<u8>, Error> {
+    let mut rows = Vec::with_capacity(changes.len());
+    let mut member_rows = Vec::new();
+    for change in changes {
+        let salt = random.bytes::<16>()?.to_vec();
+        let chunks = change.member_chunks();
+        let external = change.external_text();
+        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks)?;
+        head = link(&head, &change.header(tenant), &commitment);
+        for (n, chunk) in (0_i64..).zip(chunks) {
+            member_rows.push(vec![tenant.into(), change.seq.into(), n.into(), chunk.into()]);
+        }
+        rows.push(vec![
+            tenant.into(),
+            change.seq.into(),
+            change.resource.into(),
+            change.kind.into(),
+            change.op.as_str().into(),
+            change.version.into(),
+            change.at.into(),
+            change.actor.into(),
+            change.txn.as_bytes().to_vec().into(),
+            change.cause.into(),
+            change.doc.into(),
+            external.into(),
+            Some(salt).into(),
+            commitment.into(),
+            head.clone().into(),
+        ]);
+    }
+    insert(
+        db,
+        "INSERT INTO change (tenant_id, seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, \
+         salt, commitment, digest)",
+        rows,
+        "",
+    )?;
+    insert(db, "INSERT INTO change_member (tenant_id, seq, chunk, members)", member_rows, "")?;
+    Ok(head)
+}
+
+/// The transaction that made a change; `None`: no such change.
+pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<Uuid>, Error> {
+    Statement::<Binary>::new("SELECT txn FROM change WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND seq = ")
+        .bind(seq)
+        .get_result::<Vec<u8>>(db)
+        .optional()?
+        .map(|bytes| Ok(resource_id(&bytes)?.0))
+        .transpose()
+}
+
+type Row = (
+    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
+    (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>),
+);
+type Types = (
+    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
+    (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary),
+);
+
+/// A change as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The change.
+    pub change: Change,
+    /// Head of the chain after it.
+    pub digest: Vec<u8>,
+}
+
+/// Reads changes after `after` in order, verifying each link from `head` on. Returns them, at most `limit`.
+/// Fails with [`Error::Corrupt`] where the chain does not hold.
+pub(crate) fn read(
+    db: &mut Db,
+    tenant: TenantId,
+    after: Seq,
+    mut head: Option<Vec<u8>>,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let rows = Statement::<Types>::new(
+        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest \
+         FROM change WHERE tenant_id = ",
+    )
+    .bind(tenant)
+    .sql(" AND seq > ")
+    .bind(after)
+    .sql(" ORDER BY seq LIMIT ")
+    .bind(limit)
+    .load::<Row>(db)?;
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        let one = restore(db, tenant, row, head.take())?;
+        head = Some(one.digest.clone());
+        stored.push(one);
+    }
+    Ok(stored)
+}
+
+fn restore(db: &mut Db, tenant: TenantId, row: Row, head: Option<Vec<u8>>) -> Result<Stored, Error> {
+    let (
+        (seq, resource, kind, op, version, at, actor, txn, cause),
+        (doc, external_text, salt, commitment, digest),
+    ) = row;
+    let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND seq = ")
+        .bind(seq)
+        .sql(" ORDER BY chunk")
+        .load::<Vec<u8>>(db)?;
+    let corrupt = |what: &str| Error::Corrupt(format!("change {seq} of tenant {tenant}: {what}"));
+    let op = [Op::Create, Op::Update, Op::Members, Op::Delete]
+        .into_iter()
+        .find(|known| known.as_str() == op)
+        .ok_or_else(|| corrupt("unknown operation"))?;
+    if let Some(salt) = &salt
+        && commit(salt, doc.as_deref(), external_text.as_deref(), &chunks)? != commitment
+    {
+        return Err(corrupt("the content is not what was committed to"));
+    }
+    let members = chunks.iter().map(|chunk| deltas(chunk)).collect::<Option<Vec<_>>>();
+    let change = Change {
+        seq,
+        resource: resource_id(&resource)?,
+        kind,
+        op,
+        version,
+        at,
+        actor: resource_id(&actor)?,
+        txn: resource_id(&txn)?.0,
+        cause,
+        doc,
+        external: external_text.as_deref().map(external).transpose()?,
+        members: members.ok_or_else(|| corrupt("member deltas are cut short"))?.concat(),
+    };
+    if let Some(head) = head
+        && link(&head, &change.header(tenant), &commitment) != digest
+    {
+        return Err(corrupt("the chain is broken here"));
+    }
+    Ok(Stored { change, digest })
+}
+
+fn external(text: &str) -> Result<(ResourceId, Option<String>), Error> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let domain = value.get("domain").and_then(serde_json::Value::as_str).and_then(|id| id.parse().ok());
+    let domain = domain.ok_or_else(|| Error::Corrupt("an externalId without a domain".into()))?;
+    Ok((domain, value.get("value").and_then(serde_json::Value::as_str).map(str::to_owned)))
+}
+
+fn deltas(mut chunk: &[u8]) -> Option<Vec<Delta>> {
+    let mut deltas = Vec::new();
+    while let Some((joined, rest)) = chunk.split_first() {
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (kind, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        let (member, rest) = rest.split_at_checked(16)?;
+        let kind = std::str::from_utf8(kind).ok()?.to_owned();
+        deltas.push(Delta { member: ResourceId::from_bytes(member)?, kind, joined: *joined == 1 });
+        chunk = rest;
+    }
+    Some(deltas)
+}

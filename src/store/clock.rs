@@ -1,0 +1,83 @@
+//! The clock row of a tenant: the last change number, the last instant, and how many resources of each kind live.
+//! Whoever holds its lock is the tenant's only writer, so every decision made under it stands until the commit.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use crate::db::Db;
+use crate::statement::Statement;
+use crate::{Error, Seq, TenantId, dialect};
+
+/// A tenant's clock as read under its lock, advanced by the changes of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Clock {
+    /// Number of the newest change; 0 before the first.
+    pub(crate) seq: Seq,
+    /// Instant of the newest change, µs.
+    pub(crate) last_at: i64,
+    /// Number of the newest change of nesting or of a group's name.
+    pub(crate) nesting_seq: Seq,
+    /// Living resources by kind.
+    pub(crate) counts: BTreeMap<String, i64>,
+    /// Digest of the newest change: the head of the chain.
+    pub(crate) digest: Vec<u8>,
+}
+
+type Row = (i64, i64, i64, String, Vec<u8>);
+
+impl Clock {
+    /// Reads the clock and locks it until the transaction ends.
+    pub(crate) fn lock(db: &mut Db, tenant: TenantId) -> Result<Self, Error> {
+        let lock = dialect::lock_clause(db);
+        Self::load(db, tenant, lock)
+    }
+
+    /// Reads the clock.
+    pub(crate) fn read(db: &mut Db, tenant: TenantId) -> Result<Self, Error> {
+        Self::load(db, tenant, "")
+    }
+
+    fn load(db: &mut Db, tenant: TenantId, lock: &'static str) -> Result<Self, Error> {
+        let (seq, last_at, nesting_seq, counts, digest) = Statement::<(BigInt, BigInt, BigInt, Text, Binary)>::new(
+            "SELECT seq, last_at, nesting_seq, counts, digest FROM tenant_clock WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(lock)
+        .get_result::<Row>(db)?;
+        let counts = serde_json::from_str(&counts).map_err(|error| Error::Corrupt(error.to_string()))?;
+        Ok(Clock { seq, last_at, nesting_seq, counts, digest })
+    }
+
+    /// Draws the next number and its instant, which is later than every instant before it.
+    pub(crate) fn tick(&mut self, now: i64) -> (Seq, i64) {
+        self.seq += 1;
+        self.last_at = now.max(self.last_at + 1);
+        (self.seq, self.last_at)
+    }
+
+    /// Counts a resource in (`1`) or out (`-1`).
+    pub(crate) fn count(&mut self, kind: &str, by: i64) {
+        *self.counts.entry(kind.to_owned()).or_default() += by;
+    }
+
+    /// Stores what the batch made of the clock.
+    pub(crate) fn store(&self, db: &mut Db, tenant: TenantId) -> Result<(), Error> {
+        let counts = serde_json::to_string(&self.counts).map_err(|error| Error::Corrupt(error.to_string()))?;
+        Statement::<()>::new("UPDATE tenant_clock SET seq = ")
+            .bind(self.seq)
+            .sql(", last_at = ")
+            .bind(self.last_at)
+            .sql(", nesting_seq = ")
+            .bind(self.nesting_seq)
+            .sql(", counts = ")
+            .bind(counts)
+            .sql(", digest = ")
+            .bind(self.digest.clone())
+            .sql(" WHERE tenant_id = ")
+            .bind(tenant)
+            .run(db)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! A connection to either database behind one type.
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
+
+use crate::OpenError;
+
+/// One connection.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum Db {
+    /// The embedded default.
+    Sqlite(SqliteConnection),
+    /// The scale.
+    Postgres(PgConnection),
+}
+
+/// Which database a URL means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// Path of the file.
+    Sqlite(String),
+    /// The URL as libpq takes it.
+    Postgres(String),
+}
+
+impl Address {
+    /// Reads a database URL; an unknown scheme is refused with the known ones.
+    pub(crate) fn parse(url: &str) -> Result<Self, OpenError> {
+        match url.split_once(':') {
+            Some(("sqlite", path)) => Ok(Address::Sqlite(path.trim_start_matches("//").to_owned())),
+            Some(("postgres" | "postgresql", _)) => Ok(Address::Postgres(url.to_owned())),
+            Some((scheme, _)) => Err(OpenError::Scheme { scheme: scheme.to_owned() }),
+            None => Err(OpenError::Scheme { scheme: String::new() }),
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Reads alone.
+    Read,
+    /// The writer's own, or a migration.
+    Write,
+}
+
+/// SQLite: a write is durable when it is answered (WAL with synchronous=FULL); readers never wait for the writer.
+const SQLITE: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+
+/// PostgreSQL: a session that died with its node lets go of its locks by itself.
+const POSTGRES: &str = "SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '20s'; \
+     SET tcp_user_timeout = '20s'; SET timezone = 'UTC'; SET client_min_messages = 'warning';";
+
+impl Db {
+    /// Opens a connection and sets what the promises rest on.
+    pub(crate) fn open(address: &Address, purpose: Purpose) -> Result<Self, OpenError> {
+        let connect = |error: &dyn std::error::Error| OpenError::Connect(error.to_string());
+        match address {
+            Address::Sqlite(path) => {
+                let mut connection = SqliteConnection::establish(path).map_err(|error| connect(&error))?;
+                connection.batch_execute(SQLITE).map_err(|error| connect(&error))?;
+                let cache = match purpose {
+                    Purpose::Read => "PRAGMA cache_size = -4096; PRAGMA query_only = ON;",
+                    Purpose::Write => "PRAGMA cache_size = -16384;",
+                };
+                connection.batch_execute(cache).map_err(|error| connect(&error))?;
+                Ok(Db::Sqlite(connection))
+            }
+            Address::Postgres(url) => {
+                let mut connection = PgConnection::establish(url).map_err(|error| connect(&redact(&error, url)))?;
+                connection.batch_execute(POSTGRES).map_err(|error| connect(&error))?;
+                Ok(Db::Postgres(connection))
+            }
+        }
+    }
+}
+
+/// libpq repeats the URL it could not read; its password must not reach a log.
+fn redact(error: &diesel::ConnectionError, url: &str) -> std::io::Error {
+    let password = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('@'))
+        .and_then(|(user, _)| user.split_once(':'))
+        .map_or("", |(_, password)| password);
+    let text = error.to_string();
+    std::io::Error::other(if password.is_empty() { text } else { text.replace(password, "***") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scheme_is_refused_with_the_known_ones() {
+        let error = Address::parse("mysql://localhost/x").expect_err("not ours").to_string();
+        assert!(error.contains("mysql") && error.contains("sqlite:PATH") && error.contains("postgres://"), "{error}");
+        assert!(Address::parse("matrikel.db").is_err());
+    }
+
+    #[test]
+    fn both_spellings_of_either_database_are_understood() {
+        assert_eq!(Address::parse("sqlite:a/b.db").expect("ours"), Address::Sqlite("a/b.db".into()));
+        assert_eq!(Address::parse("sqlite:///a/b.db").expect("ours"), Address::Sqlite("/a/b.db".into()));
+        assert!(matches!(Address::parse("postgresql://h/d"), Ok(Address::Postgres(_))));
+    }
+}

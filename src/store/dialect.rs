@@ -1,0 +1,51 @@
+//! The handful of statements that differ between SQLite and PostgreSQL, and nothing else.
+
+use diesel::QueryResult;
+use diesel::connection::SimpleConnection;
+
+use crate::db::Db;
+
+/// Begins a write. SQLite takes its one write lock at once, so that a decision never has to be taken twice; PostgreSQL
+/// locks by the tenant's clock row (see [`lock_clause`]).
+pub(crate) fn begin_write(db: &mut Db) -> QueryResult<()> {
+    match db {
+        Db::Sqlite(connection) => connection.batch_execute("BEGIN IMMEDIATE"),
+        Db::Postgres(connection) => connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
+    }
+}
+
+/// Begins a read in which every statement sees the same state.
+pub(crate) fn begin_read(db: &mut Db) -> QueryResult<()> {
+    match db {
+        Db::Sqlite(connection) => connection.batch_execute("BEGIN DEFERRED"),
+        Db::Postgres(connection) => connection.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+    }
+}
+
+/// Commits.
+pub(crate) fn commit(db: &mut Db) -> QueryResult<()> {
+    db.batch_execute("COMMIT")
+}
+
+/// Rolls back; a connection that is gone has rolled back already.
+pub(crate) fn rollback(db: &mut Db) {
+    if let Err(error) = db.batch_execute("ROLLBACK") {
+        tracing::debug!(%error, "rollback failed");
+    }
+}
+
+/// What follows a SELECT of the clock row to lock it until the commit.
+pub(crate) fn lock_clause(db: &Db) -> &'static str {
+    match db {
+        Db::Sqlite(_) => "",
+        Db::Postgres(_) => " FOR UPDATE",
+    }
+}
+
+/// Whether the connection still answers. A connection of SQLite always does.
+pub(crate) fn is_alive(db: &mut Db) -> bool {
+    match db {
+        Db::Sqlite(_) => true,
+        Db::Postgres(connection) => connection.batch_execute("SELECT 1").is_ok(),
+    }
+}

@@ -1,0 +1,64 @@
+//! What the store can say when it cannot do a thing.
+
+/// A failed read or write. Nothing of it has been stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such row.
+    #[error("not found")]
+    NotFound,
+    /// A value that must be unique is held by another resource.
+    #[error("{path} is already in use")]
+    Taken {
+        /// Canonical path of the attribute.
+        path: String,
+    },
+    /// The resource has moved on since the caller looked.
+    #[error("the resource has changed")]
+    Stale,
+    /// Too much is waiting already; try again later.
+    #[error("too much work is waiting")]
+    Busy,
+    /// The search would have to test more documents than the limit allows.
+    #[error("more than {limit} resources would have to be looked at")]
+    TooMany {
+        /// Documents that may be tested for one search.
+        limit: u64,
+    },
+    /// The database cannot be reached or refuses work.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// A row does not hold what it must.
+    #[error("the database holds something unexpected: {0}")]
+    Corrupt(String),
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::Error as Diesel;
+        match error {
+            Diesel::NotFound => Error::NotFound,
+            Diesel::DeserializationError(cause) => Error::Corrupt(cause.to_string()),
+            other => Error::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Why a database cannot be opened or migrated. The text is for the operator and holds no password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL's scheme is not one of ours.
+    #[error(
+        "database URL scheme {scheme:?} is not known. Use sqlite:PATH for the embedded database, or \
+         postgres://USER@HOST/DATABASE for PostgreSQL"
+    )]
+    Scheme {
+        /// What stands before the colon.
+        scheme: String,
+    },
+    /// The database did not answer.
+    #[error("cannot open the database: {0}")]
+    Connect(String),
+    /// A migration failed.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(String),
+}

@@ -1,0 +1,101 @@
+//! `externalId`: each client, or each group of clients that share a provisioning domain, has its own (RFC 7643
+//! section 3.1). Nobody sees another domain's.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Binary, Text};
+
+use crate::db::Db;
+use crate::record::resource_id;
+use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::{Error, ResourceId, TenantId};
+
+/// The key under which one domain knows one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExternalKey {
+    /// The provisioning domain.
+    pub domain: ResourceId,
+    /// Name of the resource type.
+    pub kind: String,
+    /// The value as the client sent it.
+    pub value: String,
+}
+
+/// Who holds the key.
+pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+    Statement::<Binary>::new("SELECT resource_id FROM external_id WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND domain_id = ")
+        .bind(key.domain)
+        .sql(" AND kind = ")
+        .bind(key.kind.as_str())
+        .sql(" AND value = ")
+        .bind(key.value.as_str())
+        .get_result::<Vec<u8>>(db)
+        .optional()?
+        .map(|id| resource_id(&id))
+        .transpose()
+}
+
+/// The `externalId` of each of the resources that has one in the domain.
+pub(crate) fn of_resources(
+    db: &mut Db,
+    tenant: TenantId,
+    domain: ResourceId,
+    ids: &[ResourceId],
+) -> Result<HashMap<ResourceId, String>, Error> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(LIST) {
+        let rows = Statement::<(Binary, Text)>::new("SELECT resource_id, value FROM external_id WHERE tenant_id = ")
+            .bind(tenant)
+            .sql(" AND domain_id = ")
+            .bind(domain)
+            .sql(" AND resource_id IN ")
+            .list(ids.iter().copied())
+            .load::<(Vec<u8>, String)>(db)?;
+        for (id, value) in rows {
+            found.insert(resource_id(&id)?, value);
+        }
+    }
+    Ok(found)
+}
+
+/// Every key of one resource, whatever the domain.
+pub(crate) fn keys_of(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Vec<ExternalKey>, Error> {
+    Statement::<(Binary, Text, Text)>::new("SELECT domain_id, kind, value FROM external_id WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND resource_id = ")
+        .bind(id)
+        .load::<(Vec<u8>, String, String)>(db)?
+        .into_iter()
+        .map(|(domain, kind, value)| Ok(ExternalKey { domain: resource_id(&domain)?, kind, value }))
+        .collect()
+}
+
+/// Stores what became of each key: a holder, or nobody.
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    keys: Vec<(ExternalKey, Option<ResourceId>)>,
+) -> Result<(), Error> {
+    let key = |key: &ExternalKey| -> Vec<Value> {
+        vec![tenant.into(), key.domain.into(), key.kind.as_str().into(), key.value.as_str().into()]
+    };
+    delete(
+        db,
+        "external_id",
+        &["tenant_id", "domain_id", "kind", "value"],
+        keys.iter().map(|(external, _)| key(external)).collect(),
+    )?;
+    let rows = keys
+        .iter()
+        .filter_map(|(external, holder)| {
+            let mut row = key(external);
+            row.push((*holder)?.into());
+            Some(row)
+        })
+        .collect();
+    insert(db, "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)", rows, "")?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The identifiers of the register. Newtypes, so that one is never taken for another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Number of a change within its tenant: gap-free, in commit order.
+pub type Seq = i64;
+
+/// One organisation's register. Nothing crosses between tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TenantId(pub i64);
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A resource within its tenant: 16 bytes, printed as a lower-case hyphenated UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceId(pub Uuid);
+
+impl ResourceId {
+    /// The nil id: the system itself as an actor.
+    pub const SYSTEM: ResourceId = ResourceId(Uuid::nil());
+
+    /// The 16 bytes as stored.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.as_bytes().to_vec()
+    }
+
+    /// Reads the 16 bytes; `None` for any other length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(ResourceId)
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for ResourceId {
+    type Err = ();
+
+    /// Reads the printed form alone: `id` is case-exact (RFC 7643 section 3.1), so one resource has one spelling.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let id = Uuid::try_parse(text).map_err(|_| ())?;
+        let mut buffer = Uuid::encode_buffer();
+        if id.hyphenated().encode_lower(&mut buffer) == text { Ok(ResourceId(id)) } else { Err(()) }
+    }
+}

@@ -1,0 +1,245 @@
+//! Memberships: one row for each member of each group. A group's document never holds its members, so that adding one
+//! to a hundred thousand costs the one.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use crate::db::Db;
+use crate::record::resource_id;
+use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::{Error, GroupRef, MemberRef, ResourceId, Seq, TenantId};
+
+/// A membership as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Resource type of the member.
+    pub kind: String,
+    /// Number of the change that made it.
+    pub since: Seq,
+}
+
+/// Which of these members a group has.
+pub(crate) fn among(
+    db: &mut Db,
+    tenant: TenantId,
+    group: ResourceId,
+    members: &[ResourceId],
+) -> Result<HashMap<ResourceId, Membership>, Error> {
+    let mut found = HashMap::new();
+    for members in members.chunks(LIST) {
+        let rows = Statement::<(Binary, Text, BigInt)>::new(
+            "SELECT member_id, member_kind, since_seq FROM membership WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND group_id = ")
+        .bind(group)
+        .sql(" AND member_id IN ")
+        .list(members.iter().copied())
+        .load::<(Vec<u8>, String, i64)>(db)?;
+        for (id, kind, since) in rows {
+            found.insert(resource_id(&id)?, Membership { kind, since });
+        }
+    }
+    Ok(found)
+}
+
+/// Every member id of a group, living or not.
+pub(crate) fn ids_of_group(
+    db: &mut Db,
+    tenant: TenantId,
+    group: ResourceId,
+) -> Result<Vec<(ResourceId, Membership)>, Error> {
+    Statement::<(Binary, Text, BigInt)>::new(
+        "SELECT member_id, member_kind, since_seq FROM membership WHERE tenant_id = ",
+    )
+    .bind(tenant)
+    .sql(" AND group_id = ")
+    .bind(group)
+    .load::<(Vec<u8>, String, i64)>(db)?
+    .into_iter()
+    .map(|(id, kind, since)| Ok((resource_id(&id)?, Membership { kind, since })))
+    .collect()
+}
+
+/// The living groups that a resource is a direct member of, by id.
+pub(crate) fn groups_of(db: &mut Db, tenant: TenantId, member: ResourceId) -> Result<Vec<ResourceId>, Error> {
+    Ok(groups_of_all(db, tenant, &[member])?.remove(&member).unwrap_or_default().into_iter().map(|g| g.id).collect())
+}
+
+/// The living groups that each of the resources is a direct member of, ordered by id.
+pub(crate) fn groups_of_all(
+    db: &mut Db,
+    tenant: TenantId,
+    members: &[ResourceId],
+) -> Result<HashMap<ResourceId, Vec<GroupRef>>, Error> {
+    let mut found: HashMap<ResourceId, Vec<GroupRef>> = HashMap::new();
+    for members in members.chunks(LIST) {
+        let rows = Statement::<(Binary, Binary, Text)>::new(
+            "SELECT m.member_id, m.group_id, g.label FROM membership m \
+             JOIN resource g ON g.tenant_id = m.tenant_id AND g.resource_id = m.group_id WHERE m.tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND m.member_id IN ")
+        .list(members.iter().copied())
+        .sql(" ORDER BY m.member_id, m.group_id")
+        .load::<(Vec<u8>, Vec<u8>, String)>(db)?;
+        for (member, group, label) in rows {
+            let group = GroupRef { id: resource_id(&group)?, label, direct: true };
+            found.entry(resource_id(&member)?).or_default().push(group);
+        }
+    }
+    Ok(found)
+}
+
+/// One slice of the members of a group in id order, after `after`, with what people call them.
+pub(crate) fn slice(
+    db: &mut Db,
+    tenant: TenantId,
+    group: ResourceId,
+    after: Option<ResourceId>,
+    limit: i64,
+) -> Result<Vec<MemberRef>, Error> {
+    Statement::<(Binary, Text, Text)>::new(
+        "SELECT m.member_id, m.member_kind, r.label FROM membership m \
+         JOIN resource r ON r.tenant_id = m.tenant_id AND r.resource_id = m.member_id WHERE m.tenant_id = ",
+    )
+    .bind(tenant)
+    .sql(" AND m.group_id = ")
+    .bind(group)
+    .sql(" AND m.member_id > ")
+    .bind(after.map_or_else(Vec::new, |id| id.bytes()))
+    .sql(" ORDER BY m.member_id LIMIT ")
+    .bind(limit)
+    .load::<(Vec<u8>, String, String)>(db)?
+    .into_iter()
+    .map(|(id, kind, label)| Ok(MemberRef { id: resource_id(&id)?, kind, label }))
+    .collect()
+}
+
+/// The members of several groups, each in id order. `only`: just those among these ids.
+pub(crate) fn members_of_all(
+    db: &mut Db,
+    tenant: TenantId,
+    groups: &[ResourceId],
+    only: Option<&HashSet<ResourceId>>,
+) -> Result<HashMap<ResourceId, Vec<MemberRef>>, Error> {
+    let mut found: HashMap<ResourceId, Vec<MemberRef>> = HashMap::new();
+    for groups in groups.chunks(LIST) {
+        let mut statement = Statement::<(Binary, Binary, Text, Text)>::new(
+            "SELECT m.group_id, m.member_id, m.member_kind, r.label FROM membership m \
+             JOIN resource r ON r.tenant_id = m.tenant_id AND r.resource_id = m.member_id WHERE m.tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND m.group_id IN ")
+        .list(groups.iter().copied());
+        if let Some(only) = only {
+            statement = statement.sql(" AND m.member_id IN ").list(only.iter().copied());
+        }
+        let rows = statement
+            .sql(" ORDER BY m.group_id, m.member_id")
+            .load::<(Vec<u8>, Vec<u8>, String, String)>(db)?;
+        for (group, id, kind, label) in rows {
+            let member = MemberRef { id: resource_id(&id)?, kind, label };
+            found.entry(resource_id(&group)?).or_default().push(member);
+        }
+    }
+    Ok(found)
+}
+
+/// Stores what became of each membership: there, or gone.
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    rows: Vec<((ResourceId, ResourceId), Option<Membership>)>,
+) -> Result<(), Error> {
+    let mut gone: Vec<Vec<Value>> = Vec::new();
+    let mut there: Vec<Vec<Value>> = Vec::new();
+    for ((group, member), membership) in rows {
+        let mut row: Vec<Value> = vec![tenant.into(), group.into(), member.into()];
+        match membership {
+            None => gone.push(row),
+            Some(membership) => {
+                row.extend([membership.kind.into(), membership.since.into()]);
+                there.push(row);
+            }
+        }
+    }
+    delete(db, "membership", &["tenant_id", "group_id", "member_id"], gone)?;
+    insert(
+        db,
+        "INSERT INTO membership (tenant_id, group_id, member_id, member_kind, since_seq)",
+        there,
+        "ON CONFLICT (tenant_id, group_id, member_id) DO UPDATE SET since_seq = excluded.since_seq",
+    )?;
+    Ok(())
+}
+
+/// Notes that a group is gone and its memberships are to be cleared.
+pub(crate) fn mark_for_sweep(db: &mut Db, tenant: TenantId, groups: Vec<ResourceId>) -> Result<(), Error> {
+    let rows = groups.into_iter().map(|group| vec![tenant.into(), group.into()]).collect();
+    insert(db, "INSERT INTO sweep (tenant_id, group_id)", rows, "ON CONFLICT (tenant_id, group_id) DO NOTHING")?;
+    Ok(())
+}
+
+/// Clears up to `limit` memberships of one deleted group; `true` when something may be left.
+pub(crate) fn sweep(db: &mut Db, tenant: TenantId, limit: i64) -> Result<bool, Error> {
+    let Some(group) = Statement::<Binary>::new("SELECT group_id FROM sweep WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" ORDER BY group_id LIMIT 1")
+        .get_result::<Vec<u8>>(db)
+        .optional()?
+    else {
+        return Ok(false);
+    };
+    let cleared = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND group_id = ")
+        .bind(group.clone())
+        .sql(" AND member_id IN (SELECT member_id FROM membership WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND group_id = ")
+        .bind(group.clone())
+        .sql(" ORDER BY member_id LIMIT ")
+        .bind(limit)
+        .sql(")")
+        .run(db)?;
+    if i64::try_from(cleared).unwrap_or(limit) < limit {
+        delete(db, "sweep", &["tenant_id", "group_id"], vec![vec![tenant.into(), group.into()]])?;
+    }
+    Ok(true)
+}
+
+/// Tenants in which memberships of deleted groups are still to be cleared.
+pub(crate) fn tenants_to_sweep(db: &mut Db) -> Result<Vec<TenantId>, Error> {
+    let tenants = Statement::<BigInt>::new("SELECT DISTINCT tenant_id FROM sweep").load::<i64>(db)?;
+    Ok(tenants.into_iter().map(TenantId).collect())
+}
+
+/// Fails with [`Error::TooMany`] when the groups have more members in all than `limit`.
+pub(crate) fn refuse_beyond(
+    db: &mut Db,
+    tenant: TenantId,
+    groups: &[ResourceId],
+    limit: u64,
+) -> Result<(), Error> {
+    let mut left = i64::try_from(limit).unwrap_or(i64::MAX);
+    for groups in groups.chunks(LIST) {
+        let counted = Statement::<BigInt>::new(
+            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM membership WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND group_id IN ")
+        .list(groups.iter().copied())
+        .sql(" LIMIT ")
+        .bind(left.saturating_add(1))
+        .sql(") AS counted")
+        .get_result::<i64>(db)?;
+        left -= counted;
+        if left < 0 {
+            return Err(Error::TooMany { limit });
+        }
+    }
+    Ok(())
+}

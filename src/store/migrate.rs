@@ -1,0 +1,46 @@
+//! Lays and updates the tables. The two sets of migrations have the same names and the same columns.
+
+use diesel::migration::MigrationSource;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::OpenError;
+use crate::db::{Address, Db, Purpose};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// Applies every migration that is missing and names them.
+pub fn migrate(url: &str) -> Result<Vec<String>, OpenError> {
+    match Db::open(&Address::parse(url)?, Purpose::Write)? {
+        Db::Sqlite(mut connection) => apply(&mut connection, SQLITE),
+        Db::Postgres(mut connection) => apply(&mut connection, POSTGRES),
+    }
+}
+
+/// Names the migrations that are missing, and changes nothing.
+pub fn pending(url: &str) -> Result<Vec<String>, OpenError> {
+    match Db::open(&Address::parse(url)?, Purpose::Write)? {
+        Db::Sqlite(mut connection) => missing(&mut connection, SQLITE),
+        Db::Postgres(mut connection) => missing(&mut connection, POSTGRES),
+    }
+}
+
+fn apply<B, C>(connection: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>, OpenError>
+where
+    B: diesel::backend::Backend,
+    C: MigrationHarness<B>,
+    EmbeddedMigrations: MigrationSource<B>,
+{
+    let applied = connection.run_pending_migrations(source).map_err(|error| OpenError::Migrate(error.to_string()))?;
+    Ok(applied.iter().map(ToString::to_string).collect())
+}
+
+fn missing<B, C>(connection: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>, OpenError>
+where
+    B: diesel::backend::Backend,
+    C: MigrationHarness<B>,
+    EmbeddedMigrations: MigrationSource<B>,
+{
+    let missing = connection.pending_migrations(source).map_err(|error| OpenError::Migrate(error.to_string()))?;
+    Ok(missing.iter().map(|migration| migration.name().to_string()).collect())
+}

@@ -1,0 +1,283 @@
+//! From a filter to a way of finding candidates: "the index proposes". A plan may propose too much, never too little;
+//! what it proposes is tested with the filter itself afterwards.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary};
+
+use scim::filter::{Checked, Filter, Op, Operand, Target};
+use scim::key;
+use scim::schema::Type;
+
+use crate::db::Db;
+use crate::external::{self, ExternalKey};
+use crate::index::KindIndexes;
+use crate::nesting::Nesting;
+use crate::record::resource_id;
+use crate::statement::Statement;
+use crate::{Error, ResourceId, TenantId};
+
+/// Candidates counted exactly up to here when plans are compared.
+const COUNTED: i64 = 2_000;
+
+/// A way of finding candidates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// These resources, if they exist.
+    Ids(Vec<ResourceId>),
+    /// The resource that the domain knows under this key.
+    External(ExternalKey),
+    /// Those with an index value in the range.
+    Index {
+        path: i64,
+        range: KeyRange,
+    },
+    /// Those modified between two instants, inclusive, µs.
+    Modified(i64, i64),
+    /// The groups with this direct member.
+    GroupsOf(ResourceId),
+    /// The direct members of one of these groups.
+    MembersOf(Vec<ResourceId>),
+    /// Any of these.
+    Union(Vec<Access>),
+}
+
+/// A range of keys. The lower end is inclusive, so that keys that were cut are found too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRange {
+    low: String,
+    high: High,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum High {
+    Inclusive(String),
+    Exclusive(String),
+}
+
+/// What a plan is made for.
+pub(crate) struct Planner<'p> {
+    pub(crate) kind: &'p str,
+    pub(crate) indexes: &'p KindIndexes,
+    pub(crate) domain: ResourceId,
+    pub(crate) nesting: &'p Nesting,
+}
+
+impl Planner<'_> {
+    /// Every access that proposes all matches of the filter; none: everything has to be tested.
+    pub(crate) fn accesses(&self, filter: &Filter<Checked>) -> Vec<Access> {
+        filter.conjuncts().into_iter().filter_map(|part| self.access(part)).collect()
+    }
+
+    fn access(&self, part: &Filter<Checked>) -> Option<Access> {
+        match part {
+            Filter::Or(parts) => {
+                let all = parts.iter().map(|part| self.accesses(part).into_iter().next()).collect::<Option<Vec<_>>>()?;
+                Some(Access::Union(all))
+            }
+            // Inside brackets each condition on its own proposes at least the resources of the whole.
+            Filter::Element(_, inner) => inner.conjuncts().into_iter().find_map(|part| match part {
+                Filter::Compare(target, op, operand) => self.compare(target, *op, operand),
+                _ => None,
+            }),
+            Filter::Present(target) => {
+                let path = self.indexes.path(&target.canonical)?.id;
+                // An empty text is no value to `pr`, but its key is the lowest: the test disposes of it.
+                let range = KeyRange { low: String::new(), high: High::Exclusive(key::ABSENT.into()) };
+                Some(Access::Index { path, range })
+            }
+            Filter::Compare(target, op, operand) => self.compare(target, *op, operand),
+            Filter::Const(false) => Some(Access::Ids(Vec::new())),
+            _ => None,
+        }
+    }
+
+    fn compare(&self, target: &Target, op: Op, operand: &Operand) -> Option<Access> {
+        let text = operand.raw.as_str();
+        match (&*target.canonical, op) {
+            ("id", Op::Eq) => Some(Access::Ids(text?.parse().ok().into_iter().collect())),
+            ("externalId", Op::Eq) => Some(Access::External(ExternalKey {
+                domain: self.domain,
+                kind: self.kind.to_owned(),
+                value: text?.to_owned(),
+            })),
+            ("members.value", Op::Eq) if self.indexes.has_members() => Some(match text?.parse() {
+                Ok(member) => Access::GroupsOf(member),
+                Err(()) => Access::Ids(Vec::new()),
+            }),
+            ("groups.value", Op::Eq) if !self.indexes.has_members() => Some(match text?.parse() {
+                Ok(group) => {
+                    let mut groups: Vec<ResourceId> = self.nesting.descendants(group).into_iter().collect();
+                    groups.push(group);
+                    Access::MembersOf(groups)
+                }
+                Err(()) => Access::Ids(Vec::new()),
+            }),
+            ("meta.lastModified", op) => {
+                let at = key::instant(text?)?;
+                Some(match op {
+                    Op::Eq => Access::Modified(at, at),
+                    Op::Gt | Op::Ge => Access::Modified(at, i64::MAX),
+                    Op::Lt | Op::Le => Access::Modified(i64::MIN, at),
+                    _ => return None,
+                })
+            }
+            _ => {
+                let path = self.indexes.path(&target.canonical)?;
+                let range = KeyRange::of(op, &operand.key, target.kind)?;
+                Some(Access::Index { path: path.id, range })
+            }
+        }
+    }
+}
+
+impl KeyRange {
+    fn of(op: Op, wanted: &str, kind: Type) -> Option<KeyRange> {
+        let cut = key::cut(wanted).into_owned();
+        let end = High::Exclusive(key::ABSENT.into());
+        Some(match op {
+            Op::Eq => KeyRange { low: cut.clone(), high: High::Inclusive(cut) },
+            Op::Sw if kind != Type::Binary => {
+                let high = successor(&cut).map_or(end, High::Exclusive);
+                KeyRange { low: cut, high }
+            }
+            Op::Gt | Op::Ge => KeyRange { low: cut, high: end },
+            Op::Lt | Op::Le => KeyRange { low: String::new(), high: High::Inclusive(cut) },
+            _ => return None,
+        })
+    }
+
+    fn bind<Row>(&self, statement: Statement<Row>) -> Statement<Row> {
+        let statement = statement.sql(" AND value >= ").bind(self.low.as_str()).sql(" AND value ");
+        match &self.high {
+            High::Inclusive(high) => statement.sql("<= ").bind(high.as_str()),
+            High::Exclusive(high) => statement.sql("< ").bind(high.as_str()),
+        }
+    }
+}
+
+/// The least text that is greater than every text starting with `prefix`; `None`: there is none.
+fn successor(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        let next = match last {
+            '\u{D7FF}' => Some('\u{E000}'),
+            last => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+impl Access {
+    /// How many candidates there are, counted up to a cap.
+    pub(crate) fn estimate(&self, db: &mut Db, tenant: TenantId, kind: &str) -> Result<i64, Error> {
+        Ok(match self {
+            Access::Ids(ids) => ids.len() as i64,
+            Access::External(_) => 1,
+            Access::Union(parts) => {
+                let mut sum = 0;
+                for part in parts {
+                    sum += part.estimate(db, tenant, kind)?;
+                }
+                sum
+            }
+            _ => self
+                .statement::<BigInt>("SELECT COUNT(*) FROM (SELECT 1 AS one FROM ", tenant, kind)
+                .sql(" LIMIT ")
+                .bind(COUNTED)
+                .sql(") AS counted")
+                .get_result::<i64>(db)?,
+        })
+    }
+
+    /// The candidates, each once, by id. Fails with [`Error::TooMany`] beyond `limit`.
+    pub(crate) fn gather(
+        &self,
+        db: &mut Db,
+        tenant: TenantId,
+        kind: &str,
+        limit: u64,
+    ) -> Result<BTreeSet<ResourceId>, Error> {
+        let found: BTreeSet<ResourceId> = match self {
+            Access::Ids(ids) => ids.iter().copied().collect(),
+            Access::External(key) => external::holder(db, tenant, key)?.into_iter().collect(),
+            Access::Union(parts) => {
+                let mut all = BTreeSet::new();
+                for part in parts {
+                    all.extend(part.gather(db, tenant, kind, limit)?);
+                }
+                all
+            }
+            _ => {
+                let column = match self {
+                    Access::GroupsOf(_) => "SELECT group_id FROM ",
+                    Access::MembersOf(_) => "SELECT member_id FROM ",
+                    _ => "SELECT resource_id FROM ",
+                };
+                let rows = self
+                    .statement::<Binary>(column, tenant, kind)
+                    .sql(" LIMIT ")
+                    .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
+                    .load::<Vec<u8>>(db)?;
+                // A resource can have several values in the range; only a full page of rows can hide another one.
+                if rows.len() as u64 > limit {
+                    return Err(Error::TooMany { limit });
+                }
+                rows.iter().map(|id| resource_id(id)).collect::<Result<_, _>>()?
+            }
+        };
+        if found.len() as u64 > limit { Err(Error::TooMany { limit }) } else { Ok(found) }
+    }
+
+    fn statement<Row>(&self, select: &'static str, tenant: TenantId, kind: &str) -> Statement<Row> {
+        let statement = Statement::new(select);
+        match self {
+            Access::Index { path, range } => range.bind(
+                statement
+                    .sql("attr_index WHERE tenant_id = ")
+                    .bind(tenant)
+                    .sql(" AND path_id = ")
+                    .bind(*path),
+            ),
+            Access::Modified(from, to) => statement
+                .sql("resource WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND kind = ")
+                .bind(kind)
+                .sql(" AND modified_at >= ")
+                .bind(*from)
+                .sql(" AND modified_at <= ")
+                .bind(*to),
+            Access::GroupsOf(member) => statement
+                .sql("membership WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND member_id = ")
+                .bind(*member),
+            Access::MembersOf(groups) => statement
+                .sql("membership WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND group_id IN ")
+                .list(groups.iter().copied()),
+            Access::Ids(_) | Access::External(_) | Access::Union(_) => statement.sql("resource WHERE 1 = 0"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_successor_of_a_prefix_is_greater_than_all_that_start_with_it() {
+        assert_eq!(successor("ab").as_deref(), Some("ac"));
+        assert_eq!(successor("a\u{10FFFF}").as_deref(), Some("b"));
+        assert_eq!(successor("a\u{D7FF}").as_deref(), Some("a\u{E000}"));
+        assert_eq!(successor(""), None);
+        assert!("ab\u{10FFFF}zzz" < successor("ab").expect("there is one").as_str());
+    }
+}

@@ -1,0 +1,60 @@
+//! The source of ids and salts: the operating system's, or a seeded one so that a test can repeat itself.
+
+use std::sync::Mutex;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{Error, ResourceId};
+
+/// Where random bytes come from. Cheap to clone; clones of a seeded source continue the same stream.
+#[derive(Clone, Debug)]
+pub struct Random(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Os,
+    Seeded(Arc<Mutex<(u64, u64)>>),
+}
+
+impl Random {
+    /// The operating system's generator.
+    pub fn os() -> Self {
+        Random(Source::Os)
+    }
+
+    /// A repeatable stream. For tests and simulations, never for secrets.
+    pub fn seeded(seed: u64) -> Self {
+        Random(Source::Seeded(Arc::new(Mutex::new((seed, 0)))))
+    }
+
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], Error> {
+        let mut out = [0; N];
+        match &self.0 {
+            Source::Os => openssl::rand::rand_bytes(&mut out)
+                .map_err(|error| Error::Unavailable(format!("no random bytes: {error}")))?,
+            Source::Seeded(state) => {
+                for block in out.chunks_mut(32) {
+                    let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let digest = Sha256::new().chain_update(state.0.to_be_bytes()).chain_update(state.1.to_be_bytes());
+                    state.1 += 1;
+                    block.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// A new resource id: UUID version 7, so that ids grow with time and the tables fill from the end.
+    pub fn resource_id(&self, now: i64) -> Result<ResourceId, Error> {
+        let millis = u64::try_from(now / 1_000).unwrap_or_default();
+        Ok(ResourceId(uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()?).into_uuid()))
+    }
+
+    /// An id without order: transactions and credentials.
+    pub fn uuid(&self) -> Result<Uuid, Error> {
+        Ok(uuid::Builder::from_random_bytes(self.bytes()?).into_uuid())
+    }
+}

@@ -1,0 +1,189 @@
+//! Reads, on threads of their own: one connection a thread, one queue, first come first served.
+
+use std::sync::Arc;
+
+use crate::assemble::{GroupRef, MemberRef};
+use crate::change::Stored;
+use crate::clock::Clock;
+use crate::db::{Address, Db, Purpose};
+use crate::external::{self, ExternalKey};
+use crate::nesting::Nesting;
+use crate::store::Shared;
+use crate::work::{Origin, Work};
+use crate::{Credential, Error, Record, ResourceId, Seq, Tenant, TenantId, change, credential, dialect, membership, record, tenant};
+
+/// A connection that reads, lent to one use case.
+pub struct Reader {
+    pub(crate) db: Db,
+    pub(crate) shared: Arc<Shared>,
+    address: Address,
+}
+
+/// A job for a reader thread.
+pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
+
+impl Reader {
+    pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
+        Ok(Reader { db: Db::open(address, Purpose::Read)?, shared, address: address.clone() })
+    }
+
+    /// Serves jobs until nobody can send any more.
+    pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            job(&mut self);
+        }
+    }
+
+    /// After a failed read: a connection that is dead is opened anew, so that the next read may work.
+    pub(crate) fn mend(&mut self) {
+        if !dialect::is_alive(&mut self.db)
+            && let Ok(db) = Db::open(&self.address, Purpose::Read)
+        {
+            self.db = db;
+        }
+    }
+
+    /// Runs several reads that all see the same state.
+    pub fn snapshot<T, E: From<Error>>(&mut self, body: impl FnOnce(&mut Reader) -> Result<T, E>) -> Result<T, E> {
+        dialect::begin_read(&mut self.db).map_err(Error::from)?;
+        let outcome = body(self);
+        dialect::rollback(&mut self.db);
+        outcome
+    }
+
+    /// Runs a write that is thrown away: the same code, the same checks, and nothing stored.
+    pub fn simulate<T, E: From<Error>>(
+        &mut self,
+        tenant: TenantId,
+        origin: Origin,
+        body: impl FnOnce(&mut Work<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.snapshot(|reader| {
+            let clock = Clock::read(&mut reader.db, tenant)?;
+            let indexes = reader.shared.indexes(&mut reader.db, tenant)?;
+            let nesting = reader.shared.cached_nesting(tenant);
+            let mut work = Work::new(&mut reader.db, tenant, indexes, clock, nesting, origin.clone());
+            work.begin(origin)?;
+            body(&mut work)
+        })
+    }
+
+    /// One resource.
+    pub fn record(&mut self, tenant: TenantId, id: ResourceId) -> Result<Option<Record>, Error> {
+        record::find(&mut self.db, tenant, id)
+    }
+
+    /// The groups of one resource, direct and indirect, and the number of the newest change of nesting.
+    pub fn groups_of(&mut self, tenant: TenantId, id: ResourceId) -> Result<(Vec<GroupRef>, Seq), Error> {
+        let (mut groups, seq) = self.groups_of_all(tenant, &[id])?;
+        Ok((groups.remove(&id).unwrap_or_default(), seq))
+    }
+
+    /// The groups of each of the resources, direct and indirect, and the number of the newest change of nesting.
+    pub fn groups_of_all(
+        &mut self,
+        tenant: TenantId,
+        ids: &[ResourceId],
+    ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
+        let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
+        let (nesting, seq) = self.nesting(tenant)?;
+        Ok((direct.into_iter().map(|(id, groups)| (id, nesting.complete(groups))).collect(), seq))
+    }
+
+    /// Groups within groups, and the number of their newest change.
+    pub fn nesting(&mut self, tenant: TenantId) -> Result<(Arc<Nesting>, Seq), Error> {
+        let seq = Clock::read(&mut self.db, tenant)?.nesting_seq;
+        if let Some((known, nesting)) = self.shared.cached_nesting(tenant)
+            && known == seq
+        {
+            return Ok((nesting, seq));
+        }
+        let nesting = Arc::new(Nesting::load(&mut self.db, tenant)?);
+        self.shared.keep_nesting(tenant, seq, nesting.clone());
+        Ok((nesting, seq))
+    }
+
+    /// A slice of a group's living members in id order.
+    pub fn members(
+        &mut self,
+        tenant: TenantId,
+        group: ResourceId,
+        after: Option<ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<MemberRef>, Error> {
+        membership::slice(&mut self.db, tenant, group, after, limit)
+    }
+
+    /// Which of these resources are members of the group.
+    pub fn members_among(
+        &mut self,
+        tenant: TenantId,
+        group: ResourceId,
+        ids: &[ResourceId],
+    ) -> Result<std::collections::HashSet<ResourceId>, Error> {
+        Ok(membership::among(&mut self.db, tenant, group, ids)?.into_keys().collect())
+    }
+
+    /// The `externalId` that a domain has given a resource.
+    pub fn external_of(
+        &mut self,
+        tenant: TenantId,
+        domain: ResourceId,
+        id: ResourceId,
+    ) -> Result<Option<String>, Error> {
+        Ok(external::of_resources(&mut self.db, tenant, domain, &[id])?.remove(&id))
+    }
+
+    /// Who has that `externalId`.
+    pub fn external_holder(&mut self, tenant: TenantId, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+        external::holder(&mut self.db, tenant, key)
+    }
+
+    /// Living resources of a kind.
+    pub fn count(&mut self, tenant: TenantId, kind: &str) -> Result<i64, Error> {
+        Ok(Clock::read(&mut self.db, tenant)?.counts.get(kind).copied().unwrap_or_default())
+    }
+
+    /// A credential.
+    pub fn credential(&mut self, tenant: TenantId, id: uuid::Uuid) -> Result<Option<Credential>, Error> {
+        credential::find(&mut self.db, tenant, id)
+    }
+
+    /// The credentials of a client.
+    pub fn credentials_of(&mut self, tenant: TenantId, client: ResourceId) -> Result<Vec<Credential>, Error> {
+        credential::of_client(&mut self.db, tenant, client)
+    }
+
+    /// Every tenant.
+    pub fn tenants(&mut self) -> Result<Vec<Tenant>, Error> {
+        tenant::all(&mut self.db)
+    }
+
+    /// A tenant by its short name.
+    pub fn tenant_by_slug(&mut self, slug: &str) -> Result<Option<Tenant>, Error> {
+        tenant::by_slug(&mut self.db, slug)
+    }
+
+    /// A tenant.
+    pub fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, Error> {
+        tenant::by_id(&mut self.db, id)
+    }
+
+    /// Changes after `after`, in order; each link of the chain from `head` on is verified, and fails with
+    /// [`Error::Corrupt`] where it does not hold.
+    pub fn changes(
+        &mut self,
+        tenant: TenantId,
+        after: Seq,
+        head: Option<Vec<u8>>,
+        limit: i64,
+    ) -> Result<Vec<Stored>, Error> {
+        change::read(&mut self.db, tenant, after, head, limit)
+    }
+
+    /// Number and digest of the newest change.
+    pub fn head(&mut self, tenant: TenantId) -> Result<(Seq, Vec<u8>), Error> {
+        let clock = Clock::read(&mut self.db, tenant)?;
+        Ok((clock.seq, clock.digest))
+    }
+}

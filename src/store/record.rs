@@ -1,0 +1,192 @@
+//! The resource table: one row a resource, its document as text.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+use crate::db::Db;
+use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::{Error, ResourceId, Seq, TenantId};
+
+/// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The resource.
+    pub id: ResourceId,
+    /// Name of its resource type.
+    pub kind: String,
+    /// 1 at creation, one more with every change.
+    pub version: i64,
+    /// Number of the change that made this version.
+    pub seq: Seq,
+    /// Number of the newest change of the groups it is a direct member of.
+    pub groups_seq: Seq,
+    /// µs since 1970.
+    pub created_at: i64,
+    /// µs since 1970.
+    pub modified_at: i64,
+    /// What people call it: shown as `display` of members and groups.
+    pub label: String,
+    /// The canonical document as JSON text.
+    pub doc: String,
+    /// Sealed values that never leave the server.
+    pub secret: Option<Vec<u8>>,
+}
+
+pub(crate) const COLUMNS: &str =
+    "r.resource_id, r.kind, r.version, r.seq, r.groups_seq, r.created_at, r.modified_at, r.label, r.doc, r.secret";
+
+pub(crate) type Types =
+    (Binary, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Text, Text, Nullable<Binary>);
+
+pub(crate) type Row = (Vec<u8>, String, i64, i64, i64, i64, i64, String, String, Option<Vec<u8>>);
+
+impl Record {
+    pub(crate) fn from_row(row: Row) -> Result<Self, Error> {
+        let (id, kind, version, seq, groups_seq, created_at, modified_at, label, doc, secret) = row;
+        let id = resource_id(&id)?;
+        Ok(Record { id, kind, version, seq, groups_seq, created_at, modified_at, label, doc, secret })
+    }
+}
+
+/// Reads an id column.
+pub(crate) fn resource_id(bytes: &[u8]) -> Result<ResourceId, Error> {
+    ResourceId::from_bytes(bytes).ok_or_else(|| Error::Corrupt("an id is not 16 bytes long".into()))
+}
+
+/// Finds one resource.
+pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Option<Record>, Error> {
+    Statement::<Types>::new("SELECT ")
+        .sql(COLUMNS)
+        .sql(" FROM resource r WHERE r.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND r.resource_id = ")
+        .bind(id)
+        .get_result::<Row>(db)
+        .optional()?
+        .map(Record::from_row)
+        .transpose()
+}
+
+/// Finds many resources; those that do not exist are left out.
+pub(crate) fn find_all(
+    db: &mut Db,
+    tenant: TenantId,
+    ids: &[ResourceId],
+) -> Result<HashMap<ResourceId, Record>, Error> {
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(LIST) {
+        let rows = Statement::<Types>::new("SELECT ")
+            .sql(COLUMNS)
+            .sql(" FROM resource r WHERE r.tenant_id = ")
+            .bind(tenant)
+            .sql(" AND r.resource_id IN ")
+            .list(ids.iter().copied())
+            .load::<Row>(db)?;
+        for row in rows {
+            let record = Record::from_row(row)?;
+            found.insert(record.id, record);
+        }
+    }
+    Ok(found)
+}
+
+/// Kind and label of each of the resources that exist, without their documents.
+pub(crate) fn kinds(
+    db: &mut Db,
+    tenant: TenantId,
+    ids: &[ResourceId],
+) -> Result<HashMap<ResourceId, (String, String)>, Error> {
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(LIST) {
+        let rows = Statement::<(Binary, Text, Text)>::new(
+            "SELECT resource_id, kind, label FROM resource WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND resource_id IN ")
+        .list(ids.iter().copied())
+        .load::<(Vec<u8>, String, String)>(db)?;
+        for (id, kind, label) in rows {
+            found.insert(resource_id(&id)?, (kind, label));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes records, new or changed.
+pub(crate) fn upsert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
+    let rows = records
+        .into_iter()
+        .map(|record| {
+            vec![
+                tenant.into(),
+                record.id.into(),
+                record.kind.into(),
+                record.version.into(),
+                record.seq.into(),
+                record.groups_seq.into(),
+                record.created_at.into(),
+                record.modified_at.into(),
+                record.label.into(),
+                record.doc.into(),
+                record.secret.into(),
+            ]
+        })
+        .collect();
+    insert(
+        db,
+        "INSERT INTO resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, modified_at, \
+         label, doc, secret)",
+        rows,
+        "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
+         groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
+         doc = excluded.doc, secret = excluded.secret",
+    )?;
+    Ok(())
+}
+
+/// Removes records.
+pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Result<(), Error> {
+    let keys = ids.into_iter().map(|id| vec![tenant.into(), id.into()]).collect::<Vec<Vec<Value>>>();
+    delete(db, "resource", &["tenant_id", "resource_id"], keys)?;
+    Ok(())
+}
+
+/// Notes that the groups of these resources changed with `seq`.
+pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, ids: &[ResourceId], seq: Seq) -> Result<(), Error> {
+    for ids in ids.chunks(LIST) {
+        Statement::<()>::new("UPDATE resource SET groups_seq = ")
+            .bind(seq)
+            .sql(" WHERE tenant_id = ")
+            .bind(tenant)
+            .sql(" AND resource_id IN ")
+            .list(ids.iter().copied())
+            .run(db)?;
+    }
+    Ok(())
+}
+
+/// One slice of the resources of a kind in id order, after `after`.
+pub(crate) fn slice(
+    db: &mut Db,
+    tenant: TenantId,
+    kind: &str,
+    after: Option<ResourceId>,
+    limit: i64,
+) -> Result<Vec<Record>, Error> {
+    Statement::<Types>::new("SELECT ")
+        .sql(COLUMNS)
+        .sql(" FROM resource r WHERE r.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND r.kind = ")
+        .bind(kind)
+        .sql(" AND r.resource_id > ")
+        .bind(after.map_or_else(Vec::new, |id| id.bytes()))
+        .sql(" ORDER BY r.resource_id LIMIT ")
+        .bind(limit)
+        .load::<Row>(db)?
+        .into_iter()
+        .map(Record::from_row)
+        .collect()
+}

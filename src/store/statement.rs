@@ -1,0 +1,226 @@
+//! Statements as pieces of SQL and bound values: one text for both databases, prepared once a connection and found
+//! again by that text. Values are always bound, never written into the text.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use diesel::QueryResult;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::RunQueryDsl;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+use crate::db::{Db, MultiBackend};
+use crate::{ResourceId, TenantId};
+
+/// A value to bind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Value {
+    Int(i64),
+    OptionalInt(Option<i64>),
+    Text(String),
+    OptionalText(Option<String>),
+    Bytes(Vec<u8>),
+    OptionalBytes(Option<Vec<u8>>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Value::OptionalInt(value)
+    }
+}
+
+impl From<TenantId> for Value {
+    fn from(value: TenantId) -> Self {
+        Value::Int(value.0)
+    }
+}
+
+impl From<ResourceId> for Value {
+    fn from(value: ResourceId) -> Self {
+        Value::Bytes(value.bytes())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Value::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Value::OptionalText(value)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Value::Bytes(value)
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Value::OptionalBytes(value)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Sql(Cow<'static, str>),
+    Bind(Value),
+}
+
+/// A statement whose rows have the SQL types `Row`; `()` for one without rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement<Row = ()> {
+    pieces: Vec<Piece>,
+    row: PhantomData<Row>,
+}
+
+impl<Row> Statement<Row> {
+    /// Starts a statement.
+    pub(crate) fn new(sql: impl Into<Cow<'static, str>>) -> Self {
+        Statement { pieces: vec![Piece::Sql(sql.into())], row: PhantomData }
+    }
+
+    /// Appends SQL.
+    pub(crate) fn sql(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
+        self.pieces.push(Piece::Sql(sql.into()));
+        self
+    }
+
+    /// Appends a bound value.
+    pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.pieces.push(Piece::Bind(value.into()));
+        self
+    }
+
+    /// Appends `(?, ?, …)` with the values. The list is padded with its last value to a power of two, so that few
+    /// texts are prepared whatever the lengths are.
+    pub(crate) fn list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        if let Some(last) = values.last().cloned() {
+            values.resize(values.len().next_power_of_two(), last);
+        } else {
+            values.push(Value::OptionalBytes(None));
+        }
+        for (n, value) in values.into_iter().enumerate() {
+            self.pieces.push(Piece::Sql(if n == 0 { "(" } else { ", " }.into()));
+            self.pieces.push(Piece::Bind(value));
+        }
+        self.sql(")")
+    }
+}
+
+impl Statement {
+    /// Runs the statement and says how many rows it touched.
+    pub(crate) fn run(self, db: &mut Db) -> QueryResult<usize> {
+        self.execute(db)
+    }
+}
+
+impl<Row> QueryId for Statement<Row> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Row> Query for Statement<Row> {
+    type SqlType = Row;
+}
+
+impl<Row> RunQueryDsl<Db> for Statement<Row> {}
+
+impl<Row> QueryFragment<MultiBackend> for Statement<Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Sql(sql) => out.push_sql(sql),
+                Piece::Bind(Value::Int(value)) => out.push_bind_param::<BigInt, _>(value)?,
+                Piece::Bind(Value::OptionalInt(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
+                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
+                Piece::Bind(Value::OptionalText(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
+                Piece::Bind(Value::Bytes(value)) => out.push_bind_param::<Binary, _>(value)?,
+                Piece::Bind(Value::OptionalBytes(value)) => out.push_bind_param::<Nullable<Binary>, _>(value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longest list that one statement takes; longer ones are cut into several statements.
+pub(crate) const LIST: usize = 256;
+
+/// Most rows that one statement writes.
+const ROWS: usize = 64;
+
+/// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
+pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
+    for run in runs(rows) {
+        let mut statement = Statement::<()>::new(head).sql(" VALUES ");
+        for (n, row) in run.into_iter().enumerate() {
+            statement = statement.sql(if n == 0 { "(" } else { ", (" });
+            for (column, value) in row.into_iter().enumerate() {
+                statement = if column == 0 { statement } else { statement.sql(", ") }.bind(value);
+            }
+            statement = statement.sql(")");
+        }
+        statement.sql(" ").sql(tail).run(db)?;
+    }
+    Ok(())
+}
+
+/// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so
+/// that both databases find it by the primary key without statistics.
+pub(crate) fn delete(db: &mut Db, table: &'static str, columns: &[&'static str], keys: Vec<Vec<Value>>) -> QueryResult<()> {
+    for run in runs(keys) {
+        let mut statement = Statement::<()>::new("DELETE FROM ").sql(table).sql(" WHERE ");
+        for (n, key) in run.into_iter().enumerate() {
+            statement = statement.sql(if n == 0 { "(" } else { " OR (" });
+            for (place, (column, value)) in columns.iter().zip(key).enumerate() {
+                statement = if place == 0 { statement } else { statement.sql(" AND ") }.sql(*column).sql(" = ").bind(value);
+            }
+            statement = statement.sql(")");
+        }
+        statement.run(db)?;
+    }
+    Ok(())
+}
+
+/// Cuts rows into runs of 64, 32, 16 … so that at most seven texts exist for each statement.
+fn runs(rows: Vec<Vec<Value>>) -> Vec<Vec<Vec<Value>>> {
+    let mut left = rows.len();
+    let mut rows = rows.into_iter();
+    let mut runs = Vec::new();
+    while left > 0 {
+        let size = ROWS.min(1 << left.ilog2());
+        runs.push(rows.by_ref().take(size).collect());
+        left -= size;
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_powers_of_two_and_none_is_lost() {
+        let rows: Vec<_> = (0..203).map(|n| vec![Value::Int(n)]).collect();
+        let runs = runs(rows.clone());
+        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 64, 8, 2, 1]);
+        assert_eq!(runs.concat(), rows);
+    }
+}

@@ -1,0 +1,221 @@
+//! The door to the database: writes go to the group-commit writer, reads to the reader threads.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use scim::schema::Registry;
+
+use crate::db::{Address, Db, Purpose};
+use crate::index::Indexes;
+use crate::nesting::Nesting;
+use crate::reader::{Job, Reader};
+use crate::work::{Origin, Work};
+use crate::writer::{Call, Queue, Writer};
+use crate::{Error, OpenError, Seq, Tenant, TenantId, tenant};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// Reader threads, each with a connection.
+    pub readers: usize,
+    /// Writer threads; PostgreSQL only, SQLite has one.
+    pub writers: usize,
+    /// Reads and writes that may wait, each; what comes on top is refused with [`Error::Busy`].
+    pub queue: usize,
+}
+
+impl Options {
+    /// The defaults for a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Options { url: url.into(), readers: 4, writers: 2, queue: 10_000 }
+    }
+}
+
+/// What all threads of a store share.
+pub(crate) struct Shared {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) queue: Arc<Queue>,
+    indexes: RwLock<HashMap<TenantId, Arc<Indexes>>>,
+    nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
+}
+
+impl Shared {
+    /// The indexes of a tenant, read once.
+    pub(crate) fn indexes(&self, db: &mut Db, tenant: TenantId) -> Result<Arc<Indexes>, Error> {
+        if let Some(known) = self.indexes.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
+            return Ok(known.clone());
+        }
+        let indexes = Arc::new(Indexes::load(db, tenant, &self.registry)?);
+        self.indexes.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, indexes.clone());
+        Ok(indexes)
+    }
+
+    pub(crate) fn cached_nesting(&self, tenant: TenantId) -> Option<(Seq, Arc<Nesting>)> {
+        self.nesting.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+    }
+
+    pub(crate) fn keep_nesting(&self, tenant: TenantId, seq: Seq, nesting: Arc<Nesting>) {
+        let mut known = self.nesting.write().unwrap_or_else(PoisonError::into_inner);
+        if known.get(&tenant).is_none_or(|(old, _)| *old < seq) {
+            known.insert(tenant, (seq, nesting));
+        }
+    }
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    address: Address,
+    reads: Mutex<Option<crossbeam_channel::Sender<Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The memory of Matrikel. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl Store {
+    /// Opens the database, which must be migrated, and starts the threads.
+    pub fn open(options: &Options, registry: Arc<Registry>) -> Result<Self, OpenError> {
+        let address = Address::parse(&options.url)?;
+        let shared = Arc::new(Shared {
+            registry,
+            queue: Arc::new(Queue::new(options.queue)),
+            indexes: RwLock::default(),
+            nesting: RwLock::default(),
+        });
+        let mut threads = Vec::new();
+        let writers = if matches!(address, Address::Sqlite(_)) { 1 } else { options.writers.max(1) };
+        for n in 0..writers {
+            let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Write)?);
+            threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
+        }
+        let (sender, receiver) = crossbeam_channel::bounded::<Job>(options.queue);
+        for n in 0..options.readers.max(1) {
+            let reader = Reader::open(&address, shared.clone())?;
+            let receiver = receiver.clone();
+            threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
+        }
+        let store = Store(Arc::new(Inner {
+            shared,
+            address,
+            reads: Mutex::new(Some(sender)),
+            threads: Mutex::new(threads),
+        }));
+        store.resume_sweeps()?;
+        Ok(store)
+    }
+
+    /// The schemas and resource types the store indexes by.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.shared.registry
+    }
+
+    /// Runs a write in the next batch of its tenant and answers after the commit. `run` reads and changes through
+    /// [`Work`] alone; it may be run again, so it must not have other effects. When it fails, nothing of it is stored.
+    pub fn write<T, E, F>(
+        &self,
+        tenant: TenantId,
+        origin: Origin,
+        run: F,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.0.shared.queue.push(tenant, Box::new(Call { origin, run, outcome: None, reply }));
+        async move { answer.await.unwrap_or_else(|_| Err(E::from(stopped()))) }
+    }
+
+    /// Runs a read on a reader thread.
+    pub fn read<T, E, F>(&self, run: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnOnce(&mut Reader) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |reader| {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(reader)))
+                .unwrap_or_else(|_| Err(E::from(Error::Corrupt("a read broke off".into()))));
+            if outcome.is_err() {
+                reader.mend();
+            }
+            let _ = reply.send(outcome);
+        });
+        let sent = match self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(sender) => sender.try_send(job).map_err(|_| Error::Busy),
+            None => Err(stopped()),
+        };
+        async move {
+            sent?;
+            answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.read(|reader| reader.tenants().map(drop)).await
+    }
+
+    /// Creates a tenant. Fails with [`Error::Taken`] when the short name is in use.
+    pub fn create_tenant(&self, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        tenant::create(&mut db, slug, name, now)
+    }
+
+    /// Every tenant, by id.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
+        self.read(Reader::tenants).await
+    }
+
+    /// The tenant of that short name.
+    pub async fn tenant_by_slug(&self, slug: &str) -> Result<Option<Tenant>, Error> {
+        let slug = slug.to_owned();
+        self.read(move |reader| reader.tenant_by_slug(&slug)).await
+    }
+
+    /// Writes that wait for a writer.
+    pub fn waiting(&self) -> usize {
+        self.0.shared.queue.length()
+    }
+
+    /// Finishes what waits and stops the threads. What comes later is refused.
+    pub fn close(&self) {
+        self.0.shared.queue.close();
+        drop(self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a store thread had broken off");
+            }
+        }
+    }
+
+    /// Memberships of groups that were deleted before the last stop are cleared now.
+    fn resume_sweeps(&self) -> Result<(), OpenError> {
+        let mut db = Db::open(&self.0.address, Purpose::Write)?;
+        match crate::membership::tenants_to_sweep(&mut db) {
+            Ok(tenants) => tenants.into_iter().for_each(|tenant| self.0.shared.queue.sweep(tenant)),
+            // An empty database is not an error here: it has yet to be migrated.
+            Err(error) => tracing::debug!(%error, "no memberships to clear could be read"),
+        }
+        Ok(())
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the server is stopping".into())
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name).spawn(run).map_err(|error| OpenError::Connect(error.to_string()))
+}

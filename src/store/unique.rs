@@ -1,0 +1,71 @@
+//! Unique keys: one row for each value that only one resource of a namespace may hold.
+
+use diesel::prelude::*;
+use diesel::sql_types::Binary;
+use sha2::{Digest, Sha256};
+
+use crate::db::Db;
+use crate::record::resource_id;
+use crate::statement::{Statement, Value, delete, insert};
+use crate::{Error, ResourceId, TenantId};
+
+/// A value within a namespace. Never cut: a value too long for an index entry becomes a prefix and its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct UniqueKey {
+    pub(crate) namespace: String,
+    pub(crate) value: String,
+}
+
+/// Longest value stored as it is, in bytes.
+const WHOLE: usize = 512;
+
+impl UniqueKey {
+    /// The key of a namespace and an order-preserving value key (`scim::key`).
+    pub(crate) fn new(namespace: &str, value: &str) -> Self {
+        let value = if value.len() <= WHOLE {
+            value.to_owned()
+        } else {
+            let digest: String = Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{}\u{1}{digest}", scim::key::cut(value))
+        };
+        UniqueKey { namespace: namespace.to_owned(), value }
+    }
+
+    fn row(&self, tenant: TenantId) -> Vec<Value> {
+        vec![tenant.into(), self.namespace.as_str().into(), self.value.as_str().into()]
+    }
+}
+
+/// Who holds the key.
+pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<Option<ResourceId>, Error> {
+    Statement::<Binary>::new("SELECT resource_id FROM unique_key WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND namespace = ")
+        .bind(key.namespace.as_str())
+        .sql(" AND value = ")
+        .bind(key.value.as_str())
+        .get_result::<Vec<u8>>(db)
+        .optional()?
+        .map(|id| resource_id(&id))
+        .transpose()
+}
+
+/// Stores what became of each key: a holder, or nobody.
+pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: Vec<(UniqueKey, Option<ResourceId>)>) -> Result<(), Error> {
+    delete(
+        db,
+        "unique_key",
+        &["tenant_id", "namespace", "value"],
+        keys.iter().map(|(key, _)| key.row(tenant)).collect(),
+    )?;
+    let rows = keys
+        .iter()
+        .filter_map(|(key, holder)| {
+            let mut row = key.row(tenant);
+            row.push((*holder)?.into());
+            Some(row)
+        })
+        .collect();
+    insert(db, "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)", rows, "")?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Writing a batch: everything that was settled goes to the tables in as few statements as possible.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{Work, document_of};
+use crate::index::{IndexDiff, IndexRow};
+use crate::{Error, Record, Seq, change, credential, external, membership, record, unique};
+
+/// What a flushed batch left behind for its writer.
+pub(crate) struct Flushed {
+    /// The newest change and the transaction that made it; `None` when nothing changed.
+    pub(crate) last: Option<(Seq, Uuid)>,
+    /// Whether a deleted group's memberships are to be cleared.
+    pub(crate) sweep: bool,
+}
+
+impl Work<'_> {
+    /// Whether something was settled that has to be written.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.settled.changes.is_empty() || !self.settled.credentials.is_empty()
+    }
+
+    /// Bytes of documents that were settled so far.
+    pub(crate) fn weight(&self) -> usize {
+        self.settled.changes.iter().map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24).sum()
+    }
+
+    /// Writes all that was settled. The transaction is the caller's to commit.
+    pub(crate) fn flush(mut self) -> Result<Flushed, Error> {
+        let mut settled = std::mem::take(&mut self.settled);
+        let tenant = self.tenant;
+        let last = settled.changes.last().map(|change| (change.seq, change.txn));
+        let touched_seq = self.clock.seq;
+
+        let mut diff = IndexDiff::default();
+        let mut written = Vec::new();
+        let mut removed = Vec::new();
+        let mut touched = std::mem::take(&mut settled.touched);
+        for (id, after) in std::mem::take(&mut settled.resources) {
+            let before = self.seen.remove(&id).flatten();
+            let old_rows = before.as_ref().map_or(Ok(BTreeSet::new()), |record| self.index_rows(record))?;
+            let was_touched = touched.remove(&id);
+            match after {
+                Some(mut record) => {
+                    if was_touched {
+                        record.groups_seq = touched_seq;
+                    }
+                    if before.as_ref().is_none_or(|before| before.doc != record.doc) {
+                        diff.add(id, &old_rows, &self.index_rows(&record)?);
+                    }
+                    written.push(record);
+                }
+                None => {
+                    diff.add(id, &old_rows, &BTreeSet::new());
+                    if before.is_some() {
+                        removed.push(id);
+                    }
+                }
+            }
+        }
+        record::upsert(self.db, tenant, written)?;
+        record::remove(self.db, tenant, removed)?;
+        record::touch_groups(self.db, tenant, &touched.into_iter().collect::<Vec<_>>(), touched_seq)?;
+        diff.store(self.db, tenant)?;
+        unique::store(self.db, tenant, settled.unique.drain().collect())?;
+        external::store(self.db, tenant, settled.external.drain().collect())?;
+        membership::store(self.db, tenant, settled.take_memberships())?;
+        let sweep = !settled.sweeps.is_empty();
+        membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
+        credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        let head = std::mem::take(&mut self.clock.digest);
+        self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;
+        self.clock.store(self.db, tenant)?;
+        Ok(Flushed { last, sweep })
+    }
+
+    fn index_rows(&self, record: &Record) -> Result<BTreeSet<IndexRow>, Error> {
+        Ok(self.indexes.of(&record.kind)?.rows(&document_of(record)?))
+    }
+}

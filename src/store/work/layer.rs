@@ -1,0 +1,76 @@
+//! One layer of the overlay: what it says about a thing wins over what lies under it.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use crate::change::Change;
+use crate::external::ExternalKey;
+use crate::membership::Membership;
+use crate::unique::UniqueKey;
+use crate::{Credential, Record, ResourceId};
+
+type Memberships = HashMap<ResourceId, Option<Membership>>;
+
+/// Everything an operation, or a batch of them, has done. `None` in a map means: gone.
+#[derive(Default)]
+pub(super) struct Layer {
+    pub(super) resources: HashMap<ResourceId, Option<Record>>,
+    pub(super) unique: HashMap<UniqueKey, Option<ResourceId>>,
+    pub(super) external: HashMap<ExternalKey, Option<ResourceId>>,
+    /// By resource and domain.
+    pub(super) external_of: HashMap<(ResourceId, ResourceId), Option<String>>,
+    memberships: HashMap<ResourceId, Memberships>,
+    groups_by_member: HashMap<ResourceId, HashSet<ResourceId>>,
+    /// Resources whose direct groups changed.
+    pub(super) touched: HashSet<ResourceId>,
+    /// Deleted groups.
+    pub(super) sweeps: Vec<ResourceId>,
+    pub(super) credentials: HashMap<Uuid, Credential>,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Layer {
+    pub(super) fn membership(&self, group: ResourceId, member: ResourceId) -> Option<&Option<Membership>> {
+        self.memberships.get(&group)?.get(&member)
+    }
+
+    pub(super) fn memberships_of(&self, group: ResourceId) -> impl Iterator<Item = (&ResourceId, &Option<Membership>)> {
+        self.memberships.get(&group).into_iter().flatten()
+    }
+
+    pub(super) fn groups_touched_by(&self, member: ResourceId) -> impl Iterator<Item = ResourceId> {
+        self.groups_by_member.get(&member).into_iter().flatten().copied()
+    }
+
+    pub(super) fn set_membership(&mut self, group: ResourceId, member: ResourceId, membership: Option<Membership>) {
+        self.memberships.entry(group).or_default().insert(member, membership);
+        self.groups_by_member.entry(member).or_default().insert(group);
+    }
+
+    /// Takes all that `upper` says over what this layer said.
+    pub(super) fn absorb(&mut self, upper: Layer) {
+        self.resources.extend(upper.resources);
+        self.unique.extend(upper.unique);
+        self.external.extend(upper.external);
+        self.external_of.extend(upper.external_of);
+        for (group, memberships) in upper.memberships {
+            self.memberships.entry(group).or_default().extend(memberships);
+        }
+        for (member, groups) in upper.groups_by_member {
+            self.groups_by_member.entry(member).or_default().extend(groups);
+        }
+        self.touched.extend(upper.touched);
+        self.sweeps.extend(upper.sweeps);
+        self.credentials.extend(upper.credentials);
+        self.changes.extend(upper.changes);
+    }
+
+    /// Every membership that was set.
+    pub(super) fn take_memberships(&mut self) -> Vec<((ResourceId, ResourceId), Option<Membership>)> {
+        std::mem::take(&mut self.memberships)
+            .into_iter()
+            .flat_map(|(group, members)| members.into_iter().map(move |(member, is)| ((group, member), is)))
+            .collect()
+    }
+}
