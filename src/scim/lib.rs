@@ -4,7 +4,11 @@
 //! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
 //! documents; [`query`] and [`page`] are what a search asks and answers; [`view`] is what a client may see of it all.
 
+#[cfg(test)]
+mod cases;
 pub mod error;
+pub mod page;
+pub mod resource;
 pub mod schema;
 
 pub use error::{Error, ScimType};
