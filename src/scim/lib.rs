@@ -7,8 +7,14 @@
 #[cfg(test)]
 mod cases;
 pub mod error;
+pub mod filter;
+pub mod key;
 pub mod page;
+pub mod patch;
+pub mod path;
+pub mod query;
 pub mod resource;
 pub mod schema;
+pub mod view;
 
 pub use error::{Error, ScimType};

@@ -145,12 +145,7 @@ impl<'d> Planner<'d, '_> {
         Ok(())
     }
 
-    fn push_removal(
-        &mut self,
-        goal: Goal<'d>,
-        filter: Option<Filter<Checked>>,
-        spot: Spot<'_>,
-    ) -> Result<(), Error> {
+    fn push_removal(&mut self, goal: Goal<'d>, filter: Option<Filter<Checked>>, spot: Spot<'_>) -> Result<(), Error> {
         self.removed(goal, filter.is_some(), None, spot)?;
         self.push(Verb::Remove, goal.schema, Some(goal.attribute), filter, goal.sub, None);
         Ok(())

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::Verb;
 use super::parse::{Goal, Planner};
-use super::{RelationChange, Verb};
 use crate::Error;
 use crate::filter::{Checked, Filter, Op};
 use crate::resource::{Reader, Spot, Strictness};

@@ -41,7 +41,7 @@ pub fn replace(
 }
 
 /// Carries over from the current container what a replacement does not touch.
-fn keep(
+pub(crate) fn keep(
     attribute: &Attribute,
     current: &Map<String, Value>,
     next: &mut Map<String, Value>,
@@ -67,14 +67,7 @@ fn keep(
                     Some(Value::Object(object)) => std::mem::take(object),
                     _ => Map::new(),
                 };
-                let was_given = !object.is_empty();
-                for sub in &attribute.sub_attributes {
-                    if sub.mutability == Mutability::Immutable || (was_given && sub.mutability == Mutability::WriteOnly)
-                    {
-                        keep(sub, old, &mut object, Spot::Sub(&spot, &sub.name))?;
-                    }
-                }
-                carry_read_only(attribute, old, &mut object);
+                keep_subs(attribute, old, &mut object, spot)?;
                 if !object.is_empty() {
                     next.insert(attribute.name.clone(), Value::Object(object));
                 }
@@ -94,8 +87,25 @@ fn keep(
     Ok(())
 }
 
+/// The same within one object.
+pub(crate) fn keep_subs(
+    attribute: &Attribute,
+    old: &Map<String, Value>,
+    new: &mut Map<String, Value>,
+    spot: Spot<'_>,
+) -> Result<(), Error> {
+    let was_given = !new.is_empty();
+    for sub in &attribute.sub_attributes {
+        if sub.mutability == Mutability::Immutable || (was_given && sub.mutability == Mutability::WriteOnly) {
+            keep(sub, old, new, Spot::Sub(&spot, &sub.name))?;
+        }
+    }
+    carry_read_only(attribute, old, new);
+    Ok(())
+}
+
 /// What the server set beside a `value` stays as long as the value does.
-pub(crate) fn carry_read_only(attribute: &Attribute, old: &Map<String, Value>, new: &mut Map<String, Value>) {
+fn carry_read_only(attribute: &Attribute, old: &Map<String, Value>, new: &mut Map<String, Value>) {
     if new.is_empty() || old.get("value") != new.get("value") {
         return;
     }

@@ -21,8 +21,8 @@ pub use normalise::normalise;
 pub use project::{Projection, hides_by_default};
 pub use validate::validate;
 
-pub(crate) use merge::{carry_read_only, is_same};
-pub(crate) use normalise::{identity, prune, read_primary};
+pub(crate) use merge::{immutable, is_same, keep, keep_subs};
+pub(crate) use normalise::{absorb, comparable, identity, read_primary, set_secondary};
 pub(crate) use place::Spot;
 pub(crate) use typing::Reader;
 pub(crate) use validate::check_whole;
@@ -51,7 +51,7 @@ pub enum Strictness {
 /// The tolerances that a request made use of, in the order of use; a quirk used twice stands twice.
 ///
 /// The names: `schemas-missing`, `unknown-schema`, `unknown-attribute`, `string-boolean`, `bare-complex`,
-/// `bare-array`, `dotted-key`, and in PATCH also `key-case`, `op-case`, `pathless`, `absent-element`,
+/// `bare-array`, `dotted-key`, and in PATCH also `key-case`, `op-case`, `absent-element` and
 /// `remove-by-value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes(Vec<&'static str>);

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Attribute, Definition, Mutability, Type};
+use crate::key::{self, TextRule};
+use crate::schema::{Attribute, Definition, Mutability};
 
 /// Brings a document with canonical names into canonical form. Where several elements of an array have
 /// `primary: true` the last keeps it; elements with the same type and value become one, at the place of the first,
@@ -82,15 +83,9 @@ pub(crate) fn identity(attribute: &Attribute, element: &Value) -> String {
     }
 }
 
-/// A text that is equal for equal values under the attribute's rule of case.
+/// A text that is equal for equal values under the attribute's type and rule of case.
 pub(crate) fn comparable(attribute: &Attribute, value: &Value) -> String {
-    match value {
-        Value::String(text) if attribute.kind == Type::String && !attribute.case_exact => {
-            caseless::default_case_fold_str(text)
-        }
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    key::of(value, attribute.kind, TextRule::of(attribute)).unwrap_or_else(|| value.to_string())
 }
 
 fn tidy(attribute: &Attribute, container: &mut Map<String, Value>) {

@@ -1,0 +1,120 @@
+//! Where a checked path leads, and the values that lie there.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::eval::Scope;
+use crate::key::{self, TextRule};
+use crate::schema::{Attribute, Definition, Place, Schema, Type};
+
+const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+/// An attribute or sub-attribute of a resource type, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// URN of the extension it lies in, in the schema's own case.
+    pub extension: Option<Arc<str>>,
+    /// Name of the top-level attribute.
+    pub attr: Arc<str>,
+    /// Name of the sub-attribute. Within a value filter it is always given.
+    pub sub: Option<Arc<str>>,
+    /// Data type of what the path leads to.
+    pub kind: Type,
+    /// How its texts compare.
+    pub rule: TextRule,
+    /// Whether a resource can have several values there.
+    pub multi: bool,
+    /// The canonical path (see [`Place::canonical`]), such as `emails.value`.
+    pub canonical: Arc<str>,
+    /// The sub-attributes, when the target is complex; otherwise empty.
+    pub subs: Arc<[Target]>,
+}
+
+impl Target {
+    /// Where a path leads in a definition; names in any case. `None`: nowhere, or to an extension as a whole.
+    pub fn resolve(definition: &Definition, path: &str) -> Option<Target> {
+        Target::at(definition, &definition.resolve(path)?)
+    }
+
+    /// The target of a place of that definition; `None` when the place is an extension as a whole.
+    pub fn at(definition: &Definition, place: &Place<'_>) -> Option<Target> {
+        let attribute = place.attribute?;
+        let target = Target::of(place.extension, attribute);
+        let target = match place.sub {
+            None => target,
+            Some(sub) => target.subs.iter().find(|known| known.sub.as_deref() == Some(sub.name.as_str())).cloned()?,
+        };
+        let is_user_name = place.extension.is_none()
+            && place.sub.is_none()
+            && attribute.name == "userName"
+            && definition.core.id.eq_ignore_ascii_case(USER_URN);
+        Some(if is_user_name { Target { rule: TextRule::Username, ..target } } else { target })
+    }
+
+    /// The target of a whole attribute, not knowing the resource type.
+    pub(super) fn of(extension: Option<&Schema>, attribute: &Attribute) -> Target {
+        let place = Place { extension, attribute: Some(attribute), sub: None };
+        let urn: Option<Arc<str>> = extension.map(|schema| schema.id.as_str().into());
+        let attr: Arc<str> = attribute.name.as_str().into();
+        let subs = attribute.sub_attributes.iter().map(|sub| Target {
+            extension: urn.clone(),
+            attr: attr.clone(),
+            sub: Some(sub.name.as_str().into()),
+            kind: sub.kind,
+            rule: TextRule::of(sub),
+            multi: attribute.multi_valued || sub.multi_valued,
+            canonical: Place { sub: Some(sub), ..place }.canonical().into(),
+            subs: Arc::default(),
+        });
+        Target {
+            subs: subs.collect(),
+            extension: urn.clone(),
+            attr: attr.clone(),
+            sub: None,
+            kind: attribute.kind,
+            rule: TextRule::of(attribute),
+            multi: attribute.multi_valued,
+            canonical: place.canonical().into(),
+        }
+    }
+
+    /// What a comparison or sort with this path means: itself, or for a complex attribute its `value`, if there is one.
+    pub fn comparable(&self) -> Option<&Target> {
+        match self.kind {
+            Type::Complex => self.subs.iter().find(|sub| sub.sub.as_deref() == Some("value")),
+            _ => Some(self),
+        }
+    }
+
+    /// Every value of a document that the path leads to, in the document's order.
+    pub fn values<'d>(&self, document: &'d Map<String, Value>) -> Vec<&'d Value> {
+        let mut values = Vec::new();
+        Scope::Document(document).any(self, |value| {
+            values.push(value);
+            false
+        });
+        values
+    }
+
+    /// The keys of those values (see [`crate::key`]), uncut, with repetitions; values of another kind have none.
+    pub fn keys(&self, document: &Map<String, Value>) -> Vec<String> {
+        self.values(document).into_iter().filter_map(|value| key::of(value, self.kind, self.rule)).collect()
+    }
+
+    /// The key that a resource sorts by (RFC 7644 section 3.4.2.3): of several values the primary one's, else the
+    /// first's. `None`: no value, which sorts as [`key::ABSENT`].
+    pub fn sort_key(&self, document: &Map<String, Value>) -> Option<String> {
+        let attribute = Scope::Document(document).attribute(self)?;
+        let primary = |element: &&Value| element.get("primary") == Some(&Value::Bool(true));
+        let chosen = match attribute {
+            Value::Array(elements) => elements.iter().find(primary).or(elements.first())?,
+            single => single,
+        };
+        let value = match &self.sub {
+            Some(sub) => chosen.get(&**sub)?,
+            None => chosen,
+        };
+        key::of(value, self.kind, self.rule)
+    }
+}

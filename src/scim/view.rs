@@ -1,0 +1,195 @@
+//! What a client may see: which resources, by a filter, and what of each, by a list of released paths.
+//!
+//! A hidden attribute must not be found out by asking either: [`View::restrict`] rewrites a query so that it tells
+//! nothing that the released part does not tell. For every document, the rewritten filter (the view's own aside) holds
+//! exactly when the client's filter holds for the document after [`View::project`].
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use serde_json::{Map, Value};
+
+use crate::filter::{Checked, Filter, Op, Operand, Target};
+use crate::schema::Type;
+
+/// What every view shows: without them an answer is no SCIM resource.
+const ALWAYS: [&str; 3] = ["schemas", "id", "meta"];
+
+/// A client's view of one resource type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// Which resources it sees; `None`: all.
+    filter: Option<Filter<Checked>>,
+    /// Canonical paths of what it sees of them: attributes, sub-attributes, or an extension's URN for all of it;
+    /// `None`: everything.
+    released: Option<BTreeSet<String>>,
+}
+
+impl View {
+    /// Everything.
+    pub fn everything() -> Self {
+        View::default()
+    }
+
+    /// A view of the resources that fit `filter`, as far as `released`. Paths are canonical: attributes,
+    /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
+    pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
+        View { filter, released }
+    }
+
+    /// Whether nothing is hidden of the resources that are seen, so that a document can be answered as it lies.
+    pub fn is_whole(&self) -> bool {
+        self.released.is_none()
+    }
+
+    /// Which resources are seen; `None`: all.
+    pub fn filter(&self) -> Option<&Filter<Checked>> {
+        self.filter.as_ref()
+    }
+
+    /// Whether the resource is seen.
+    pub fn admits(&self, document: &Map<String, Value>) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(document))
+    }
+
+    /// The filter to run in place of the client's: what it asks about hidden attributes answers as if they were
+    /// absent, and the view's own filter, which may use them, is added. `None`: no condition at all.
+    pub fn restrict(&self, filter: Option<Filter<Checked>>) -> Option<Filter<Checked>> {
+        let masked = filter.map(|filter| if self.is_whole() { filter } else { self.mask(filter) });
+        match (self.filter.clone(), masked) {
+            (None, masked) => masked,
+            (own, None) => own,
+            (Some(own), Some(masked)) => Some(Filter::all([own, masked])),
+        }
+    }
+
+    /// Whether a canonical path is seen, if only in part: it is released, or what it belongs to, or a part of it.
+    pub fn sees(&self, path: &str) -> bool {
+        self.sees_all(path) || self.sees_part(path)
+    }
+
+    /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension.
+    /// `schemas` stays as it is: it names what the resource has, not only what is seen of it.
+    pub fn project(&self, document: &mut Map<String, Value>) {
+        if self.is_whole() {
+            return;
+        }
+        document.retain(|name, value| {
+            if self.sees_all(name) {
+                return true;
+            }
+            // An attribute's name has no colon, the URN of an extension has.
+            match value {
+                Value::Object(extension) if name.contains(':') => {
+                    extension.retain(|attr, value| self.keep(&format!("{name}:{attr}"), value));
+                    !extension.is_empty()
+                }
+                value => self.keep(name, value),
+            }
+        });
+    }
+
+    /// Whether anything of an attribute is kept, once what is hidden of it was removed.
+    fn keep(&self, path: &str, value: &mut Value) -> bool {
+        if self.sees_all(path) {
+            return true;
+        }
+        if !self.sees_part(path) {
+            return false;
+        }
+        let prune = |element: &mut Value| match element {
+            Value::Object(subs) => {
+                subs.retain(|sub, _| self.sees_all(&format!("{path}.{sub}")));
+                !subs.is_empty()
+            }
+            _ => false,
+        };
+        match value {
+            Value::Array(elements) => {
+                elements.retain_mut(prune);
+                !elements.is_empty()
+            }
+            single => prune(single),
+        }
+    }
+
+    fn sees_all(&self, path: &str) -> bool {
+        let Some(released) = &self.released else { return true };
+        let (extension, local) = match path.rsplit_once(':') {
+            Some((extension, local)) => (Some(extension), local),
+            None => (None, path),
+        };
+        let attribute = match local.find('.') {
+            Some(dot) => path.get(..path.len() - local.len() + dot).unwrap_or(path),
+            None => path,
+        };
+        ALWAYS.contains(&attribute)
+            || released.contains(path)
+            || released.contains(attribute)
+            || extension.is_some_and(|urn| released.contains(urn))
+    }
+
+    fn sees_part(&self, path: &str) -> bool {
+        let Some(released) = &self.released else { return true };
+        [".", ":"].into_iter().any(|separator| {
+            let prefix = format!("{path}{separator}");
+            let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+            released.range::<str, _>(from).next().is_some_and(|next| next.starts_with(&prefix))
+        })
+    }
+
+    fn mask(&self, filter: Filter<Checked>) -> Filter<Checked> {
+        match filter {
+            Filter::And(parts) => Filter::all(parts.into_iter().map(|part| self.mask(part))),
+            Filter::Or(parts) => Filter::any(parts.into_iter().map(|part| self.mask(part))),
+            Filter::Not(part) => match self.mask(*part) {
+                Filter::Const(value) => Filter::Const(!value),
+                part => Filter::Not(Box::new(part)),
+            },
+            Filter::Present(target) => self.mask_present(target),
+            Filter::Compare(target, op, operand) => match self.sees_all(&target.canonical) {
+                true => Filter::Compare(target, op, operand),
+                false => Filter::Const(op == Op::Ne),
+            },
+            Filter::Element(target, part) if self.sees_all(&target.canonical) => Filter::Element(target, part),
+            Filter::Element(target, part) => self.mask_element(target, *part),
+            Filter::Const(value) => Filter::Const(value),
+        }
+    }
+
+    fn mask_present(&self, target: Target) -> Filter<Checked> {
+        if self.sees_all(&target.canonical) {
+            return Filter::Present(target);
+        }
+        // Of a complex attribute, what is seen of it decides; of any other nothing is.
+        Filter::any(self.seen_subs(&target).cloned().map(Filter::Present))
+    }
+
+    fn mask_element(&self, target: Target, part: Filter<Checked>) -> Filter<Checked> {
+        let part = self.mask(part);
+        let part = if part.matches_element(&Value::Object(Map::new())) {
+            // The part could hold for an element of which nothing is seen, and which therefore must not count.
+            Filter::all([part, Filter::any(self.seen_subs(&target).flat_map(has_value))])
+        } else {
+            part
+        };
+        match part {
+            Filter::Const(false) => Filter::Const(false),
+            part => Filter::Element(target, Box::new(part)),
+        }
+    }
+
+    fn seen_subs<'t>(&self, target: &'t Target) -> impl Iterator<Item = &'t Target> {
+        target.subs.iter().filter(|sub| self.sees_all(&sub.canonical))
+    }
+}
+
+/// Filters of which one holds when the sub-attribute has a value, be it an empty text, which `pr` does not count.
+fn has_value(sub: &Target) -> Vec<Filter<Checked>> {
+    let mut filters = vec![Filter::Present(sub.clone())];
+    if matches!(sub.kind, Type::String | Type::Reference | Type::Binary) {
+        let empty = Operand { key: String::new(), raw: Value::String(String::new()) };
+        filters.push(Filter::Compare(sub.clone(), Op::Eq, empty));
+    }
+    filters
+}
