@@ -1,7 +1,7 @@
 //! Reads the case files of `cases/`: each file is an array of cases that a reader can extend without code.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -81,11 +81,11 @@ impl Case {
 
 /// A shipped resource type, or `Device` of the case files.
 pub(crate) fn definition(name: &str) -> Arc<Definition> {
-    if name != "Device" {
-        return Registry::builtin().unwrap().definition(name).expect("a known type").clone();
-    }
-    let device: Value = serde_json::from_str(DEVICE).unwrap();
-    let documents = |name: &str| device[name].as_array().unwrap().clone();
-    let registry = Registry::new(documents("schemas"), documents("resourceTypes")).unwrap();
-    registry.definition("Device").unwrap().clone()
+    static SHIPPED: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
+    static OWN: LazyLock<Registry> = LazyLock::new(|| {
+        let device: Value = serde_json::from_str(DEVICE).unwrap();
+        let documents = |name: &str| device[name].as_array().unwrap().clone();
+        Registry::new(documents("schemas"), documents("resourceTypes")).unwrap()
+    });
+    SHIPPED.definition(name).or_else(|| OWN.definition(name)).expect("a known type").clone()
 }

@@ -26,7 +26,7 @@ pub fn apply(
 ) -> Result<Map<String, Value>, Error> {
     let mut next = doc.clone();
     for operation in ops {
-        step(def, &mut next, operation, notes).map_err(|error| within(operation.index, error))?;
+        step(def, &mut next, operation, notes).map_err(|error| within(operation.index, &error))?;
     }
     normalise(def, &mut next);
     if next == *doc {
@@ -150,8 +150,12 @@ impl Change<'_, '_> {
     ) -> Result<(), Error> {
         let Some(Value::Array(elements)) = container.get_mut(&attribute.name) else { return Ok(()) };
         let given = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let given: Vec<_> = given.iter().map(|given| element::read_traits(attribute, given)).collect();
         let before = elements.len();
-        elements.retain(|element| !given.iter().any(|given| element::is_meant(attribute, given, element)));
+        elements.retain(|element| {
+            let traits = element::read_traits(attribute, element);
+            !given.iter().any(|given| element::is_meant(given, &traits))
+        });
         if elements.len() < before && attribute.mutability == Mutability::Immutable {
             return Err(immutable(spot));
         }
@@ -216,15 +220,14 @@ pub(super) fn merge(
 ) -> Result<(), Error> {
     let before = object.get("value").cloned();
     for (name, value) in given {
-        if let (Some(sub), Some(old)) = (attribute.sub(name), object.get(name)) {
-            if sub.mutability == Mutability::Immutable {
-                if !is_same(sub, old, value) {
-                    return Err(immutable(Spot::Sub(&spot, name)));
-                }
-                continue;
+        let fixed = attribute.sub(name).filter(|sub| sub.mutability == Mutability::Immutable).zip(object.get(name));
+        match fixed {
+            Some((sub, old)) if !is_same(sub, old, value) => return Err(immutable(Spot::Sub(&spot, name))),
+            Some(_) => {}
+            None => {
+                object.insert(name.clone(), value.clone());
             }
         }
-        object.insert(name.clone(), value.clone());
     }
     forget_derived(attribute, before.as_ref(), object, |name| given.contains_key(name));
     Ok(())

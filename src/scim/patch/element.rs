@@ -118,28 +118,27 @@ fn selects(filter: &Filter<Checked>, attribute: &Attribute, element: &Value) -> 
     }
 }
 
+/// What an element says, each part as a text that is equal for equal values; a value that is not complex says `value`.
+pub(super) fn read_traits<'a>(attribute: &'a Attribute, element: &Value) -> Vec<(&'a str, String)> {
+    let Value::Object(object) = element else { return vec![("value", comparable(attribute, element))] };
+    let part = |sub: &'a Attribute| Some((sub.name.as_str(), comparable(sub, object.get(&sub.name)?)));
+    attribute.sub_attributes.iter().filter_map(part).collect()
+}
+
 /// Whether an element that is to be removed by value means this one: the same value, and the same type if it has one;
 /// without a value, the same in all that it says.
-pub(super) fn is_meant(attribute: &Attribute, given: &Value, element: &Value) -> bool {
-    let (Value::Object(given), Value::Object(element)) = (given, element) else {
-        return comparable(attribute, given) == comparable(attribute, element);
-    };
-    let has_value = given.contains_key("value");
-    given.iter().filter(|(name, _)| !has_value || matches!(name.as_str(), "value" | "type")).all(
-        |(name, given)| match (attribute.sub(name), element.get(name)) {
-            (Some(sub), Some(known)) => comparable(sub, given) == comparable(sub, known),
-            _ => false,
-        },
-    )
+pub(super) fn is_meant(given: &[(&str, String)], element: &[(&str, String)]) -> bool {
+    let has_value = given.iter().any(|(name, _)| *name == "value");
+    given.iter().filter(|(name, _)| !has_value || matches!(*name, "value" | "type")).all(|part| element.contains(part))
 }
 
 /// 400 mutability when an element that is given again differs in what is written once.
 pub(super) fn guard(attribute: &Attribute, element: &Value, given: &Value, spot: Spot<'_>) -> Result<(), Error> {
     for sub in attribute.sub_attributes.iter().filter(|sub| sub.mutability == Mutability::Immutable) {
-        if let (Some(old), Some(new)) = (element.get(&sub.name), given.get(&sub.name)) {
-            if !is_same(sub, old, new) {
-                return Err(immutable(Spot::Sub(&spot, &sub.name)));
-            }
+        let differs =
+            element.get(&sub.name).zip(given.get(&sub.name)).is_some_and(|(old, new)| !is_same(sub, old, new));
+        if differs {
+            return Err(immutable(Spot::Sub(&spot, &sub.name)));
         }
     }
     Ok(())

@@ -132,6 +132,6 @@ impl Operation {
 }
 
 /// Says which operation of the message an error is about.
-fn within(index: usize, error: Error) -> Error {
-    Error { detail: format!("Operations[{index}]: {}", error.detail), ..error }
+fn within(index: usize, error: &Error) -> Error {
+    Error { detail: format!("Operations[{index}]: {}", error.detail), ..*error }
 }

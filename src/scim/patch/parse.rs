@@ -33,7 +33,7 @@ pub fn parse(def: &Definition, body: &Value, strictness: Strictness, notes: &mut
     let mut planner = Planner { def, reader, patch: Patch::default(), index: 0 };
     for (index, operation) in operations.iter().enumerate() {
         planner.index = index;
-        planner.operation(operation).map_err(|error| within(index, error))?;
+        planner.operation(operation).map_err(|error| within(index, &error))?;
     }
     Ok(planner.patch)
 }

@@ -1,6 +1,8 @@
 //! What real clients send besides the standard's forms, turned into them: capital letters, path-less values with flat
 //! keys, removal by value. Each use is noted, and a strict profile refuses it.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::Verb;
@@ -116,15 +118,13 @@ impl<'d> Planner<'d, '_> {
         schema: Option<&'d Schema>,
         fields: &Map<String, Value>,
     ) -> Result<(), Error> {
-        let mut seen: Vec<String> = Vec::with_capacity(fields.len());
+        let mut seen: HashSet<String> = HashSet::with_capacity(fields.len());
         for (key, value) in fields {
-            let lower = key.to_ascii_lowercase();
-            if seen.contains(&lower) {
+            if !seen.insert(key.to_ascii_lowercase()) {
                 return Err(Error::invalid_syntax(format!(
                     "{key} is given more than once; names are the same in any case."
                 )));
             }
-            seen.push(lower);
             self.field(verb, schema, key, value)?;
         }
         Ok(())

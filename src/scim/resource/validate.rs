@@ -289,6 +289,9 @@ fn check_attribute(attribute: &Attribute, value: Option<&Value>, spot: Spot<'_>,
                 return Err(Error::invalid_value(format!("{spot} may have at most {MAX_VALUES} values.")));
             }
             for (index, element) in elements.iter().enumerate() {
+                if attribute.name == MEMBERS && attribute.sub("value").is_some() && element.get("value").is_none() {
+                    return Err(Error::invalid_value(format!("{spot}[{index}].value is required.")));
+                }
                 if let Value::Object(object) = element {
                     check_subs(attribute, object, Spot::Element(&spot, index), secrets)?;
                 }
