@@ -27,6 +27,8 @@ mod parse;
 mod quirks;
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod tests;
 
 use serde_json::Value;

@@ -44,7 +44,10 @@ fn a_message_has_at_most_a_thousand_operations() {
 fn adding_cannot_exceed_the_number_of_values() {
     let emails =
         |from: usize| -> Vec<Value> { (from..from + 600).map(|n| json!({ "value": n.to_string() })).collect() };
-    let operations = json!([{ "op": "add", "path": "emails", "value": emails(0) }, { "op": "add", "path": "emails", "value": emails(600) }]);
+    let operations = json!([
+        { "op": "add", "path": "emails", "value": emails(0) },
+        { "op": "add", "path": "emails", "value": emails(600) }
+    ]);
     let refused = run("User", &json!({ "userName": "ann" }), &operations).unwrap_err();
     assert_eq!(refused.detail, "emails may have at most 1000 values.");
 }
