@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
+use jiff::civil::date;
+use jiff::fmt::temporal::Pieces;
 use serde_json::{Number, Value};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -64,7 +65,7 @@ pub(crate) fn borrowed(value: &Value, kind: Type, rule: TextRule) -> Option<Cow<
         (Type::Boolean, Value::Bool(value)) => Some(Cow::Borrowed(if *value { "1" } else { "0" })),
         (Type::Integer, Value::Number(number)) => whole(number).map(|number| Cow::Owned(of_whole(number))),
         (Type::Decimal, Value::Number(number)) => number.as_f64().map(|number| Cow::Owned(of_decimal(number))),
-        (Type::DateTime, Value::String(text)) => instant(text).map(|instant| Cow::Owned(of_instant(instant))),
+        (Type::DateTime, Value::String(text)) => instant(text).map(|micros| Cow::Owned(of_whole(micros.into()))),
         _ => None,
     }
 }
@@ -75,9 +76,19 @@ pub fn cut(key: &str) -> Cow<'_, str> {
     Cow::Borrowed(key.get(..key.floor_char_boundary(MAX_BYTES)).unwrap_or(key))
 }
 
-/// The instant that an RFC 3339 text with zone stands for.
-pub(crate) fn instant(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+/// The instant that an RFC 3339 text with date, time and zone stands for, in microseconds since 1970; finer parts are
+/// cut off. `None`: the text is no such instant. Covers the years 0000 to 9999 whole, for `9999-12-31T23:59:59Z` is what
+/// many registers write for "never ends".
+pub fn instant(text: &str) -> Option<i64> {
+    // Not a timestamp type: those of the library end a day before the year 9999 does.
+    let pieces = Pieces::parse(text).ok()?;
+    if pieces.time_zone_annotation().is_some() {
+        return None;
+    }
+    let offset = pieces.offset()?.to_numeric_offset();
+    let local = pieces.date().to_datetime(pieces.time()?).duration_since(date(1970, 1, 1).at(0, 0, 0, 0));
+    let nanoseconds = local.as_nanos() - i128::from(offset.seconds()) * 1_000_000_000;
+    nanoseconds.div_euclid(1000).try_into().ok()
 }
 
 /// The whole number that a JSON number stands for, if it has no fraction and fits 64 bits, signed or not.
@@ -97,11 +108,6 @@ pub(crate) fn whole(number: &Number) -> Option<i128> {
 /// Seventeen digits hold everything from the smallest signed to the largest unsigned 64 bit number.
 fn of_whole(number: i128) -> String {
     format!("{:017x}", number - i128::from(i64::MIN))
-}
-
-/// Microseconds since 1970, before it negative; both sort alike once shifted.
-fn of_instant(instant: Timestamp) -> String {
-    of_whole(instant.as_microsecond().into())
 }
 
 /// IEEE 754 totally ordered: negative numbers have all bits flipped, others the sign bit.
@@ -158,3 +164,6 @@ fn narrow(character: char) -> impl Iterator<Item = char> {
     let (decomposed, itself) = if wide { (Some(one_step), None) } else { (None, Some(one_step)) };
     decomposed.into_iter().nfkd().chain(itself)
 }
+
+#[cfg(test)]
+mod tests;

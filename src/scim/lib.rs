@@ -4,11 +4,16 @@
 //! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
 //! documents; [`query`] and [`page`] are what a search asks and answers; [`view`] is what a client may see of it all.
 
+#[cfg(test)]
+mod cases;
 pub mod error;
 pub mod filter;
 pub mod key;
+pub mod page;
+pub mod patch;
 pub mod path;
 pub mod query;
+pub mod resource;
 pub mod schema;
 pub mod view;
 

@@ -47,3 +47,6 @@ impl fmt::Display for PatchPath {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

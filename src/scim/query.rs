@@ -216,3 +216,6 @@ fn names(parameter: Parameter, value: &Value) -> Result<Vec<String>, Error> {
         _ => Err(fail()),
     }
 }
+
+#[cfg(test)]
+mod tests;

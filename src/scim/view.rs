@@ -193,3 +193,6 @@ fn has_value(sub: &Target) -> Vec<Filter<Checked>> {
     }
     filters
 }
+
+#[cfg(test)]
+mod tests;

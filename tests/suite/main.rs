@@ -1,1 +1,4 @@
-fn main(){}
+//! The integration tests: one binary, so that they link once.
+
+#[cfg(test)]
+mod support;

@@ -18,7 +18,7 @@ mod print;
 mod rewrite;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

@@ -1,0 +1,56 @@
+# The chores. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: help setup demo build fmt lint deny doc unit nextest test clean
+
+# Arguments for `make demo`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
+ARGS ?=
+
+phase = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
+
+setup:  ## install what the chores below need and this machine lacks
+	$(call phase,setup)
+	@tools/setup test
+
+demo:  ## build, fill a register with a sample municipality, pull it out again and serve
+	@tools/setup build
+	cargo run --locked --release --quiet -- demo $(ARGS)
+
+build:  ## build the program for release
+	@tools/setup build
+	cargo build --locked --release
+
+fmt:  ## format all code
+	cargo fmt --all
+
+lint:  ## formatting and clippy, without a warning
+	$(call phase,formatting)
+	cargo fmt --all --check
+	$(call phase,clippy)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny:  ## licences, banned crates and sources of the dependencies
+	$(call phase,dependencies)
+	cargo deny --locked --log-level warn check licenses bans sources
+
+doc:  ## the documentation of the code, without a warning
+	$(call phase,documentation)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+unit:  ## the quick tests: no database, no server
+	cargo nextest run --locked --workspace --lib --bins
+
+nextest:  ## every test, on SQLite and PostgreSQL
+	$(call phase,building the tests)
+	cargo nextest run --locked --workspace --no-run
+	$(call phase,tests)
+	cargo nextest run --locked --workspace
+
+test: setup lint deny doc nextest  ## all of it: what must pass before a change lands
+
+clean:  ## remove what was built
+	cargo clean

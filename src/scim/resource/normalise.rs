@@ -1,0 +1,163 @@
+//! The canonical form of a document, as a pure step after every change (RFC 7643 sections 2.4, 2.5 and 3): nothing
+//! empty, no value twice, one primary, `schemas` true to what is there, everything in the schema's order. Applying it
+//! twice changes nothing more. It never refuses and never changes what a value means.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::key::{self, TextRule};
+use crate::schema::{Attribute, Definition, Mutability};
+
+/// Brings a document with canonical names into canonical form. Where several elements of an array have
+/// `primary: true` the last keeps it; elements with the same type and value become one, at the place of the first,
+/// with the later one's other sub-attributes.
+pub fn normalise(def: &Definition, doc: &mut Map<String, Value>) {
+    prune(doc);
+    for attribute in def.attributes() {
+        tidy(attribute, doc);
+    }
+    for (schema, _) in &def.extensions {
+        if let Some(Value::Object(extension)) = doc.get_mut(&schema.id) {
+            for attribute in &schema.attributes {
+                tidy(attribute, extension);
+            }
+            reorder(extension, schema.attributes.iter().map(|attribute| attribute.name.as_str()));
+        }
+    }
+    let present = def.extensions.iter().map(|(schema, _)| &schema.id).filter(|urn| doc.contains_key(*urn));
+    let schemas = std::iter::once(&def.core.id).chain(present).map(|urn| Value::from(urn.as_str())).collect();
+    doc.insert("schemas".to_owned(), Value::Array(schemas));
+    let names = def.attributes().map(|attribute| attribute.name.as_str());
+    reorder(doc, names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
+}
+
+/// Removes nulls, empty arrays and empty objects, at every depth (RFC 7643 section 2.5).
+pub(crate) fn prune(object: &mut Map<String, Value>) {
+    object.retain(|_, value| prune_value(value));
+}
+
+fn prune_value(value: &mut Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(elements) => {
+            elements.retain_mut(prune_value);
+            !elements.is_empty()
+        }
+        Value::Object(object) => {
+            prune(object);
+            !object.is_empty()
+        }
+        _ => true,
+    }
+}
+
+/// Whether an element of an array says `primary: true`.
+pub(crate) fn read_primary(element: &Value) -> bool {
+    element.get("primary") == Some(&Value::Bool(true))
+}
+
+/// What makes two elements of a multi-valued attribute the same one (RFC 7643 section 2.4): type and value under
+/// their rules of case, or the whole element where it has no value.
+pub(crate) fn identity(attribute: &Attribute, element: &Value) -> String {
+    let Value::Object(object) = element else {
+        return comparable(attribute, element);
+    };
+    let part = |name: &str| {
+        let (sub, value) = attribute.sub(name).zip(object.get(name))?;
+        Some(comparable(sub, value))
+    };
+    match part("value") {
+        Some(value) => format!("{}\u{0}{value}", part("type").unwrap_or_default()),
+        None => {
+            // Written in schema order, so that the order in which a client wrote the names does not matter.
+            let mut whole = String::new();
+            for sub in attribute.sub_attributes.iter().filter(|sub| sub.mutability != Mutability::ReadOnly) {
+                if let Some(value) = object.get(&sub.name) {
+                    whole.push_str(&sub.name);
+                    whole.push_str(&value.to_string());
+                }
+            }
+            format!("\u{0}\u{0}{whole}")
+        }
+    }
+}
+
+/// A text that is equal for equal values under the attribute's type and rule of case.
+pub(crate) fn comparable(attribute: &Attribute, value: &Value) -> String {
+    key::of(value, attribute.kind, TextRule::of(attribute)).unwrap_or_else(|| value.to_string())
+}
+
+fn tidy(attribute: &Attribute, container: &mut Map<String, Value>) {
+    let Some(value) = container.get_mut(&attribute.name) else { return };
+    match value {
+        Value::Array(elements) => {
+            for element in elements.iter_mut() {
+                tidy_object(attribute, element);
+            }
+            collapse(attribute, elements);
+            let last = elements.iter().rposition(read_primary);
+            for (index, element) in elements.iter_mut().enumerate() {
+                if Some(index) != last && read_primary(element) {
+                    set_secondary(element);
+                }
+            }
+        }
+        other => tidy_object(attribute, other),
+    }
+}
+
+fn tidy_object(attribute: &Attribute, value: &mut Value) {
+    if let Value::Object(object) = value {
+        reorder(object, attribute.sub_attributes.iter().map(|sub| sub.name.as_str()));
+    }
+}
+
+/// Says `primary: false` where it said true (RFC 7644 section 3.5.2).
+pub(crate) fn set_secondary(element: &mut Value) {
+    if let Value::Object(object) = element {
+        object.insert("primary".to_owned(), Value::Bool(false));
+    }
+}
+
+fn collapse(attribute: &Attribute, elements: &mut Vec<Value>) {
+    if elements.len() < 2 {
+        return;
+    }
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(elements.len());
+    let mut kept: Vec<Value> = Vec::with_capacity(elements.len());
+    for element in elements.drain(..) {
+        let known = places.entry(identity(attribute, &element)).or_insert(kept.len());
+        match kept.get_mut(*known) {
+            Some(first) => {
+                absorb(first, element);
+                tidy_object(attribute, first);
+            }
+            None => kept.push(element),
+        }
+    }
+    *elements = kept;
+}
+
+/// Takes over what the same element says besides its type and value.
+pub(crate) fn absorb(first: &mut Value, again: Value) {
+    if let (Value::Object(first), Value::Object(again)) = (first, again) {
+        for (name, value) in again {
+            if !matches!(name.as_str(), "type" | "value") {
+                first.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Puts the names in the given order; names that are not listed follow in theirs.
+fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n str>) {
+    let mut ordered = Map::with_capacity(object.len());
+    for name in names {
+        if let Some((name, value)) = object.shift_remove_entry(name) {
+            ordered.insert(name, value);
+        }
+    }
+    ordered.append(object);
+    *object = ordered;
+}

@@ -1,0 +1,90 @@
+//! The case files of `cases/validate`, `cases/replace` and `cases/projection`, and the properties that hold for any
+//! resource.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cases::{Case, definition, load};
+
+#[test]
+fn bodies_are_read_as_their_cases_say() {
+    for case in load("validate") {
+        let mut notes = Notes::new();
+        let body = case.field("body").unwrap();
+        let outcome = validate(&case.definition(), body, case.strictness(), &mut notes);
+        case.check(outcome.map(Value::Object), &notes);
+    }
+}
+
+#[test]
+fn replacements_are_merged_as_their_cases_say() {
+    for case in load("replace") {
+        let mut notes = Notes::new();
+        let body = case.field("body").unwrap();
+        let current = case.document("document");
+        let outcome = replace(&case.definition(), &current, body, case.strictness(), &mut notes);
+        case.check(outcome.map(Value::Object), &notes);
+    }
+}
+
+#[test]
+fn answers_hold_what_their_cases_say() {
+    let doc = json!({
+        "schemas": ["urn:example:2.0:Device", "urn:example:2.0:Lease"], "id": "1",
+        "meta": { "resourceType": "Device", "version": "1" },
+        "serial": "S1", "label": "x", "image": "AAAA", "pin": "1",
+        "place": { "building": "A", "room": "1" }, "ports": [{ "value": "1", "type": "usb", "secret": "s" }],
+        "urn:example:2.0:Lease": { "lessor": "L" }
+    });
+    for case in load("projection") {
+        let def = case.definition();
+        let names = |case: &Case, field: &str| -> Vec<String> {
+            let names = case.field(field).and_then(Value::as_array).cloned().unwrap_or_default();
+            names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+        };
+        let outcome =
+            Projection::parse(&def, &names(&case, "attributes"), &names(&case, "excluded")).map(|projection| {
+                let mut doc = doc.as_object().unwrap().clone();
+                projection.apply(&def, &mut doc);
+                Value::Object(doc)
+            });
+        case.check(outcome, &Notes::new());
+    }
+}
+
+#[test]
+fn a_projection_says_what_need_not_be_loaded() {
+    let group = definition("Group");
+    let all = Projection::parse(&group, &[], &[]).unwrap();
+    assert!(all.is_whole() && all.wants("members"));
+    let lean = Projection::parse(&group, &[], &["MEMBERS".to_owned()]).unwrap();
+    assert!(!lean.is_whole() && !lean.wants("members") && lean.wants("displayName"));
+    let narrow = Projection::parse(&group, &["members.value".to_owned()], &[]).unwrap();
+    assert!(narrow.wants("members") && !narrow.wants("displayName"));
+}
+
+#[test]
+fn stored_texts_of_users_and_groups_are_answered_as_they_are() {
+    assert!(!hides_by_default(&definition("User")));
+    assert!(!hides_by_default(&definition("Group")));
+    assert!(hides_by_default(&definition("Device")));
+}
+
+#[test]
+fn an_attribute_has_at_most_a_thousand_values_but_members_any_number() {
+    let values: Vec<Value> = (0..=MAX_VALUES).map(|n| json!({ "value": n.to_string() })).collect();
+    let read = |name: &str, body: &Value| {
+        validate(&definition(name), body, Strictness::Tolerant, &mut Notes::new()).map_err(|error| error.detail)
+    };
+    let refused = read("User", &json!({ "userName": "ann", "emails": values }));
+    assert_eq!(refused, Err("emails may have at most 1000 values.".to_owned()));
+    let group = read("Group", &json!({ "displayName": "all", "members": values })).unwrap();
+    assert_eq!(group["members"].as_array().map(Vec::len), Some(MAX_VALUES + 1));
+}
+
+#[test]
+fn a_text_is_bounded() {
+    let body = json!({ "userName": "ann", "title": "x".repeat(MAX_TEXT + 1) });
+    let refused = validate(&definition("User"), &body, Strictness::Tolerant, &mut Notes::new()).unwrap_err();
+    assert_eq!(refused.detail, "title may have at most 65536 bytes.");
+}

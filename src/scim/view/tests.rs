@@ -1,0 +1,122 @@
+//! Views: what is hidden stays hidden, from the answer and from the question.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::filter::tests::arbitrary::{document, fitting, released};
+use crate::filter::tests::{checked, object};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+fn releasing(paths: &[&str]) -> View {
+    View::new(None, Some(paths.iter().map(|path| (*path).to_owned()).collect()))
+}
+
+fn restricted(view: &View, filter: &str) -> String {
+    view.restrict(Some(checked(filter, "User"))).unwrap().to_string()
+}
+
+#[test]
+fn everything_is_seen_where_nothing_is_said() {
+    let view = View::everything();
+    assert!(view.sees("userName") && view.is_whole() && view.filter().is_none());
+    assert_eq!(view.restrict(None), None);
+    assert_eq!(restricted(&view, "title pr"), "title pr");
+}
+
+#[test]
+fn a_path_is_seen_with_its_attribute_its_parts_and_what_every_resource_has() {
+    let view = releasing(&["name.familyName", "emails", &format!("{ENTERPRISE}:manager.value")]);
+    for seen in ["id", "schemas", "meta", "meta.created", "name", "name.familyName", "emails", "emails.type"] {
+        assert!(view.sees(seen), "{seen}");
+    }
+    assert!(view.sees(&format!("{ENTERPRISE}:manager")) && view.sees(ENTERPRISE));
+    for hidden in ["userName", "name.givenName", "externalId", "email", "nam"] {
+        assert!(!view.sees(hidden), "{hidden}");
+    }
+    assert!(!view.sees(&format!("{ENTERPRISE}:manager.displayName")));
+    assert!(releasing(&[ENTERPRISE]).sees(&format!("{ENTERPRISE}:manager.displayName")));
+}
+
+#[test]
+fn hidden_attributes_answer_as_if_absent() {
+    let view = releasing(&["userName", "emails.type", "name.familyName", "name.givenName"]);
+    for (filter, expected) in [
+        ("userName eq \"x\"", "userName eq \"x\""),
+        ("title eq \"x\"", "false"),
+        ("title ne \"x\"", "true"),
+        ("title pr", "false"),
+        ("not (title pr)", "true"),
+        ("title pr or userName pr", "userName pr"),
+        ("title pr and userName pr", "false"),
+        ("phoneNumbers[type ne \"x\"]", "false"),
+        ("name pr", "name.familyName pr or name.givenName pr"),
+        ("emails pr", "emails.type pr"),
+        ("emails.value co \"x\" or emails.type eq \"x\"", "emails.type eq \"x\""),
+        ("emails[type eq \"x\" and value pr]", "false"),
+        ("emails[type eq \"x\" and value ne \"y\"]", "emails[type eq \"x\"]"),
+        ("emails[type ne \"x\"]", "emails[type ne \"x\" and (type pr or type eq \"\")]"),
+        ("emails[value ne \"x\"]", "emails[type pr or type eq \"\"]"),
+        ("meta.created pr and id pr", "meta.created pr and id pr"),
+    ] {
+        assert_eq!(restricted(&view, filter), expected, "{filter}");
+    }
+}
+
+#[test]
+fn the_views_own_filter_may_use_what_is_hidden() {
+    let own = checked("userType eq \"Employee\"", "User");
+    let view = View::new(Some(own), Some(["title".to_owned()].into()));
+    assert_eq!(restricted(&view, "title pr"), "userType eq \"Employee\" and title pr");
+    assert_eq!(view.restrict(None).unwrap().to_string(), "userType eq \"Employee\"");
+    assert_eq!(restricted(&view, "userType pr"), "false");
+    assert!(view.admits(object(&json!({ "userType": "employee" }))));
+    assert!(!view.admits(object(&json!({ "title": "x" }))));
+}
+
+#[test]
+fn a_projection_leaves_what_is_released() {
+    let view = releasing(&["emails.type", "name", &format!("{ENTERPRISE}:department")]);
+    let mut document = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", ENTERPRISE],
+        "id": "1",
+        "meta": { "resourceType": "User" },
+        "userName": "x",
+        "name": { "familyName": "y" },
+        "emails": [{ "value": "a", "type": "work" }, { "value": "b" }],
+        "phoneNumbers": [{ "value": "1" }],
+        ENTERPRISE: { "department": "d", "manager": { "value": "m" } },
+    });
+    if let Value::Object(members) = &mut document {
+        view.project(members);
+    }
+    assert_eq!(
+        document,
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", ENTERPRISE],
+            "id": "1",
+            "meta": { "resourceType": "User" },
+            "name": { "familyName": "y" },
+            "emails": [{ "type": "work" }],
+            ENTERPRISE: { "department": "d" },
+        })
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_question_tells_no_more_than_the_answer(filter in fitting(), paths in released(), document in document()) {
+        let view = View::new(None, Some(paths.into_iter().collect()));
+        let mut projected = document.clone();
+        view.project(&mut projected);
+        let masked = view.restrict(Some(filter.clone())).unwrap();
+        prop_assert_eq!(masked.matches(&document), filter.matches(&projected), "{}", masked);
+        prop_assert_eq!(masked.matches(&projected), filter.matches(&projected), "{}", masked);
+        for path in masked.attributes() {
+            prop_assert!(view.sees(path), "{} is asked about", path);
+        }
+    }
+}
