@@ -1,1 +1,3 @@
-//! x
+//! Matrikel, a SCIM 2.0 identity register.
+
+pub mod cli;
