@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::statement::{LIST, Statement, Value, delete, insert, update_from};
 use crate::{Error, ResourceId, Seq, TenantId};
 
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
@@ -37,8 +37,7 @@ pub struct Record {
 pub(crate) const COLUMNS: &str =
     "r.resource_id, r.kind, r.version, r.seq, r.groups_seq, r.created_at, r.modified_at, r.label, r.doc, r.secret";
 
-pub(crate) type Types =
-    (Binary, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Text, Text, Nullable<Binary>);
+pub(crate) type Types = (Binary, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Text, Text, Nullable<Binary>);
 
 pub(crate) type Row = (Vec<u8>, String, i64, i64, i64, i64, i64, String, String, Option<Vec<u8>>);
 
@@ -100,13 +99,12 @@ pub(crate) fn kinds(
 ) -> Result<HashMap<ResourceId, (String, String)>, Error> {
     let mut found = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(LIST) {
-        let rows = Statement::<(Binary, Text, Text)>::new(
-            "SELECT resource_id, kind, label FROM resource WHERE tenant_id = ",
-        )
-        .bind(tenant)
-        .sql(" AND resource_id IN ")
-        .list(ids.iter().copied())
-        .load::<(Vec<u8>, String, String)>(db)?;
+        let rows =
+            Statement::<(Binary, Text, Text)>::new("SELECT resource_id, kind, label FROM resource WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND resource_id IN ")
+                .list(ids.iter().copied())
+                .load::<(Vec<u8>, String, String)>(db)?;
         for (id, kind, label) in rows {
             found.insert(resource_id(&id)?, (kind, label));
         }
@@ -153,17 +151,16 @@ pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Res
     Ok(())
 }
 
-/// Notes that the groups of these resources changed with `seq`.
-pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, ids: &[ResourceId], seq: Seq) -> Result<(), Error> {
-    for ids in ids.chunks(LIST) {
-        Statement::<()>::new("UPDATE resource SET groups_seq = ")
-            .bind(seq)
-            .sql(" WHERE tenant_id = ")
-            .bind(tenant)
-            .sql(" AND resource_id IN ")
-            .list(ids.iter().copied())
-            .run(db)?;
-    }
+/// Notes that the groups of these resources changed, each with its change.
+pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<ResourceId, Seq>) -> Result<(), Error> {
+    let rows = touched.into_iter().map(|(id, seq)| vec![id.into(), seq.into()]).collect();
+    update_from(
+        db,
+        "UPDATE resource SET groups_seq = touched.column2 FROM (",
+        rows,
+        ") AS touched WHERE resource.resource_id = touched.column1 AND resource.tenant_id = ",
+        tenant,
+    )?;
     Ok(())
 }
 

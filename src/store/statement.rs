@@ -108,6 +108,18 @@ impl<Row> Statement<Row> {
         self
     }
 
+    /// Appends `VALUES (?, ?), (?, ?) …`.
+    fn values(mut self, rows: Vec<Vec<Value>>) -> Self {
+        for (n, row) in rows.into_iter().enumerate() {
+            self = self.sql(if n == 0 { "VALUES (" } else { ", (" });
+            for (column, value) in row.into_iter().enumerate() {
+                self = if column == 0 { self } else { self.sql(", ") }.bind(value);
+            }
+            self = self.sql(")");
+        }
+        self
+    }
+
     /// Appends `(?, ?, …)` with the values. The list is padded with its last value to a power of two, so that few
     /// texts are prepared whatever the lengths are.
     pub(crate) fn list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
@@ -169,28 +181,40 @@ const ROWS: usize = 64;
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
     for run in runs(rows) {
-        let mut statement = Statement::<()>::new(head).sql(" VALUES ");
-        for (n, row) in run.into_iter().enumerate() {
-            statement = statement.sql(if n == 0 { "(" } else { ", (" });
-            for (column, value) in row.into_iter().enumerate() {
-                statement = if column == 0 { statement } else { statement.sql(", ") }.bind(value);
-            }
-            statement = statement.sql(")");
-        }
-        statement.sql(" ").sql(tail).run(db)?;
+        Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+    }
+    Ok(())
+}
+
+/// Updates from rows: `head VALUES (…), (…) tail tenant`. Both databases call the columns `column1`, `column2` ….
+pub(crate) fn update_from(
+    db: &mut Db,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+    tenant: TenantId,
+) -> QueryResult<()> {
+    for run in runs(rows) {
+        Statement::<()>::new(head).values(run).sql(tail).bind(tenant).run(db)?;
     }
     Ok(())
 }
 
 /// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so
 /// that both databases find it by the primary key without statistics.
-pub(crate) fn delete(db: &mut Db, table: &'static str, columns: &[&'static str], keys: Vec<Vec<Value>>) -> QueryResult<()> {
+pub(crate) fn delete(
+    db: &mut Db,
+    table: &'static str,
+    columns: &[&'static str],
+    keys: Vec<Vec<Value>>,
+) -> QueryResult<()> {
     for run in runs(keys) {
         let mut statement = Statement::<()>::new("DELETE FROM ").sql(table).sql(" WHERE ");
         for (n, key) in run.into_iter().enumerate() {
             statement = statement.sql(if n == 0 { "(" } else { " OR (" });
             for (place, (column, value)) in columns.iter().zip(key).enumerate() {
-                statement = if place == 0 { statement } else { statement.sql(" AND ") }.sql(*column).sql(" = ").bind(value);
+                statement =
+                    if place == 0 { statement } else { statement.sql(" AND ") }.sql(*column).sql(" = ").bind(value);
             }
             statement = statement.sql(")");
         }

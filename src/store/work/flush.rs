@@ -24,7 +24,11 @@ impl Work<'_> {
 
     /// Bytes of documents that were settled so far.
     pub(crate) fn weight(&self) -> usize {
-        self.settled.changes.iter().map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24).sum()
+        self.settled
+            .changes
+            .iter()
+            .map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24)
+            .sum()
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.
@@ -32,7 +36,6 @@ impl Work<'_> {
         let mut settled = std::mem::take(&mut self.settled);
         let tenant = self.tenant;
         let last = settled.changes.last().map(|change| (change.seq, change.txn));
-        let touched_seq = self.clock.seq;
 
         let mut diff = IndexDiff::default();
         let mut written = Vec::new();
@@ -41,12 +44,10 @@ impl Work<'_> {
         for (id, after) in std::mem::take(&mut settled.resources) {
             let before = self.seen.remove(&id).flatten();
             let old_rows = before.as_ref().map_or(Ok(BTreeSet::new()), |record| self.index_rows(record))?;
-            let was_touched = touched.remove(&id);
+            let touched_with = touched.remove(&id).unwrap_or_default();
             match after {
                 Some(mut record) => {
-                    if was_touched {
-                        record.groups_seq = touched_seq;
-                    }
+                    record.groups_seq = record.groups_seq.max(touched_with);
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
                         diff.add(id, &old_rows, &self.index_rows(&record)?);
                     }
@@ -62,7 +63,7 @@ impl Work<'_> {
         }
         record::upsert(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
-        record::touch_groups(self.db, tenant, &touched.into_iter().collect::<Vec<_>>(), touched_seq)?;
+        record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;
         unique::store(self.db, tenant, settled.unique.drain().collect())?;
         external::store(self.db, tenant, settled.external.drain().collect())?;

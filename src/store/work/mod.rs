@@ -21,7 +21,7 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{Credential, Error, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, record};
+use crate::{Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, record};
 
 use layer::Layer;
 
@@ -128,6 +128,15 @@ impl<'d> Work<'d> {
 
     /// A resource as it stands now.
     pub fn record(&mut self, id: ResourceId) -> Result<Option<Record>, Error> {
+        let touched = self.open.touched.get(&id).or_else(|| self.settled.touched.get(&id)).copied();
+        let mut found = self.stored_record(id)?;
+        if let (Some(record), Some(seq)) = (&mut found, touched) {
+            record.groups_seq = record.groups_seq.max(seq);
+        }
+        Ok(found)
+    }
+
+    fn stored_record(&mut self, id: ResourceId) -> Result<Option<Record>, Error> {
         if let Some(found) = self.open.resources.get(&id).or_else(|| self.settled.resources.get(&id)) {
             return Ok(found.clone());
         }
@@ -223,6 +232,21 @@ impl<'d> Work<'d> {
         Ok(groups)
     }
 
+    /// The groups of a resource with their names, direct and indirect. `record` must come from this work.
+    pub fn group_refs_of(&mut self, record: &Record) -> Result<Vec<GroupRef>, Error> {
+        if record.groups_seq == 0 {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<ResourceId> = self.groups_of(record.id)?.into_iter().collect();
+        let mut kinds = self.kinds(&ids)?;
+        let direct = ids.into_iter().filter_map(|id| {
+            let (_, label) = kinds.remove(&id)?;
+            Some(GroupRef { id, label, direct: true })
+        });
+        let direct = direct.collect();
+        Ok(self.nesting()?.complete(direct))
+    }
+
     /// The groups within groups, as they stand now.
     pub fn nesting(&mut self) -> Result<Arc<Nesting>, Error> {
         if let Some(nesting) = &self.nesting {
@@ -283,7 +307,8 @@ impl<'d> Work<'d> {
         if draft.label != current.label && self.indexes.of(&draft.kind)?.has_members() {
             self.clock.nesting_seq = seq;
         }
-        let op = if moved || draft.external.is_some() || draft.secret != current.secret { Op::Update } else { Op::Members };
+        let op =
+            if moved || draft.external.is_some() || draft.secret != current.secret { Op::Update } else { Op::Members };
         let record = Record {
             version: current.version + 1,
             seq,
@@ -360,7 +385,9 @@ impl<'d> Work<'d> {
         let stored = credential::of_client(self.db, self.tenant, client)?;
         let mut all: BTreeMap<Uuid, Credential> = stored.into_iter().map(|one| (one.id, one)).collect();
         for layer in [&self.settled, &self.open] {
-            all.extend(layer.credentials.iter().filter(|(_, one)| one.client == client).map(|(id, one)| (*id, one.clone())));
+            all.extend(
+                layer.credentials.iter().filter(|(_, one)| one.client == client).map(|(id, one)| (*id, one.clone())),
+            );
         }
         Ok(all.into_values().collect())
     }
@@ -429,7 +456,7 @@ impl<'d> Work<'d> {
                 self.clock.nesting_seq = group.seq;
             }
             self.open.set_membership(group.id, delta.member, membership);
-            self.open.touched.insert(delta.member);
+            self.open.touched.insert(delta.member, group.seq);
             effective.push(delta);
         }
         Ok(effective)
