@@ -25,7 +25,6 @@ mod reader;
 pub mod record;
 pub mod scan;
 mod statement;
-#[expect(clippy::module_inception, reason = "the type this crate is named for")]
 mod store;
 pub mod tenant;
 mod unique;

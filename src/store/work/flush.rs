@@ -65,8 +65,8 @@ impl Work<'_> {
         record::remove(self.db, tenant, removed)?;
         record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;
-        unique::store(self.db, tenant, settled.unique.drain().collect())?;
-        external::store(self.db, tenant, settled.external.drain().collect())?;
+        unique::store(self.db, tenant, &settled.unique.drain().collect::<Vec<_>>())?;
+        external::store(self.db, tenant, &settled.external.drain().collect::<Vec<_>>())?;
         membership::store(self.db, tenant, settled.take_memberships())?;
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;

@@ -270,7 +270,7 @@ impl<'d> Work<'d> {
     /// Creates a resource. Fails with [`Error::Taken`] when a unique value or the `externalId` is held by another.
     pub fn create(&mut self, draft: Draft) -> Result<Record, Error> {
         self.seen.insert(draft.id, None);
-        let claimed = self.unique_claims(&draft, BTreeSet::new())?;
+        let claimed = self.unique_claims(&draft, &BTreeSet::new())?;
         self.check_external(&draft)?;
         let (seq, at) = self.clock.tick(self.origin.now);
         self.clock.count(&draft.kind, 1);
@@ -298,7 +298,7 @@ impl<'d> Work<'d> {
         let moved = doc != current.doc;
         let claimed = if moved {
             let held = self.unique_of(&current)?;
-            self.unique_claims(&draft, held)?
+            self.unique_claims(&draft, &held)?
         } else {
             HashMap::new()
         };
@@ -512,12 +512,12 @@ impl<'d> Work<'d> {
     fn unique_claims(
         &mut self,
         draft: &Draft,
-        held: BTreeSet<(UniqueKey, String)>,
+        held: &BTreeSet<(UniqueKey, String)>,
     ) -> Result<HashMap<UniqueKey, Option<ResourceId>>, Error> {
         let wanted = self.indexes.of(&draft.kind)?.unique_keys(&draft.kind, &draft.doc);
         let mut claims: HashMap<UniqueKey, Option<ResourceId>> =
             held.difference(&wanted).map(|(key, _)| (key.clone(), None)).collect();
-        for (key, path) in wanted.difference(&held) {
+        for (key, path) in wanted.difference(held) {
             match self.holder(key)? {
                 Some(holder) if holder != draft.id => return Err(Error::Taken { path: path.clone() }),
                 _ => drop(claims.insert(key.clone(), Some(draft.id))),
