@@ -1,5 +1,7 @@
 //! From a configuration to an open directory. Makes the folder of an embedded database; never migrates unless asked.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,8 +55,12 @@ pub(super) fn prepare_folder(config: &Config) -> anyhow::Result<()> {
     let url = config.database_url();
     let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
     match Path::new(path.trim_start_matches("//")).parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder)
-            .with_context(|| format!("the folder {} cannot be made; set data_dir to one that can", folder.display())),
+        // Personal data lie there, so a folder that is made here is nobody else's to read.
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| {
+                format!("the folder {} cannot be made; set data_dir to one that can", folder.display())
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -96,3 +96,15 @@ pub(super) async fn stop_signal() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::KEYS;
+
+    #[test]
+    fn the_help_names_every_configuration_key() {
+        for key in KEYS {
+            assert!(super::KEYS_HELP.contains(key.name), "{}", key.name);
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub(super) fn fetched(fetched: Fetched) -> HttpResponse {
         Fetched::Found { etag, location, body } => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, SCIM_JSON))
             .insert_header((header::ETAG, etag))
-            .insert_header((header::CONTENT_LOCATION, location))
+            .insert_header((header::LOCATION, location))
             .body(body),
         Fetched::NotModified { etag } => HttpResponse::NotModified().insert_header((header::ETAG, etag)).finish(),
     }

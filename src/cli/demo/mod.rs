@@ -14,6 +14,8 @@ mod pull;
 mod push;
 mod questions;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -69,7 +71,10 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     config.log.level = "warn".to_owned();
     config.check()?;
     telemetry::init(&config.log)?;
-    std::fs::create_dir_all(&arguments.data)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&arguments.data)
         .with_context(|| format!("the folder {} cannot be made; name another with --data", arguments.data.display()))?;
     let directory = open::migrated(&config, true)?;
     let store = directory.store().clone();
