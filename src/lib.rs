@@ -13,4 +13,3 @@ pub mod config;
 pub mod telemetry;
 
 pub mod cli;
-pub mod directory;

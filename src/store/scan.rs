@@ -89,9 +89,9 @@ const BATCH: usize = 256;
 const KEPT: usize = 1_000;
 
 impl Reader {
-    /// Answers a search. Every statement of it sees the same state.
+    /// Answers a search. Within [`Reader::snapshot`] every statement of it sees the same state.
     pub fn search(&mut self, tenant: TenantId, query: &Query) -> Result<Page, Error> {
-        self.snapshot(|reader| Search::new(reader, tenant, query)?.run())
+        Search::new(self, tenant, query)?.run()
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
