@@ -6,7 +6,7 @@ use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use store::{Derived, Reader, ResourceId, assemble};
 
-use super::render::State;
+use super::render::{State, has_groups};
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, Precondition};
 
@@ -70,13 +70,16 @@ impl Directory {
         let record = reader.record(ctx.tenant, id)?.filter(|record| record.kind == definition.name());
         let record = record.ok_or_else(absent)?;
         let external = reader.external_of(ctx.tenant, ctx.caller.domain, id)?;
-        let (groups, nesting_seq) = reader.groups_of(ctx.tenant, id)?;
+        let (groups, nesting_seq) = match has_groups(definition) {
+            true => reader.groups_of(ctx.tenant, id)?,
+            false => (Vec::new(), 0),
+        };
         let state = State { record, external, groups, members: None, nesting_seq };
         if self.admits(ctx, definition, &state)? { Ok(state) } else { Err(absent()) }
     }
 
     /// Whether the caller's view shows the resource.
-    pub(super) fn admits(&self, ctx: &Ctx, _definition: &Definition, state: &State) -> Result<bool, Error> {
+    pub(super) fn admits(&self, ctx: &Ctx, definition: &Definition, state: &State) -> Result<bool, Error> {
         if ctx.view.filter().is_none() {
             return Ok(true);
         }
@@ -84,7 +87,7 @@ impl Directory {
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
-            groups: Some(&state.groups),
+            groups: has_groups(definition).then_some(&state.groups),
             members: state.members.as_deref(),
             etag: &etag,
         };

@@ -8,6 +8,11 @@ use store::{Derived, GroupRef, MemberRef, Record, Seq, assemble, etag, render};
 
 use super::{Ctx, Directory, Error, Planned};
 
+/// Whether resources of the type show the groups they are in.
+pub(super) fn has_groups(definition: &Definition) -> bool {
+    definition.core.attribute("groups").is_some()
+}
+
 /// A write that was carried out, or would have been.
 #[derive(Clone, Debug)]
 pub struct Written {
@@ -53,7 +58,7 @@ impl Directory {
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
-            groups: Some(&state.groups),
+            groups: has_groups(definition).then_some(&state.groups),
             members: state.members.as_deref(),
             etag: &etag,
         };

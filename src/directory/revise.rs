@@ -13,7 +13,7 @@ use store::{Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::relation::{Moves, ReadMembers};
-use super::render::State;
+use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
 
@@ -145,7 +145,7 @@ impl Directory {
         };
         let state = State {
             external: next.parts.external,
-            groups: work.group_refs_of(&record)?,
+            groups: if has_groups(definition) { work.group_refs_of(&record)? } else { Vec::new() },
             members: if with_members { Some(work.members(id)?) } else { None },
             nesting_seq: work.nesting_seq(),
             record,

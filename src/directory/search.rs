@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use store::Reader;
 use store::scan::{Query, Sort};
 
+use super::render::has_groups;
 use super::{Ctx, Directory, Error};
 
 impl Directory {
@@ -78,7 +79,7 @@ impl Directory {
                     lens: ctx.lens(),
                     limit: self.limits.scan,
                     with_members: projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some(),
-                    with_groups: projection.wants("groups"),
+                    with_groups: projection.wants("groups") && has_groups(definition),
                 };
                 Ok((query, projection))
             })

@@ -115,7 +115,8 @@ impl Reader {
             true => external::of_resources(&mut self.db, tenant, query.domain, &ids)?,
             false => HashMap::new(),
         };
-        let (mut groups, nesting_seq) = match needs.groups || needs.etag {
+        let has_groups = query.definition.core.attribute("groups").is_some();
+        let (mut groups, nesting_seq) = match has_groups && (needs.groups || needs.etag) {
             true => self.groups_of_all(tenant, &ids)?,
             false => (HashMap::new(), 0),
         };

@@ -113,6 +113,8 @@ impl<'d> Work<'d> {
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
         self.settled.absorb(std::mem::take(&mut self.open));
+        // A discard that no operation began must not take back what was settled.
+        self.before = (self.clock.clone(), self.nesting.clone());
     }
 
     /// Forgets what the open operation did.
