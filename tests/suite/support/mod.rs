@@ -1,3 +1,6 @@
 //! What the integration tests stand on.
 
+pub(crate) mod conformance;
+mod pattern;
 pub(crate) mod postgres;
+pub(crate) mod vector;
