@@ -89,6 +89,7 @@ impl Directory {
             external: state.external.as_deref(),
             groups: has_groups(definition).then_some(&state.groups),
             members: state.members.as_deref(),
+            member_names: true,
             etag: &etag,
         };
         Ok(ctx.view.admits(&assemble(&state.record, &derived, &self.registry)?))

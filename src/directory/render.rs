@@ -1,7 +1,7 @@
 //! The answer: a resource as JSON text, as far as the view and the projection release it. Where both release all of
 //! it, the stored text is passed through unparsed.
 
-use scim::resource::Projection;
+use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use store::scan::Hit;
 use store::{Derived, GroupRef, MemberRef, Record, Seq, assemble, etag, render};
@@ -60,6 +60,7 @@ impl Directory {
             external: state.external.as_deref(),
             groups: has_groups(definition).then_some(&state.groups),
             members: state.members.as_deref(),
+            member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &etag,
         };
         let body = self.project(ctx, definition, &state.record, &derived, projection)?;
@@ -79,6 +80,7 @@ impl Directory {
             external: hit.external.as_deref(),
             groups: hit.groups.as_deref(),
             members: hit.members.as_deref(),
+            member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &hit.etag,
         };
         self.project(ctx, definition, &hit.record, &derived, projection)

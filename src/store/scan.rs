@@ -366,6 +366,7 @@ impl<'s> Search<'s> {
                 external: hit.external.as_deref(),
                 groups: hit.groups.as_deref(),
                 members: hit.members.as_deref(),
+                member_names: true,
                 etag: &hit.etag,
             };
             let document = assemble(&hit.record, &derived, &self.reader.shared.registry)?;
