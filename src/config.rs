@@ -1,6 +1,6 @@
 //! What an operator sets: one TOML file, then environment variables, then flags of the command line; the later wins.
 //! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
-//! The keys themselves are a table in [`keys`]. Never reads a secret from anywhere but the database URL.
+//! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
 mod keys;
 

@@ -1,4 +1,4 @@
-//! The body of a request: bounded in size and in time, of a media type we read, then parsed by [`json`](super::json).
+//! The body of a request: bounded in size and in time, of a media type we read, then parsed by `json`.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! - Every error a client sees is the SCIM error of RFC 7644 section 3.12, for 401, 404, 405 and 413 as well.
 //! - A 4xx says what is wrong with the request and what to do; it may repeat what the client sent, never what is stored.
 //! - A 5xx says nothing but the request id's promise: the chain of causes is logged under that id by
-//!   [`observe`](super::observe), and never leaves the server.
+//!   `observe`, and never leaves the server.
 //! - 401 has no reason, so that nobody learns which tokens exist; its `WWW-Authenticate` says what to bring.
 //! - Whatever another try may cure is 503 with `Retry-After`: a full queue, a database that cannot be reached.
 

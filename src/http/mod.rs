@@ -1,5 +1,5 @@
-//! The SCIM interface over HTTP (RFC 7644). [`routes`] is the whole URL space; [`extract`] makes a request into a `Ctx`
-//! and a body, [`respond`] makes answers and [`error`] makes every error; [`observe`] wraps them all with request ids and
+//! The SCIM interface over HTTP (RFC 7644). `routes` is the whole URL space; `extract` makes a request into a `Ctx`
+//! and a body, `respond` makes answers and [`error`] makes every error; `observe` wraps them all with request ids and
 //! logs. Decides nothing about identities: each handler is one call of the directory.
 
 pub mod error;
