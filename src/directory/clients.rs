@@ -158,6 +158,24 @@ impl Directory {
     }
 }
 
+/// What a client is and how it is read decide what it may do, so for once canonical values are no suggestions: 400
+/// invalidValue for a role or profile that there is not. Resources of other types pass.
+pub(super) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), Error> {
+    if definition.name() != CLIENT {
+        return Ok(());
+    }
+    let unknown = |name: &str, is_known: fn(&str) -> bool| {
+        document.get(name).and_then(Value::as_str).is_some_and(|value| !is_known(value))
+    };
+    if unknown("role", |role| Role::parse(role).is_some()) {
+        return Err(scim::Error::invalid_value("role is source, consumer or administrator.").into());
+    }
+    if unknown("profile", |profile| Profile::parse(profile).is_some()) {
+        return Err(scim::Error::invalid_value("profile is rfc, interop-01, ipsie or egil.").into());
+    }
+    Ok(())
+}
+
 /// The provisioning domain that clients share by its name.
 fn shared_domain(name: &str) -> ResourceId {
     let mut bytes = [0; 16];

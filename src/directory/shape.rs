@@ -27,7 +27,8 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Parts {
         Some(Value::String(text)) => Some(text),
         _ => None,
     };
-    let external = text(document.shift_remove("externalId"));
+    // Clients that have no name of their own send an empty one; two such must not collide.
+    let external = text(document.shift_remove("externalId")).filter(|external| !external.is_empty());
     let password = text(document.shift_remove("password"));
     let members = match document.shift_remove("members") {
         Some(Value::Array(members)) => members,

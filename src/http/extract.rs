@@ -43,7 +43,9 @@ pub(super) struct Asked {
 /// Authenticates a request and makes its context.
 pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let now = now();
-    let principal = state.authenticator.authenticate(text(request, &header::AUTHORIZATION)?.as_deref(), now).await?;
+    // What is no text is no token either.
+    let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
+    let principal = state.authenticator.authenticate(authorization.as_deref(), now).await?;
     request.extensions_mut().insert(Asker { client: Arc::clone(&principal.caller.name), tenant: principal.tenant.0 });
     if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
         return Err(Failure::status(
@@ -84,9 +86,32 @@ pub(super) fn id(request: &HttpRequest) -> &str {
 
 /// The parameters of the query string, decoded.
 pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>, Failure> {
-    web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+    let query = request.query_string();
+    if !is_utf8(query) {
+        return Err(scim::Error::invalid_syntax("The query string is not UTF-8 when it is decoded.").into());
+    }
+    web::Query::<Vec<(String, String)>>::from_query(query)
         .map(web::Query::into_inner)
         .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
+/// silently ask for something else.
+fn is_utf8(query: &str) -> bool {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let mut rest = query.bytes();
+    let mut decoded = Vec::with_capacity(query.len());
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(high * 16 + low);
+                rest = ahead;
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// The search that a query string asks for (RFC 7644 section 3.4.2).
@@ -186,6 +211,16 @@ mod tests {
         for offered in [None, Some(""), Some("a b"), Some("a\nb"), Some("å"), Some(long.as_str())] {
             let id = accept_request_id(offered);
             assert!(Uuid::parse_str(&id.0).is_ok(), "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_must_be_utf8_once_it_is_decoded() {
+        for query in ["", "a=b", "a=%C3%A5&b=%", "a=%zz%2", "filter=userName%20eq%20%22%F0%9F%90%9F%22", "a=+%2B"] {
+            assert!(is_utf8(query), "{query}");
+        }
+        for query in ["%ff", "a=%c0%ae", "a=%ed%a0%80", "a=%C3"] {
+            assert!(!is_utf8(query), "{query}");
         }
     }
 

@@ -80,6 +80,10 @@ pub fn cut(key: &str) -> Cow<'_, str> {
 /// cut off. `None`: the text is no such instant. Covers the years 0000 to 9999 whole, for `9999-12-31T23:59:59Z` is what
 /// many registers write for "never ends".
 pub fn instant(text: &str) -> Option<i64> {
+    // The parser knows more than RFC 3339 does: years with a sign and six digits.
+    if !text.bytes().take(4).all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     // Not a timestamp type: those of the library end a day before the year 9999 does.
     let pieces = Pieces::parse(text).ok()?;
     if pieces.time_zone_annotation().is_some() {

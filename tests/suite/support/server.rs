@@ -69,6 +69,13 @@ impl Server {
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
+    /// Memory that the server holds now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process is there");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
+        resident.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
