@@ -209,7 +209,8 @@ def check_routes(server):
     ]
     served = {}
     for pattern in patterns:
-        for path in [pattern.replace("{endpoint}", name) for name in endpoints] if "{endpoint}" in pattern else [pattern]:
+        paths = [pattern.replace("{endpoint}", name) for name in endpoints] if "{endpoint}" in pattern else [pattern]
+        for path in paths:
             answer = server.session.options(server.origin + re.sub(r"\{\w+\}", "1", path), timeout=60)
             # A path without methods is one that this server does not have, and says so.
             if answer.status_code != 501:
@@ -226,8 +227,8 @@ PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 
 
-def check_kind(server, endpoint, name, bodies, change, secret):
-    """Every operation of one resource type; `bodies` are two resources that differ in what has to be unique, if any."""
+def check_kind(server, endpoint, name, bodies, change, unique):
+    """Every operation of one resource type; `bodies` are two resources that differ in `unique`."""
     path, one_path = f"/scim/v2/{endpoint}", f"/scim/v2/{endpoint}/{{id}}"
 
     def on_one(method, status, where, **rest):
@@ -248,11 +249,10 @@ def check_kind(server, endpoint, name, bodies, change, secret):
     else:
         on_one("PATCH", 200, one, body=patch)
     on_one("PUT", 200, one, body=bodies[0], headers={"If-Match": "*"})
-    if secret:
-        taken = {key: value for key, value in bodies[0].items() if key in ("schemas", secret)}
-        server.send("POST", path, 409, body=bodies[0])
-        on_one("PUT", 409, other, body=bodies[0])
-        on_one("PATCH", 409, other, body=PATCH | {"Operations": [{"op": "replace", "path": secret, "value": taken[secret]}]})
+    taken = {"op": "replace", "path": unique, "value": bodies[0][unique]}
+    server.send("POST", path, 409, body=bodies[0])
+    on_one("PUT", 409, other, body=bodies[0])
+    on_one("PATCH", 409, other, body=PATCH | {"Operations": [taken]})
     for method, body in (("PUT", bodies[0]), ("PATCH", patch), ("DELETE", None)):
         on_one(method, 412, one, body=body, headers={"If-Match": 'W/"999.0"'})
         on_one(method, 404, missing, body=body)
@@ -280,7 +280,7 @@ def check_kind(server, endpoint, name, bodies, change, secret):
         server.send("GET", path, 403, params=asked, **forbidden)
         server.send("HEAD", path, 403, params=asked, **forbidden)
         server.send("POST", path + "/.search", 403, body=SEARCH | asked, **forbidden)
-    check_refusals(server, [("GET", one, one_path, None), ("HEAD", one, one_path, None), ("DELETE", one, one_path, None)])
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD", "DELETE")])
     check_refusals(server, [("PUT", one, one_path, bodies[0]), ("PATCH", one, one_path, patch)])
     check_refusals(server, [("POST", path, path, bodies[0])] + [(m, w, w, b) for m, w, b in searches])
     for where, at in ((path, path), (path + "/.search", path + "/.search"), (one, one_path)):
@@ -303,20 +303,18 @@ def check_refusals(server, requests_):
 
 def check_answers(server):
     user = {"schemas": [CORE + "User"], "active": True, "name": {"familyName": "Lind", "givenName": "Maj"}}
-    check_kind(
-        server,
-        "Users",
-        "User",
-        [user | {"userName": "maj@kommun.example", "password": "Vinter-och-sommar-2026"}, user | {"userName": "ove@kommun.example"}],
-        {"op": "Replace", "path": "active", "value": "False"},
-        "userName",
-    )
-    group = {"schemas": [CORE + "Group"]}
-    change = {"op": "add", "path": "displayName", "value": "Hemtjänsten söder"}
-    check_kind(server, "Groups", "Group", [group | {"displayName": name} for name in ("Norr", "Söder")], change, None)
+    users = [user | {"userName": f"{name}@kommun.example"} for name in ("maj", "ove")]
+    users[0]["password"] = "Vinter-och-sommar-2026"
+    change = {"op": "Replace", "path": "active", "value": "False"}
+    check_kind(server, "Users", "User", users, change, "userName")
+    group = {"schemas": [CORE + "Group"], "displayName": "Hemtjänsten"}
+    groups = [group | {"externalId": name} for name in ("north", "south")]
+    change = {"op": "add", "path": "displayName", "value": "Hemtjänsten norr"}
+    check_kind(server, "Groups", "Group", groups, change, "externalId")
     client = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source"}
+    clients = [client | {"name": name} for name in ("personnel", "school")]
     change = {"op": "replace", "path": "description", "value": "Pushes at night."}
-    check_kind(server, "Clients", "Client", [client | {"name": name} for name in ("hr", "school")], change, "name")
+    check_kind(server, "Clients", "Client", clients, change, "name")
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),
