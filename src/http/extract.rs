@@ -98,7 +98,9 @@ pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>,
 /// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
 /// silently ask for something else.
 fn is_utf8(query: &str) -> bool {
-    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: Option<u8>| {
+        byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut rest = query.bytes();
     let mut decoded = Vec::with_capacity(query.len());
     while let Some(byte) = rest.next() {

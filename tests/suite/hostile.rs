@@ -44,7 +44,13 @@ impl Tenant {
         let group = tenant.create("/Groups", &group).await;
         let clients = tenant.ask("/Clients").await;
         let client = clients["Resources"][0]["id"].clone();
-        for (name, value) in [("token", token.into()), ("consumer", consumer.into()), ("user", user), ("group", group), ("client", client)] {
+        for (name, value) in [
+            ("token", token.into()),
+            ("consumer", consumer.into()),
+            ("user", user),
+            ("group", group),
+            ("client", client),
+        ] {
             tenant.variables.insert(name.to_owned(), value);
         }
         tenant

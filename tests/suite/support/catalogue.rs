@@ -83,7 +83,10 @@ impl Catalogue {
 
     /// Every request of the file, with `variables` filled in.
     pub(crate) fn cases(&self, variables: &Variables) -> Vec<Case> {
-        self.requests.iter().flat_map(|row| scopes(&row.each, variables).into_iter().map(|scope| row.case(&scope))).collect()
+        self.requests
+            .iter()
+            .flat_map(|row| scopes(&row.each, variables).into_iter().map(|scope| row.case(&scope)))
+            .collect()
     }
 }
 
@@ -116,7 +119,10 @@ impl Row {
         };
         for (index, (name, value)) in self.query.iter().enumerate() {
             target.push(if index == 0 { b'?' } else { b'&' });
-            target.extend([encode(&bytes(&name.as_str().into(), variables)), b"=".to_vec(), encode(&bytes(value, variables))].concat());
+            target.extend(
+                [encode(&bytes(&name.as_str().into(), variables)), b"=".to_vec(), encode(&bytes(value, variables))]
+                    .concat(),
+            );
         }
         let method = bytes(&self.method, variables);
         let mut request = match &self.raw {
@@ -152,14 +158,21 @@ impl Case {
             && is_error
             && (self.plain || self.is_head || body["scimType"].as_str() == self.scim_type.as_deref())
             && self.detail.as_ref().is_none_or(|part| answer.text.contains(part.as_str()));
-        let wanted = format!("{} {} {}", self.status, self.scim_type.as_deref().unwrap_or("-"), self.detail.as_deref().unwrap_or(""));
+        let wanted = format!(
+            "{} {} {}",
+            self.status,
+            self.scim_type.as_deref().unwrap_or("-"),
+            self.detail.as_deref().unwrap_or("")
+        );
         (!fits).then(|| format!("{}: expected {wanted}, found {}", self.name, answer.show()))
     }
 }
 
 fn encode(text: &[u8]) -> Vec<u8> {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    text.iter().flat_map(|byte| if harmless(byte) { vec![*byte] } else { format!("%{byte:02X}").into_bytes() }).collect()
+    text.iter()
+        .flat_map(|byte| if harmless(byte) { vec![*byte] } else { format!("%{byte:02X}").into_bytes() })
+        .collect()
 }
 
 /// Every combination of the values in `each`.
