@@ -151,7 +151,7 @@ impl Case {
         let is_error = self.plain
             || self.is_head
             || (body["schemas"] == serde_json::json!(["urn:ietf:params:scim:api:messages:2.0:Error"])
-                && body["status"] == answer.status.to_string()
+                && body["status"].as_str() == Some(&answer.status.to_string())
                 && answer.header("content-type") == Some("application/scim+json")
                 && body["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
         let fits = u64::from(answer.status) == self.status

@@ -9,7 +9,7 @@ use std::process::Command;
 /// # Errors
 /// The report again, if any check failed; or why it could not be run.
 pub(crate) fn scim2_tester(base_url: &str, token: &str) -> Result<String, String> {
-    run(python(), "run_scim2_tester.py", &[base_url, token])
+    run("run_scim2_tester.py", &[base_url, token])
 }
 
 /// Holds openapi.yaml and a server to each other (`tests/conformance/openapi_check.py`).
@@ -17,7 +17,7 @@ pub(crate) fn scim2_tester(base_url: &str, token: &str) -> Result<String, String
 /// # Errors
 /// What differs; or why it could not be found out.
 pub(crate) fn openapi_check(base_url: &str, administrator: &str, consumer: &str) -> Result<String, String> {
-    run(python(), "openapi_check.py", &[base_url, administrator, consumer])
+    run("openapi_check.py", &[base_url, administrator, consumer])
 }
 
 /// Runs Schemathesis with openapi.yaml against a server (`tests/conformance/run_schemathesis.py`).
@@ -25,10 +25,11 @@ pub(crate) fn openapi_check(base_url: &str, administrator: &str, consumer: &str)
 /// # Errors
 /// Its report, if it found anything; or why it could not be run.
 pub(crate) fn schemathesis(base_url: &str, token: &str) -> Result<String, String> {
-    run(python(), "run_schemathesis.py", &[base_url, token])
+    run("run_schemathesis.py", &[base_url, token])
 }
 
-fn run(python: PathBuf, script: &str, arguments: &[&str]) -> Result<String, String> {
+fn run(script: &str, arguments: &[&str]) -> Result<String, String> {
+    let python = python();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(script);
     let output = Command::new(&python)
         .arg(script)
