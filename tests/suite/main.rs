@@ -1,6 +1,10 @@
 //! The integration tests: one binary, so that they link once.
 
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod support;
