@@ -1,10 +1,18 @@
 //! The integration tests: one binary, so that they link once.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 mod support;

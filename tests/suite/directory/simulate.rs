@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::both::on_both_databases;
 use crate::support::messages::{add_members, group, patch, set, user, user_with};
-use crate::support::register::{Register, body, id, refusal};
+use crate::support::register::{NEW_YEAR, Register, body, id, refusal};
 
 on_both_databases!(Register: a_simulation_says_what_happens_and_stores_nothing, a_simulated_refusal_is_the_refusal);
 
@@ -23,6 +23,8 @@ enum Write {
 async fn perform(register: &Register, write: &Write, simulate: bool, seed: u64) -> (Vec<Change>, Value) {
     let mut ctx = register.seeded(seed);
     ctx.simulate = simulate;
+    // The moment is part of an id.
+    ctx.now = NEW_YEAR;
     let (changes, answer) = match write {
         Write::Create(kind, value) => {
             let written = register.create(&ctx, kind, value.clone()).await.expect("created");
