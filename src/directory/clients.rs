@@ -143,7 +143,8 @@ pub async fn find(directory: &Directory, ctx: &Ctx, name: &str) -> Result<Option
 pub(super) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), scim::Error> {
     for name in ["role", "profile"] {
         let Some(value) = document.get(name).and_then(Value::as_str) else { continue };
-        let known = definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
+        let known =
+            definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
         if !known.iter().any(|known| known == value) {
             return Err(scim::Error::invalid_value(format!("{name} must be one of: {}.", known.join(", "))));
         }

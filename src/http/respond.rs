@@ -1,8 +1,8 @@
 //! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
 //! a body; the directory has made it.
 
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Written};
@@ -59,9 +59,9 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
-        .insert_header((header::ETAG, written.etag))
-        .insert_header((header::LOCATION, written.location));
-    tolerances(&mut response, written);
+        .insert_header((header::ETAG, written.etag.as_str()))
+        .insert_header((header::LOCATION, written.location.as_str()));
+    tolerances(&mut response, &written);
     response.body(written.body)
 }
 
