@@ -1,4 +1,9 @@
 //! The integration tests: one binary, so that they link once.
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
+#[path = "store/mod.rs"]
+mod store_tests;
+#[cfg(test)]
 mod support;

@@ -35,7 +35,7 @@ impl Work<'_> {
         let touched_seq = self.clock.seq;
 
         let mut diff = IndexDiff::default();
-        let mut written = Vec::new();
+        let (mut created, mut written) = (Vec::new(), Vec::new());
         let mut removed = Vec::new();
         let mut touched = std::mem::take(&mut settled.touched);
         for (id, after) in std::mem::take(&mut settled.resources) {
@@ -50,7 +50,7 @@ impl Work<'_> {
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
                         diff.add(id, &old_rows, &self.index_rows(&record)?);
                     }
-                    written.push(record);
+                    if before.is_none() { created.push(record) } else { written.push(record) }
                 }
                 None => {
                     diff.add(id, &old_rows, &BTreeSet::new());
@@ -60,7 +60,8 @@ impl Work<'_> {
                 }
             }
         }
-        record::upsert(self.db, tenant, written)?;
+        record::insert(self.db, tenant, created)?;
+        record::update(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
         record::touch_groups(self.db, tenant, &touched.into_iter().collect::<Vec<_>>(), touched_seq)?;
         diff.store(self.db, tenant)?;

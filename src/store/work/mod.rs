@@ -21,7 +21,7 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{Credential, Error, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, record};
+use crate::{Credential, Error, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record};
 
 use layer::Layer;
 
@@ -243,9 +243,14 @@ impl<'d> Work<'d> {
         self.clock.nesting_seq
     }
 
-    /// Creates a resource. Fails with [`Error::Taken`] when a unique value or the `externalId` is held by another.
+    /// Creates a resource. Fails with [`Error::Taken`] when its id, a unique value or the `externalId` is held by another.
     pub fn create(&mut self, draft: Draft) -> Result<Record, Error> {
-        self.seen.insert(draft.id, None);
+        let layers = self.open.resources.get(&draft.id).or_else(|| self.settled.resources.get(&draft.id));
+        if matches!(layers.or_else(|| self.seen.get(&draft.id)), Some(Some(_))) {
+            return Err(Error::Taken { path: "id".into() });
+        }
+        // Ids are random, so the database is not asked; should it know this one, its key refuses the row at the flush.
+        self.seen.entry(draft.id).or_insert(None);
         let claimed = self.unique_claims(&draft, BTreeSet::new())?;
         self.check_external(&draft)?;
         let (seq, at) = self.clock.tick(self.origin.now);
@@ -369,6 +374,11 @@ impl<'d> Work<'d> {
     pub(crate) fn database(&mut self) -> (&mut Db, TenantId) {
         self.swept = true;
         (self.db, self.tenant)
+    }
+
+    /// Whether the transaction still takes statements.
+    pub(crate) fn is_sound(&mut self) -> bool {
+        dialect::is_alive(self.db)
     }
 
     /// Whether the database was written to directly.
