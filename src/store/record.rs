@@ -158,18 +158,15 @@ pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Res
     Ok(())
 }
 
-/// Notes that the groups of these resources changed with `seq`.
-pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, ids: &[ResourceId], seq: Seq) -> Result<(), Error> {
-    for ids in ids.chunks(LIST) {
-        Statement::<()>::new("UPDATE resource SET groups_seq = ")
-            .bind(seq)
-            .sql(" WHERE tenant_id = ")
-            .bind(tenant)
-            .sql(" AND resource_id IN ")
-            .list(ids.iter().copied())
-            .run(db)?;
-    }
-    Ok(())
+/// Notes with which change the groups of these resources changed last.
+pub(crate) fn touch_groups(
+    db: &mut Db,
+    tenant: TenantId,
+    touched: impl IntoIterator<Item = (ResourceId, Seq)>,
+) -> Result<(), Error> {
+    let rows = touched.into_iter().map(|(id, seq)| vec![tenant.into(), id.into(), seq.into()]).collect();
+    let tail = ") AS v WHERE resource.tenant_id = v.column1 AND resource.resource_id = v.column2";
+    Ok(statement::insert(db, "UPDATE resource SET groups_seq = v.column3 FROM (", rows, tail)?)
 }
 
 /// One slice of the resources of a kind in id order, after `after`.

@@ -167,6 +167,7 @@ pub(crate) const LIST: usize = 256;
 const ROWS: usize = 64;
 
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
+/// In an UPDATE both databases name the columns of the values `column1`, `column2` …
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
     for run in runs(rows) {
         let mut statement = Statement::<()>::new(head).sql(" VALUES ");

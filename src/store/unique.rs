@@ -51,7 +51,7 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<O
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: Vec<(UniqueKey, Option<ResourceId>)>) -> Result<(), Error> {
+pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(UniqueKey, Option<ResourceId>)]) -> Result<(), Error> {
     delete(
         db,
         "unique_key",

@@ -32,7 +32,6 @@ impl Work<'_> {
         let mut settled = std::mem::take(&mut self.settled);
         let tenant = self.tenant;
         let last = settled.changes.last().map(|change| (change.seq, change.txn));
-        let touched_seq = self.clock.seq;
 
         let mut diff = IndexDiff::default();
         let (mut created, mut written) = (Vec::new(), Vec::new());
@@ -41,12 +40,10 @@ impl Work<'_> {
         for (id, after) in std::mem::take(&mut settled.resources) {
             let before = self.seen.remove(&id).flatten();
             let old_rows = before.as_ref().map_or(Ok(BTreeSet::new()), |record| self.index_rows(record))?;
-            let was_touched = touched.remove(&id);
+            let touched_seq = touched.remove(&id);
             match after {
                 Some(mut record) => {
-                    if was_touched {
-                        record.groups_seq = touched_seq;
-                    }
+                    record.groups_seq = touched_seq.unwrap_or(record.groups_seq);
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
                         diff.add(id, &old_rows, &self.index_rows(&record)?);
                     }
@@ -63,10 +60,10 @@ impl Work<'_> {
         record::insert(self.db, tenant, created)?;
         record::update(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
-        record::touch_groups(self.db, tenant, &touched.into_iter().collect::<Vec<_>>(), touched_seq)?;
+        record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;
-        unique::store(self.db, tenant, settled.unique.drain().collect())?;
-        external::store(self.db, tenant, settled.external.drain().collect())?;
+        unique::store(self.db, tenant, &settled.unique.drain().collect::<Vec<_>>())?;
+        external::store(self.db, tenant, &settled.external.drain().collect::<Vec<_>>())?;
         membership::store(self.db, tenant, settled.take_memberships())?;
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;

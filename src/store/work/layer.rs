@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::external::ExternalKey;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
-use crate::{Credential, Record, ResourceId};
+use crate::{Credential, Record, ResourceId, Seq};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -22,8 +22,8 @@ pub(super) struct Layer {
     pub(super) external_of: HashMap<(ResourceId, ResourceId), Option<String>>,
     memberships: HashMap<ResourceId, Memberships>,
     groups_by_member: HashMap<ResourceId, HashSet<ResourceId>>,
-    /// Resources whose direct groups changed.
-    pub(super) touched: HashSet<ResourceId>,
+    /// Resources whose direct groups changed, and the number of the last such change.
+    pub(super) touched: HashMap<ResourceId, Seq>,
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,

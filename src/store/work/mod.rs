@@ -251,7 +251,7 @@ impl<'d> Work<'d> {
         }
         // Ids are random, so the database is not asked; should it know this one, its key refuses the row at the flush.
         self.seen.entry(draft.id).or_insert(None);
-        let claimed = self.unique_claims(&draft, BTreeSet::new())?;
+        let claimed = self.unique_claims(&draft, &BTreeSet::new())?;
         self.check_external(&draft)?;
         let (seq, at) = self.clock.tick(self.origin.now);
         self.clock.count(&draft.kind, 1);
@@ -279,7 +279,7 @@ impl<'d> Work<'d> {
         let moved = doc != current.doc;
         let claimed = if moved {
             let held = self.unique_of(&current)?;
-            self.unique_claims(&draft, held)?
+            self.unique_claims(&draft, &held)?
         } else {
             HashMap::new()
         };
@@ -439,7 +439,7 @@ impl<'d> Work<'d> {
                 self.clock.nesting_seq = group.seq;
             }
             self.open.set_membership(group.id, delta.member, membership);
-            self.open.touched.insert(delta.member);
+            self.open.touched.insert(delta.member, group.seq);
             effective.push(delta);
         }
         Ok(effective)
@@ -495,12 +495,12 @@ impl<'d> Work<'d> {
     fn unique_claims(
         &mut self,
         draft: &Draft,
-        held: BTreeSet<(UniqueKey, String)>,
+        held: &BTreeSet<(UniqueKey, String)>,
     ) -> Result<HashMap<UniqueKey, Option<ResourceId>>, Error> {
         let wanted = self.indexes.of(&draft.kind)?.unique_keys(&draft.kind, &draft.doc);
         let mut claims: HashMap<UniqueKey, Option<ResourceId>> =
             held.difference(&wanted).map(|(key, _)| (key.clone(), None)).collect();
-        for (key, path) in wanted.difference(&held) {
+        for (key, path) in wanted.difference(held) {
             match self.holder(key)? {
                 Some(holder) if holder != draft.id => return Err(Error::Taken { path: path.clone() }),
                 _ => drop(claims.insert(key.clone(), Some(draft.id))),

@@ -172,7 +172,10 @@ impl Fixture {
     /// Runs SQL behind the store's back.
     pub(crate) fn execute(&self, text: &str) {
         match &self.place {
-            Place::Sqlite(_) => SqliteConnection::establish(&self.place.file()).unwrap().batch_execute(text).unwrap(),
+            Place::Sqlite(_) => {
+                let patient = format!("PRAGMA busy_timeout = 20000; {text}");
+                SqliteConnection::establish(&self.place.file()).unwrap().batch_execute(&patient).unwrap();
+            }
             Place::Postgres(_) => PgConnection::establish(&self.url()).unwrap().batch_execute(text).unwrap(),
         }
     }
