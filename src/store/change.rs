@@ -126,8 +126,7 @@ fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
     for part in [doc, external] {
         mac.update(&[u8::from(part.is_some())]);
         let part = part.unwrap_or_default();
@@ -252,10 +251,8 @@ pub(crate) fn read(
 }
 
 fn restore(db: &mut Db, tenant: TenantId, row: Row, head: Option<Vec<u8>>) -> Result<Stored, Error> {
-    let (
-        (seq, resource, kind, op, version, at, actor, txn, cause),
-        (doc, external_text, salt, commitment, digest),
-    ) = row;
+    let ((seq, resource, kind, op, version, at, actor, txn, cause), (doc, external_text, salt, commitment, digest)) =
+        row;
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")

@@ -71,8 +71,11 @@ impl Check<'_> {
                 for record in &records {
                     let document = document_of(record)?;
                     let row = |values: Vec<Value>| (values, record.id);
-                    index.extend(rows_of.rows(&document).into_iter().map(|(path, key)| row(vec![path.into(), key.into()])));
-                    let keys: BTreeSet<_> = rows_of.unique_keys(kind, &document).into_iter().map(|(key, _)| key).collect();
+                    index.extend(
+                        rows_of.rows(&document).into_iter().map(|(path, key)| row(vec![path.into(), key.into()])),
+                    );
+                    let keys: BTreeSet<_> =
+                        rows_of.unique_keys(kind, &document).into_iter().map(|(key, _)| key).collect();
                     unique.extend(keys.into_iter().map(|key| row(vec![key.namespace.into(), key.value.into()])));
                 }
                 index_rows += index.len() as i64;

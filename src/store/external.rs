@@ -74,11 +74,7 @@ pub(crate) fn keys_of(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<V
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(
-    db: &mut Db,
-    tenant: TenantId,
-    keys: &[(ExternalKey, Option<ResourceId>)],
-) -> Result<(), Error> {
+pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<ResourceId>)]) -> Result<(), Error> {
     let key = |key: &ExternalKey| -> Vec<Value> {
         vec![tenant.into(), key.domain.into(), key.kind.as_str().into(), key.value.as_str().into()]
     };

@@ -137,9 +137,7 @@ pub(crate) fn members_of_all(
         if let Some(only) = only {
             statement = statement.sql(" AND m.member_id IN ").list(only.iter().copied());
         }
-        let rows = statement
-            .sql(" ORDER BY m.group_id, m.member_id")
-            .load::<(Vec<u8>, Vec<u8>, String, String)>(db)?;
+        let rows = statement.sql(" ORDER BY m.group_id, m.member_id").load::<(Vec<u8>, Vec<u8>, String, String)>(db)?;
         for (group, id, kind, label) in rows {
             let member = MemberRef { id: resource_id(&id)?, kind, label };
             found.entry(resource_id(&group)?).or_default().push(member);
@@ -193,20 +191,25 @@ pub(crate) fn sweep(db: &mut Db, tenant: TenantId, limit: i64) -> Result<bool, E
     else {
         return Ok(false);
     };
-    let cleared = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+    // A range up to the last one of the slice: a subquery with a LIMIT makes PostgreSQL compare each with each.
+    let last = Statement::<Binary>::new("SELECT member_id FROM membership WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND group_id = ")
         .bind(group.clone())
-        .sql(" AND member_id IN (SELECT member_id FROM membership WHERE tenant_id = ")
-        .bind(tenant)
-        .sql(" AND group_id = ")
-        .bind(group.clone())
-        .sql(" ORDER BY member_id LIMIT ")
+        .sql(" ORDER BY member_id LIMIT 1 OFFSET ")
         .bind(limit)
-        .sql(")")
-        .run(db)?;
-    if i64::try_from(cleared).unwrap_or(limit) < limit {
-        delete(db, "sweep", &["tenant_id", "group_id"], vec![vec![tenant.into(), group.into()]])?;
+        .get_result::<Vec<u8>>(db)
+        .optional()?;
+    let slice = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND group_id = ")
+        .bind(group.clone());
+    match last {
+        Some(last) => drop(slice.sql(" AND member_id <= ").bind(last).run(db)?),
+        None => {
+            slice.run(db)?;
+            delete(db, "sweep", &["tenant_id", "group_id"], vec![vec![tenant.into(), group.into()]])?;
+        }
     }
     Ok(true)
 }
@@ -218,24 +221,18 @@ pub(crate) fn tenants_to_sweep(db: &mut Db) -> Result<Vec<TenantId>, Error> {
 }
 
 /// Fails with [`Error::TooMany`] when the groups have more members in all than `limit`.
-pub(crate) fn refuse_beyond(
-    db: &mut Db,
-    tenant: TenantId,
-    groups: &[ResourceId],
-    limit: u64,
-) -> Result<(), Error> {
+pub(crate) fn refuse_beyond(db: &mut Db, tenant: TenantId, groups: &[ResourceId], limit: u64) -> Result<(), Error> {
     let mut left = i64::try_from(limit).unwrap_or(i64::MAX);
     for groups in groups.chunks(LIST) {
-        let counted = Statement::<BigInt>::new(
-            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM membership WHERE tenant_id = ",
-        )
-        .bind(tenant)
-        .sql(" AND group_id IN ")
-        .list(groups.iter().copied())
-        .sql(" LIMIT ")
-        .bind(left.saturating_add(1))
-        .sql(") AS counted")
-        .get_result::<i64>(db)?;
+        let counted =
+            Statement::<BigInt>::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM membership WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND group_id IN ")
+                .list(groups.iter().copied())
+                .sql(" LIMIT ")
+                .bind(left.saturating_add(1))
+                .sql(") AS counted")
+                .get_result::<i64>(db)?;
         left -= counted;
         if left < 0 {
             return Err(Error::TooMany { limit });

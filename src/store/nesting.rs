@@ -79,7 +79,11 @@ impl Nesting {
 
     /// Every group within `group`, directly or through others, without itself.
     pub fn descendants(&self, group: ResourceId) -> BTreeSet<ResourceId> {
-        self.parents.keys().copied().filter(|child| *child != group && self.ancestors([*child]).contains(&group)).collect()
+        self.parents
+            .keys()
+            .copied()
+            .filter(|child| *child != group && self.ancestors([*child]).contains(&group))
+            .collect()
     }
 
     /// Whether `child` within `parent` would make a circle.

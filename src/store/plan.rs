@@ -29,10 +29,7 @@ pub(crate) enum Access {
     /// The resource that the domain knows under this key.
     External(ExternalKey),
     /// Those with an index value in the range.
-    Index {
-        path: i64,
-        range: KeyRange,
-    },
+    Index { path: i64, range: KeyRange },
     /// Those modified between two instants, inclusive, µs.
     Modified(i64, i64),
     /// The groups with this direct member.
@@ -73,7 +70,8 @@ impl Planner<'_> {
     fn access(&self, part: &Filter<Checked>) -> Option<Access> {
         match part {
             Filter::Or(parts) => {
-                let all = parts.iter().map(|part| self.accesses(part).into_iter().next()).collect::<Option<Vec<_>>>()?;
+                let all =
+                    parts.iter().map(|part| self.accesses(part).into_iter().next()).collect::<Option<Vec<_>>>()?;
                 Some(Access::Union(all))
             }
             // Inside brackets each condition on its own proposes at least the resources of the whole.
@@ -241,13 +239,8 @@ impl Access {
     fn statement<Row>(&self, select: &'static str, tenant: TenantId, kind: &str) -> Statement<Row> {
         let statement = Statement::new(select);
         match self {
-            Access::Index { path, range } => range.bind(
-                statement
-                    .sql("attr_index WHERE tenant_id = ")
-                    .bind(tenant)
-                    .sql(" AND path_id = ")
-                    .bind(*path),
-            ),
+            Access::Index { path, range } => range
+                .bind(statement.sql("attr_index WHERE tenant_id = ").bind(tenant).sql(" AND path_id = ").bind(*path)),
             Access::Modified(from, to) => statement
                 .sql("resource WHERE tenant_id = ")
                 .bind(tenant)
@@ -257,11 +250,9 @@ impl Access {
                 .bind(*from)
                 .sql(" AND modified_at <= ")
                 .bind(*to),
-            Access::GroupsOf(member) => statement
-                .sql("membership WHERE tenant_id = ")
-                .bind(tenant)
-                .sql(" AND member_id = ")
-                .bind(*member),
+            Access::GroupsOf(member) => {
+                statement.sql("membership WHERE tenant_id = ").bind(tenant).sql(" AND member_id = ").bind(*member)
+            }
             Access::MembersOf(groups) => statement
                 .sql("membership WHERE tenant_id = ")
                 .bind(tenant)

@@ -1,7 +1,7 @@
 //! The source of ids and salts: the operating system's, or a seeded one so that a test can repeat itself.
 
-use std::sync::Mutex;
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -10,7 +10,10 @@ use crate::external::{self, ExternalKey};
 use crate::nesting::Nesting;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
-use crate::{Credential, Error, Record, ResourceId, Seq, Tenant, TenantId, change, credential, dialect, membership, record, tenant};
+use crate::{
+    Credential, Error, Record, ResourceId, Seq, Tenant, TenantId, change, credential, dialect, membership, record,
+    tenant,
+};
 
 /// A connection that reads, lent to one use case.
 pub struct Reader {

@@ -37,8 +37,7 @@ pub struct Record {
 pub(crate) const COLUMNS: &str =
     "r.resource_id, r.kind, r.version, r.seq, r.groups_seq, r.created_at, r.modified_at, r.label, r.doc, r.secret";
 
-pub(crate) type Types =
-    (Binary, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Text, Text, Nullable<Binary>);
+pub(crate) type Types = (Binary, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Text, Text, Nullable<Binary>);
 
 pub(crate) type Row = (Vec<u8>, String, i64, i64, i64, i64, i64, String, String, Option<Vec<u8>>);
 
@@ -100,13 +99,12 @@ pub(crate) fn kinds(
 ) -> Result<HashMap<ResourceId, (String, String)>, Error> {
     let mut found = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(LIST) {
-        let rows = Statement::<(Binary, Text, Text)>::new(
-            "SELECT resource_id, kind, label FROM resource WHERE tenant_id = ",
-        )
-        .bind(tenant)
-        .sql(" AND resource_id IN ")
-        .list(ids.iter().copied())
-        .load::<(Vec<u8>, String, String)>(db)?;
+        let rows =
+            Statement::<(Binary, Text, Text)>::new("SELECT resource_id, kind, label FROM resource WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND resource_id IN ")
+                .list(ids.iter().copied())
+                .load::<(Vec<u8>, String, String)>(db)?;
         for (id, kind, label) in rows {
             found.insert(resource_id(&id)?, (kind, label));
         }

@@ -97,7 +97,8 @@ impl Reader {
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
     pub fn hits(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<Vec<Hit>, Error> {
         let records = record::find_all(&mut self.db, tenant, ids)?;
-        let needs = Needs { groups: query.with_groups, members: query.with_members.then_some(None), ..Needs::default() };
+        let needs =
+            Needs { groups: query.with_groups, members: query.with_members.then_some(None), ..Needs::default() };
         let mut found = self.derive(tenant, query, records, &Needs { external: true, etag: true, ..needs })?;
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
@@ -120,9 +121,7 @@ impl Reader {
         };
         let mut members = match &needs.members {
             None => HashMap::new(),
-            Some(only) => {
-                membership::members_of_all(&mut self.db, tenant, &ids, only.as_ref())?
-            }
+            Some(only) => membership::members_of_all(&mut self.db, tenant, &ids, only.as_ref())?,
         };
         let hit = |(id, record): (ResourceId, Record)| {
             let groups = groups.remove(&id).unwrap_or_default();
@@ -154,7 +153,8 @@ impl Needs {
             external: starts("externalId"),
             groups: starts("groups"),
             etag: paths.contains("meta.version"),
-            members: starts("members").then(|| member_literals(filter).filter(|_| sort.is_none_or(|s| &*s.target.attr != "members"))),
+            members: starts("members")
+                .then(|| member_literals(filter).filter(|_| sort.is_none_or(|s| &*s.target.attr != "members"))),
         }
     }
 }
@@ -178,7 +178,9 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
             ids.extend(operand.raw.as_str().and_then(|id| id.parse::<ResourceId>().ok()));
             true
         }
-        Filter::Compare(target, ..) | Filter::Present(target) | Filter::Element(target, _) => &*target.attr != "members",
+        Filter::Compare(target, ..) | Filter::Present(target) | Filter::Element(target, _) => {
+            &*target.attr != "members"
+        }
         Filter::Const(_) => true,
     }
 }
@@ -244,13 +246,11 @@ impl<'s> Search<'s> {
         let of_kind = |text: &'static str| Statement::new(text).bind(self.tenant).sql(" AND kind = ").bind(self.kind);
         let by_id = "SELECT resource_id FROM resource WHERE tenant_id = ";
         match self.sort.map(|sort| &*sort.target.canonical) {
-            None | Some("id") => {
-                Some(of_kind(by_id).sql(order(" ORDER BY resource_id", " ORDER BY resource_id DESC")))
-            }
-            Some("meta.lastModified") => Some(of_kind(by_id).sql(order(
-                " ORDER BY modified_at, resource_id",
-                " ORDER BY modified_at DESC, resource_id DESC",
-            ))),
+            None | Some("id") => Some(of_kind(by_id).sql(order(" ORDER BY resource_id", " ORDER BY resource_id DESC"))),
+            Some("meta.lastModified") => Some(
+                of_kind(by_id)
+                    .sql(order(" ORDER BY modified_at, resource_id", " ORDER BY modified_at DESC, resource_id DESC")),
+            ),
             Some(path) => {
                 let path = self.indexes.path(path).filter(|path| path.mode == Mode::Sort)?;
                 Some(
@@ -258,10 +258,7 @@ impl<'s> Search<'s> {
                         .bind(self.tenant)
                         .sql(" AND path_id = ")
                         .bind(path.id)
-                        .sql(order(
-                            " ORDER BY value, resource_id",
-                            " ORDER BY value DESC, resource_id DESC",
-                        )),
+                        .sql(order(" ORDER BY value, resource_id", " ORDER BY value DESC, resource_id DESC")),
                 )
             }
         }
@@ -282,7 +279,12 @@ impl<'s> Search<'s> {
             return Ok(Page { total, hits: Vec::new() });
         }
         let ids = self.page_of(places);
-        let needs = Needs { external: true, groups: self.query.with_groups, etag: true, members: self.query.with_members.then_some(None) };
+        let needs = Needs {
+            external: true,
+            groups: self.query.with_groups,
+            etag: true,
+            members: self.query.with_members.then_some(None),
+        };
         let hits = if ids.iter().all(|id| kept.contains_key(id)) {
             let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
             let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
@@ -295,8 +297,7 @@ impl<'s> Search<'s> {
 
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
         let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let planner =
-            Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: &nesting };
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: &nesting };
         let mut accesses = planner.accesses(filter);
         if accesses.len() < 2 {
             return Ok(accesses.pop());

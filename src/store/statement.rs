@@ -185,13 +185,19 @@ pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tai
 
 /// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so
 /// that both databases find it by the primary key without statistics.
-pub(crate) fn delete(db: &mut Db, table: &'static str, columns: &[&'static str], keys: Vec<Vec<Value>>) -> QueryResult<()> {
+pub(crate) fn delete(
+    db: &mut Db,
+    table: &'static str,
+    columns: &[&'static str],
+    keys: Vec<Vec<Value>>,
+) -> QueryResult<()> {
     for run in runs(keys) {
         let mut statement = Statement::<()>::new("DELETE FROM ").sql(table).sql(" WHERE ");
         for (n, key) in run.into_iter().enumerate() {
             statement = statement.sql(if n == 0 { "(" } else { " OR (" });
             for (place, (column, value)) in columns.iter().zip(key).enumerate() {
-                statement = if place == 0 { statement } else { statement.sql(" AND ") }.sql(*column).sql(" = ").bind(value);
+                statement =
+                    if place == 0 { statement } else { statement.sql(" AND ") }.sql(*column).sql(" = ").bind(value);
             }
             statement = statement.sql(")");
         }

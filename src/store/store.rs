@@ -112,12 +112,8 @@ impl Store {
             let receiver = receiver.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
         }
-        let store = Store(Arc::new(Inner {
-            shared,
-            address,
-            reads: Mutex::new(Some(sender)),
-            threads: Mutex::new(threads),
-        }));
+        let store =
+            Store(Arc::new(Inner { shared, address, reads: Mutex::new(Some(sender)), threads: Mutex::new(threads) }));
         store.resume_sweeps()?;
         Ok(store)
     }

@@ -24,7 +24,11 @@ impl Work<'_> {
 
     /// Bytes of documents that were settled so far.
     pub(crate) fn weight(&self) -> usize {
-        self.settled.changes.iter().map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24).sum()
+        self.settled
+            .changes
+            .iter()
+            .map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24)
+            .sum()
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.

@@ -69,7 +69,7 @@ pub struct Work<'d> {
     seen: HashMap<ResourceId, Option<Record>>,
     settled: Layer,
     open: Layer,
-    /// Clock and nesting as they were when the open operation began.
+    /// Clock and nesting as the operations before the open one left them.
     before: (Clock, Option<Arc<Nesting>>),
     origin: Origin,
     txn: Uuid,
@@ -106,13 +106,14 @@ impl<'d> Work<'d> {
     pub(crate) fn begin(&mut self, origin: Origin) -> Result<(), Error> {
         self.txn = origin.random.uuid()?;
         self.origin = origin;
-        self.before = (self.clock.clone(), self.nesting.clone());
         Ok(())
     }
 
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
         self.settled.absorb(std::mem::take(&mut self.open));
+        // From here a discard starts, also that of an operation that does not begin: the clearing after a deleted group.
+        self.before = (self.clock.clone(), self.nesting.clone());
     }
 
     /// Forgets what the open operation did.
@@ -288,7 +289,8 @@ impl<'d> Work<'d> {
         if draft.label != current.label && self.indexes.of(&draft.kind)?.has_members() {
             self.clock.nesting_seq = seq;
         }
-        let op = if moved || draft.external.is_some() || draft.secret != current.secret { Op::Update } else { Op::Members };
+        let op =
+            if moved || draft.external.is_some() || draft.secret != current.secret { Op::Update } else { Op::Members };
         let record = Record {
             version: current.version + 1,
             seq,
@@ -365,7 +367,9 @@ impl<'d> Work<'d> {
         let stored = credential::of_client(self.db, self.tenant, client)?;
         let mut all: BTreeMap<Uuid, Credential> = stored.into_iter().map(|one| (one.id, one)).collect();
         for layer in [&self.settled, &self.open] {
-            all.extend(layer.credentials.iter().filter(|(_, one)| one.client == client).map(|(id, one)| (*id, one.clone())));
+            all.extend(
+                layer.credentials.iter().filter(|(_, one)| one.client == client).map(|(id, one)| (*id, one.clone())),
+            );
         }
         Ok(all.into_values().collect())
     }

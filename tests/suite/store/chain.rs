@@ -16,7 +16,10 @@ on_both! {
 /// Creates, updates, memberships, external ids and deletions.
 async fn busy(fixture: &Fixture) {
     for n in 1..=6 {
-        fixture.create(Draft { external: Some((DOMAIN, Some(format!("e{n}")))), ..user(n, &format!("u{n}")) }).await.unwrap();
+        fixture
+            .create(Draft { external: Some((DOMAIN, Some(format!("e{n}")))), ..user(n, &format!("u{n}")) })
+            .await
+            .unwrap();
     }
     fixture.create(group(10, "g", &[1, 2, 3])).await.unwrap();
     let held = fixture.record(id(10)).await.unwrap();
@@ -52,7 +55,8 @@ async fn whatever_is_tampered_with_is_seen(fixture: Fixture) {
     let saved = fixture.rows("SELECT CAST(COUNT(*) AS TEXT) FROM change");
     assert_eq!(saved, ["12"]);
     let bytes = if fixture.is_postgres() { "'\\x01'::bytea" } else { "x'01'" };
-    fixture.execute("CREATE TABLE kept AS SELECT * FROM change; CREATE TABLE kept_member AS SELECT * FROM change_member");
+    fixture
+        .execute("CREATE TABLE kept AS SELECT * FROM change; CREATE TABLE kept_member AS SELECT * FROM change_member");
     let deeds = [
         "UPDATE change SET doc = '{\"userName\":\"mallory\"}' WHERE seq = 3".into(),
         "UPDATE change SET doc = '{\"userName\":\"mallory\"}', salt = NULL WHERE seq = 3".into(),

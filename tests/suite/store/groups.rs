@@ -14,6 +14,7 @@ on_both! {
     whatever_changes_the_groups_of_a_member_changes_its_entity_tag,
     a_removed_user_leaves_its_groups_in_the_same_transaction,
     the_memberships_of_a_deleted_group_are_swept_up,
+    a_sweep_among_writes_takes_no_number_back,
     a_sweep_that_was_broken_off_is_taken_up_again,
     members_that_are_there_or_gone_already_are_passed_over,
     a_slice_of_members_follows_the_one_before,
@@ -162,6 +163,28 @@ async fn the_memberships_of_a_deleted_group_are_swept_up(fixture: Fixture) {
     swept(&fixture).await;
     assert_eq!(fixture.rows("SELECT CAST(COUNT(*) AS TEXT) FROM membership"), ["3"]);
     assert_eq!(fixture.changes().await.unwrap().len(), 6_003);
+}
+
+async fn a_sweep_among_writes_takes_no_number_back(fixture: Fixture) {
+    fixture.create(group(10, "g", &[])).await.unwrap();
+    // While a batch is held, the next one gathers: first the deletion, then the sweep that finds the group, then the
+    // one that finds nothing, each behind a write.
+    let (deleted, deletion) = fixture.held(|work| work.remove(id(10)));
+    deleted.entered();
+    let (first, one) = fixture.held(|work| work.create(user(1, "u1")).map(drop));
+    deleted.let_go();
+    deletion.await.unwrap();
+    first.entered();
+    let two = fixture.create(user(2, "u2"));
+    let three = fixture.create(user(3, "u3"));
+    first.let_go();
+    let (one, two, three) = tokio::join!(one, two, three);
+    (one.unwrap(), two.unwrap(), three.unwrap());
+    swept(&fixture).await;
+    for n in 4..8 {
+        fixture.create(user(n, &format!("u{n}"))).await.unwrap();
+    }
+    assert_eq!(fixture.changes().await.unwrap().len(), 9);
 }
 
 async fn a_sweep_that_was_broken_off_is_taken_up_again(fixture: Fixture) {

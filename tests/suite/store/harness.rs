@@ -1,6 +1,6 @@
 //! A migrated store with one tenant on either database, the shortest ways to write to it, and its tables by plain SQL.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -32,6 +32,24 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The gate of a held write.
+pub(crate) struct Gate {
+    entry: mpsc::Receiver<()>,
+    release: mpsc::Sender<()>,
+}
+
+impl Gate {
+    /// Waits until the write is being run.
+    pub(crate) fn entered(&self) {
+        self.entry.recv().unwrap();
+    }
+
+    /// Lets it go on after it has [`entered`](Gate::entered).
+    pub(crate) fn let_go(self) {
+        self.release.send(()).unwrap();
+    }
+}
 
 enum Place {
     Sqlite(tempfile::TempDir),
@@ -99,8 +117,26 @@ impl Fixture {
         self.store.write(self.tenant, origin(now), run).await
     }
 
-    pub(crate) async fn create(&self, draft: Draft) -> Result<Record, Error> {
-        self.write(move |work| work.create(draft.clone())).await
+    /// Waits in the queue from the call on, not only when it is awaited.
+    pub(crate) fn create(&self, draft: Draft) -> impl Future<Output = Result<Record, Error>> + Send + use<> {
+        self.store.write(self.tenant, origin(START), move |work| work.create(draft.clone()))
+    }
+
+    /// Runs a write that keeps its batch open until it is released.
+    pub(crate) fn held<F>(&self, mut run: F) -> (Gate, impl Future<Output = Result<(), Error>> + Send + use<F>)
+    where
+        F: FnMut(&mut Work<'_>) -> Result<(), Error> + Send + 'static,
+    {
+        let (release, released) = mpsc::channel();
+        let (entered, entry) = mpsc::channel();
+        let outcome = self.store.write(self.tenant, origin(START), move |work| {
+            // It may be run again: then nobody waits any more.
+            if entered.send(()).is_ok() {
+                let _ = released.recv();
+            }
+            run(work)
+        });
+        (Gate { entry, release }, outcome)
     }
 
     pub(crate) async fn update(&self, draft: Draft) -> Result<Record, Error> {

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use store::change::Op;
 use store::ResourceId;
+use store::change::Op;
 
 use super::harness::{DOMAIN, Fixture, group, on_both, user};
 use super::world::{ALL, history, live};
@@ -95,7 +95,8 @@ async fn replay(fixture: &Fixture) -> BTreeMap<ResourceId, Image> {
             image.external = value;
         }
         for delta in change.members {
-            let moved = if delta.joined { image.members.insert(delta.member) } else { image.members.remove(&delta.member) };
+            let moved =
+                if delta.joined { image.members.insert(delta.member) } else { image.members.remove(&delta.member) };
             assert!(moved, "a delta changes something");
         }
     }
@@ -109,16 +110,19 @@ async fn stored(fixture: &Fixture) -> BTreeMap<ResourceId, Image> {
         let ids: Vec<_> = (0..ALL).map(super::harness::id).collect();
         for hit in fixture.read(move |reader, tenant| reader.hits(tenant, &ids, &query)).await.unwrap() {
             let record = hit.record;
-            world.insert(record.id, Image {
-                kind: record.kind,
-                version: record.version,
-                seq: record.seq,
-                created_at: record.created_at,
-                modified_at: record.modified_at,
-                doc: record.doc,
-                external: hit.external,
-                members: hit.members.unwrap().into_iter().map(|member| member.id).collect(),
-            });
+            world.insert(
+                record.id,
+                Image {
+                    kind: record.kind,
+                    version: record.version,
+                    seq: record.seq,
+                    created_at: record.created_at,
+                    modified_at: record.modified_at,
+                    doc: record.doc,
+                    external: hit.external,
+                    members: hit.members.unwrap().into_iter().map(|member| member.id).collect(),
+                },
+            );
         }
     }
     world

@@ -86,7 +86,11 @@ const ELEMENTS: &[(&str, &str, &[Path])] = &[
     ("User", "groups", &[("value", Values::Id), ("display", Values::Text), ("type", Values::One(&["direct"]))]),
     ("User", "name", &[("familyName", Values::Text), ("givenName", Values::Text)]),
     ("User", "meta", &[("lastModified", Values::Instant), ("version", Values::One(&["W/\"1"]))]),
-    ("Group", "members", &[("value", Values::Id), ("display", Values::Text), ("type", Values::One(&["User", "Group"]))]),
+    (
+        "Group",
+        "members",
+        &[("value", Values::Id), ("display", Values::Text), ("type", Values::One(&["User", "Group"]))],
+    ),
 ];
 
 fn value(values: Values) -> BoxedStrategy<String> {
@@ -145,7 +149,8 @@ fn filter(kind: &'static str) -> BoxedStrategy<String> {
 
 fn question() -> impl Strategy<Value = Question> {
     select(vec!["User", "User", "Group"]).prop_flat_map(|kind| {
-        let paths: Vec<&'static str> = if kind == "User" { USER } else { GROUP }.iter().map(|(path, _)| *path).collect();
+        let paths: Vec<&'static str> =
+            if kind == "User" { USER } else { GROUP }.iter().map(|(path, _)| *path).collect();
         let released: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
         (
             option::weighted(0.9, filter(kind)),
@@ -304,7 +309,9 @@ async fn a_search_that_would_look_at_too_much_is_refused(fixture: Fixture) {
 async fn a_page_beyond_the_end_is_empty_and_knows_the_total(fixture: Fixture) {
     many(&fixture).await;
     for filter in [None, Some("userName sw \"u\""), Some("userName co \"u\"")] {
-        for (start, count, expected) in [(31, 10, 0), (30, 10, 1), (1, 0, 0), (u64::MAX, u64::MAX, 0), (1, u64::MAX, 30)] {
+        for (start, count, expected) in
+            [(31, 10, 0), (30, 10, 1), (1, 0, 0), (u64::MAX, u64::MAX, 0), (1, u64::MAX, 30)]
+        {
             let query = fixture.query("User");
             let filter = filter.map(|text| check(&query.definition, text));
             let page = search(&fixture, &Query { filter, start, count, ..query }).await;

@@ -40,7 +40,13 @@ pub(crate) fn texts() -> Vec<String> {
         ["", "a", "A", "ab", "b", "B c", "å", "Å", "ö", "z", "Zebra", "\"q\\", "e\u{301}", "é", "ﬀ", "\u{10FFFF}"]
             .map(str::to_owned)
             .into();
-    texts.extend([format!("{stem}éa"), format!("{stem}éb"), format!("{stem}€"), format!("{stem}xx"), format!("{stem}yyy")]);
+    texts.extend([
+        format!("{stem}éa"),
+        format!("{stem}éb"),
+        format!("{stem}€"),
+        format!("{stem}xx"),
+        format!("{stem}yyy"),
+    ]);
     texts
 }
 
@@ -50,7 +56,8 @@ fn text() -> impl Strategy<Value = String> {
 
 /// A random history: any names, in any order, removed resources not to come again.
 pub(crate) fn history(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let external = || option::weighted(0.4, option::weighted(0.8, select(vec!["1", "2", "X", "x", "å"]).prop_map(str::to_owned)));
+    let external =
+        || option::weighted(0.4, option::weighted(0.8, select(vec!["1", "2", "X", "x", "å"]).prop_map(str::to_owned)));
     let step = prop_oneof![
         8 => (0..USERS, user(), external()).prop_map(|(n, doc, external)| Step::User(n, doc, external)),
         3 => (USERS..ALL, text(), external()).prop_map(|(n, name, external)| Step::Group(n, name, external)),
@@ -84,8 +91,16 @@ fn user() -> impl Strategy<Value = Value> {
         }
         email
     });
-    let names = select(vec!["anna", "ANNA", "bo", "Bo", "\u{ff42}o", "cecilia", "Åsa", "d", "e", "f", "g", "h", "i", "j", "k"]);
-    let core = (names, option::of(text()), option::of(text()), option::of(text()), option::of(text()), option::of(any::<bool>()));
+    let names =
+        select(vec!["anna", "ANNA", "bo", "Bo", "\u{ff42}o", "cecilia", "Åsa", "d", "e", "f", "g", "h", "i", "j", "k"]);
+    let core = (
+        names,
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(any::<bool>()),
+    );
     let more = (vec(email, 0..4), option::of(text()), option::of(text()), option::of(0..USERS));
     (core, more).prop_map(|((name, display, family, given, title, active), (emails, number, department, manager))| {
         let mut doc = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name });
@@ -144,7 +159,10 @@ fn take(work: &mut Work<'_>, step: &Step) -> Result<(), Error> {
                 let delta = if *joined { joins(*member) } else { leaves(*member) };
                 let is_group = *member >= USERS;
                 let refused = match *joined {
-                    true => work.record(id(*member))?.is_none() || (is_group && work.nesting()?.would_cycle(id(*n), id(*member))),
+                    true => {
+                        work.record(id(*member))?.is_none()
+                            || (is_group && work.nesting()?.would_cycle(id(*n), id(*member)))
+                    }
                     false => false,
                 };
                 if !refused && !(is_group && deltas.iter().any(|delta: &Delta| delta.kind == "Group")) {

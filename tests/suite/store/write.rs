@@ -180,13 +180,20 @@ async fn an_id_that_exists_is_never_overwritten(fixture: Fixture) {
 
 async fn an_external_id_belongs_to_one_resource_of_a_domain(fixture: Fixture) {
     let other = store::ResourceId(uuid::Uuid::from_u128(0xee));
-    let named = |n: u32, name: &str, domain, value: &str| Draft { external: Some((domain, Some(value.into()))), ..user(n, name) };
+    let named = |n: u32, name: &str, domain, value: &str| Draft {
+        external: Some((domain, Some(value.into()))),
+        ..user(n, name)
+    };
     fixture.create(named(1, "a", DOMAIN, "X")).await.unwrap();
-    assert!(matches!(fixture.create(named(2, "b", DOMAIN, "X")).await, Err(Error::Taken { path }) if path == "externalId"));
+    assert!(
+        matches!(fixture.create(named(2, "b", DOMAIN, "X")).await, Err(Error::Taken { path }) if path == "externalId")
+    );
     fixture.create(named(2, "b", other, "X")).await.unwrap();
     fixture.create(named(3, "c", DOMAIN, "x")).await.unwrap();
     let both = fixture
-        .read(|reader, tenant| Ok((reader.external_of(tenant, DOMAIN, id(2))?, reader.external_of(tenant, DOMAIN, id(3))?)))
+        .read(|reader, tenant| {
+            Ok((reader.external_of(tenant, DOMAIN, id(2))?, reader.external_of(tenant, DOMAIN, id(3))?))
+        })
         .await
         .unwrap();
     assert_eq!(both, (None, Some("x".into())));
