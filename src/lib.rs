@@ -1,3 +1,15 @@
-//! Matrikel, a SCIM 2.0 identity register.
+//! Matrikel, a SCIM 2.0 identity register. The modules in dependency order:
+//!
+//! [`directory`] is the authority, the one place that changes identities; [`auth`] says who is asking; [`http`] is the
+//! SCIM interface over both. [`config`] and [`telemetry`] are what an operator sets and sees, and [`cli`] is the
+//! command line that starts it all. The protocol itself is the crate `scim`, the database the crate `store`.
+
+pub mod directory;
+
+pub mod auth;
+pub mod http;
+
+pub mod config;
+pub mod telemetry;
 
 pub mod cli;

@@ -1,3 +1,126 @@
-//! The command line: one file a command.
+//! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
+//! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod client;
 pub mod demo;
+mod migrate;
+mod open;
+mod output;
+mod serve;
+mod tenant;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+#[derive(Parser)]
+#[command(
+    name = "matrikel",
+    version,
+    about = "A SCIM 2.0 identity register",
+    long_about = "Matrikel keeps a register of people and groups that sources (such as HR) push over SCIM 2.0 and that \
+                  consumers (such as cloud services) pull.\n\nNew here? `matrikel demo` fills a register with a made-up \
+                  municipality and shows what to ask it.",
+    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage or configuration",
+    after_long_help = "The way from nothing to a running register:\n  \
+        matrikel migrate                                             create the tables\n  \
+        matrikel tenant create storstad --name \"Storstads kommun\"     one organisation\n  \
+        matrikel client create --tenant storstad hr --role source      whoever pushes; shows its token once\n  \
+        matrikel client create --tenant storstad cloud --role consumer whoever pulls; shows its token once\n  \
+        matrikel serve                                               and there it is\n\n\
+        Configuration: matrikel.toml (or --config FILE), then DATABASE_URL and MATRIKEL_* from the environment, then \
+        flags; the later wins. `matrikel serve --check-config` shows what results.\n\n\
+        Exit codes: 0 done · 1 failed · 2 wrong usage or configuration"
+)]
+struct Arguments {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command needs to find its configuration and database.
+#[derive(clap::Args, Clone)]
+struct Shared {
+    /// Configuration file; matrikel.toml when it exists and none is named
+    #[arg(long, global = true, value_name = "FILE", env = "MATRIKEL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE (or DATABASE_URL)
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Fill a register with a made-up municipality, serve it, and show what to ask it
+    Demo(demo::Arguments),
+    /// Bring the database's tables up to date
+    Migrate(migrate::Arguments),
+    /// The organisations of the register
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// The programs that may use an organisation's register, and their tokens
+    #[command(subcommand)]
+    Client(client::Command),
+}
+
+impl Shared {
+    /// The configuration from file, environment and the shared flags.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(self.config.as_deref(), environment())?;
+        if let Some(url) = &self.database_url {
+            config.database_url = Some(url.clone());
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the command of this process.
+pub fn run() -> ExitCode {
+    let Arguments { shared, command } = Arguments::parse();
+    let outcome = match command {
+        Command::Serve(arguments) => serve::run(&shared, &arguments),
+        Command::Demo(arguments) => demo::run(&shared, &arguments),
+        Command::Migrate(arguments) => migrate::run(&shared, &arguments),
+        Command::Tenant(command) => tenant::run(&shared, command),
+        Command::Client(command) => client::run(&shared, command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            if error.downcast_ref::<ConfigError>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Variables that are text; others cannot be ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Runs a command that waits for the store or the network.
+fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+/// Microseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the moment of an operator's command enters here, as Ctx::now")]
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Arguments::command().debug_assert();
+    }
+}

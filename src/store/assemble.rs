@@ -41,6 +41,8 @@ pub struct Derived<'d> {
     pub groups: Option<&'d [GroupRef]>,
     /// The members it has.
     pub members: Option<&'d [MemberRef]>,
+    /// Whether the members' names are given too.
+    pub member_names: bool,
     /// `meta.version`; see [`etag`].
     pub etag: &'d str,
 }
@@ -66,7 +68,7 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
         push_groups(&mut out, groups, base, self::endpoint(registry, "Group"));
     }
     if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
-        push_members(&mut out, members, base, registry);
+        push_members(&mut out, members, derived.member_names, base, registry);
     }
     out.push_str(",\"meta\":{\"resourceType\":");
     push_text(&mut out, &record.kind);
@@ -120,7 +122,7 @@ fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str
     out.push(']');
 }
 
-fn push_members(out: &mut String, members: &[MemberRef], base: &str, registry: &Registry) {
+fn push_members(out: &mut String, members: &[MemberRef], names: bool, base: &str, registry: &Registry) {
     out.push_str(",\"members\":[");
     for (n, member) in members.iter().enumerate() {
         out.push_str(if n == 0 { "{\"value\":\"" } else { ",{\"value\":\"" });
@@ -129,8 +131,10 @@ fn push_members(out: &mut String, members: &[MemberRef], base: &str, registry: &
         push_text(out, &format!("{base}/{}/{}", endpoint(registry, &member.kind), member.id));
         out.push_str(",\"type\":");
         push_text(out, &member.kind);
-        out.push_str(",\"display\":");
-        push_text(out, &member.label);
+        if names {
+            out.push_str(",\"display\":");
+            push_text(out, &member.label);
+        }
         out.push('}');
     }
     out.push(']');

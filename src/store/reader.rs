@@ -15,6 +15,11 @@ use crate::{
     tenant,
 };
 
+/// Members read at a time.
+const MEMBERS: i64 = 5_000;
+/// Records read at a time.
+const RECORDS: i64 = 500;
+
 /// A connection that reads, lent to one use case.
 pub struct Reader {
     pub(crate) db: Db,
@@ -125,6 +130,34 @@ impl Reader {
         limit: i64,
     ) -> Result<Vec<MemberRef>, Error> {
         membership::slice(&mut self.db, tenant, group, after, limit)
+    }
+
+    /// All of a group's living members in id order, read in slices.
+    pub fn all_members(&mut self, tenant: TenantId, group: ResourceId) -> Result<Vec<MemberRef>, Error> {
+        let mut members: Vec<MemberRef> = Vec::new();
+        loop {
+            let after = members.last().map(|member| member.id);
+            let slice = membership::slice(&mut self.db, tenant, group, after, MEMBERS)?;
+            let is_last = (slice.len() as i64) < MEMBERS;
+            members.extend(slice);
+            if is_last {
+                return Ok(members);
+            }
+        }
+    }
+
+    /// Every resource of a kind that there are few of, such as clients, by id.
+    pub fn records_of(&mut self, tenant: TenantId, kind: &str) -> Result<Vec<Record>, Error> {
+        let mut records: Vec<Record> = Vec::new();
+        loop {
+            let after = records.last().map(|record| record.id);
+            let slice = record::slice(&mut self.db, tenant, kind, after, RECORDS)?;
+            let is_last = (slice.len() as i64) < RECORDS;
+            records.extend(slice);
+            if is_last {
+                return Ok(records);
+            }
+        }
     }
 
     /// Which of these resources are members of the group.

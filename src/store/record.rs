@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{self, LIST, Statement, Value, delete};
+use crate::statement::{self, LIST, Statement, Value, delete, update_from};
 use crate::{Error, ResourceId, Seq, TenantId};
 
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
@@ -156,15 +156,17 @@ pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Res
     Ok(())
 }
 
-/// Notes with which change the groups of these resources changed last.
-pub(crate) fn touch_groups(
-    db: &mut Db,
-    tenant: TenantId,
-    touched: impl IntoIterator<Item = (ResourceId, Seq)>,
-) -> Result<(), Error> {
-    let rows = touched.into_iter().map(|(id, seq)| vec![tenant.into(), id.into(), seq.into()]).collect();
-    let tail = ") AS v WHERE resource.tenant_id = v.column1 AND resource.resource_id = v.column2";
-    Ok(statement::insert(db, "UPDATE resource SET groups_seq = v.column3 FROM (", rows, tail)?)
+/// Notes that the groups of these resources changed, each with its change.
+pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<ResourceId, Seq>) -> Result<(), Error> {
+    let rows = touched.into_iter().map(|(id, seq)| vec![id.into(), seq.into()]).collect();
+    update_from(
+        db,
+        "UPDATE resource SET groups_seq = touched.column2 FROM (",
+        rows,
+        ") AS touched WHERE resource.resource_id = touched.column1 AND resource.tenant_id = ",
+        tenant,
+    )?;
+    Ok(())
 }
 
 /// One slice of the resources of a kind in id order, after `after`.

@@ -89,9 +89,9 @@ const BATCH: usize = 256;
 const KEPT: usize = 1_000;
 
 impl Reader {
-    /// Answers a search. Every statement of it sees the same state.
+    /// Answers a search. Within [`Reader::snapshot`] every statement of it sees the same state.
     pub fn search(&mut self, tenant: TenantId, query: &Query) -> Result<Page, Error> {
-        self.snapshot(|reader| Search::new(reader, tenant, query)?.run())
+        Search::new(self, tenant, query)?.run()
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
@@ -115,7 +115,8 @@ impl Reader {
             true => external::of_resources(&mut self.db, tenant, query.domain, &ids)?,
             false => HashMap::new(),
         };
-        let (mut groups, nesting_seq) = match needs.groups || needs.etag {
+        let has_groups = query.definition.core.attribute("groups").is_some();
+        let (mut groups, nesting_seq) = match has_groups && (needs.groups || needs.etag) {
             true => self.groups_of_all(tenant, &ids)?,
             false => (HashMap::new(), 0),
         };
@@ -366,6 +367,7 @@ impl<'s> Search<'s> {
                 external: hit.external.as_deref(),
                 groups: hit.groups.as_deref(),
                 members: hit.members.as_deref(),
+                member_names: true,
                 etag: &hit.etag,
             };
             let document = assemble(&hit.record, &derived, &self.reader.shared.registry)?;

@@ -108,6 +108,18 @@ impl<Row> Statement<Row> {
         self
     }
 
+    /// Appends `VALUES (?, ?), (?, ?) …`.
+    fn values(mut self, rows: Vec<Vec<Value>>) -> Self {
+        for (n, row) in rows.into_iter().enumerate() {
+            self = self.sql(if n == 0 { "VALUES (" } else { ", (" });
+            for (column, value) in row.into_iter().enumerate() {
+                self = if column == 0 { self } else { self.sql(", ") }.bind(value);
+            }
+            self = self.sql(")");
+        }
+        self
+    }
+
     /// Appends `(?, ?, …)` with the values. The list is padded with its last value to a power of two, so that few
     /// texts are prepared whatever the lengths are.
     pub(crate) fn list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
@@ -167,18 +179,23 @@ pub(crate) const LIST: usize = 256;
 const ROWS: usize = 64;
 
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
-/// In an UPDATE both databases name the columns of the values `column1`, `column2` …
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
     for run in runs(rows) {
-        let mut statement = Statement::<()>::new(head).sql(" VALUES ");
-        for (n, row) in run.into_iter().enumerate() {
-            statement = statement.sql(if n == 0 { "(" } else { ", (" });
-            for (column, value) in row.into_iter().enumerate() {
-                statement = if column == 0 { statement } else { statement.sql(", ") }.bind(value);
-            }
-            statement = statement.sql(")");
-        }
-        statement.sql(" ").sql(tail).run(db)?;
+        Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+    }
+    Ok(())
+}
+
+/// Updates from rows: `head VALUES (…), (…) tail tenant`. Both databases call the columns `column1`, `column2` ….
+pub(crate) fn update_from(
+    db: &mut Db,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+    tenant: TenantId,
+) -> QueryResult<()> {
+    for run in runs(rows) {
+        Statement::<()>::new(head).values(run).sql(tail).bind(tenant).run(db)?;
     }
     Ok(())
 }

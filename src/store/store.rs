@@ -15,7 +15,7 @@ use crate::nesting::Nesting;
 use crate::reader::{Job, Reader};
 use crate::work::{Origin, Work};
 use crate::writer::{Call, Queue, Writer};
-use crate::{Error, OpenError, Seq, Tenant, TenantId, tenant};
+use crate::{Credential, Error, OpenError, Seq, Tenant, TenantId, tenant};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -188,6 +188,16 @@ impl Store {
     pub async fn tenant_by_slug(&self, slug: &str) -> Result<Option<Tenant>, Error> {
         let slug = slug.to_owned();
         self.read(move |reader| reader.tenant_by_slug(&slug)).await
+    }
+
+    /// A credential.
+    pub async fn credential(&self, tenant: TenantId, id: uuid::Uuid) -> Result<Option<Credential>, Error> {
+        self.read(move |reader| reader.credential(tenant, id)).await
+    }
+
+    /// A tenant.
+    pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, Error> {
+        self.read(move |reader| reader.tenant(id)).await
     }
 
     /// Writes that wait for a writer.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod protocol;
+#[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;
 #[cfg(test)]

@@ -1,7 +1,176 @@
-//! What the `demo` command shows: a made-up municipality.
+//! `matrikel demo`: a register on an embedded database, filled over HTTP with a made-up municipality by one client and
+//! read by another, then served. What it does with the register any SCIM client could do; only the tenant and its
+//! clients are made directly. A second start finds its data, and an interrupted first one is completed.
 
 pub mod municipality;
 mod names;
 mod person;
 mod places;
 mod random;
+
+mod client;
+mod prepare;
+mod pull;
+mod push;
+mod questions;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use self::client::Client;
+use self::municipality::Municipality;
+use self::prepare::{Register, State};
+use super::{Shared, open, output, serve, wait};
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::telemetry;
+
+/// Arguments of `matrikel demo`.
+#[derive(clap::Args)]
+#[command(
+    long_about = "Starts a server on a database of its own, creates the tenant `demo` with the clients hr, cloud and \
+                  admin, pushes a made-up municipality as hr over HTTP, pulls it again as cloud, prints tokens and six \
+                  questions to ask with curl, and serves until Ctrl-C.\n\nThe tokens lie in DIR/demo-tokens.json, \
+                  readable by you alone, so that a second start finds its data. Neither matrikel.toml nor DATABASE_URL is \
+                  read: a demo never fills a real register by mistake.",
+    after_long_help = "Examples:\n  matrikel demo\n  matrikel demo --people 500 --listen 127.0.0.1:9000 --data /tmp/town\n  \
+                       matrikel demo --json --people 0 --listen 127.0.0.1:0 --data /tmp/empty\n\n\
+                       Exit codes: 0 stopped when asked · 1 failed · 2 wrong usage or configuration"
+)]
+pub(super) struct Arguments {
+    /// How many people the municipality employs; 0 for an empty register
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    people: usize,
+    /// Address and port to listen at; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Folder for the database and the tokens
+    #[arg(long, value_name = "DIR", default_value = "demo-data")]
+    data: PathBuf,
+    /// Seed of the municipality: the same seed and size make the same town
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Say nothing but one line of JSON on standard output when everything is ready
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut config = Config {
+        listen: arguments.listen.clone(),
+        data_dir: arguments.data.clone(),
+        database_url: shared.database_url.clone(),
+        shutdown_seconds: 5,
+        ..Config::default()
+    };
+    config.log.level = "warn".to_owned();
+    config.check()?;
+    telemetry::init(&config.log)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&arguments.data)
+        .with_context(|| format!("the folder {} cannot be made; name another with --data", arguments.data.display()))?;
+    let directory = open::migrated(&config, true)?;
+    let store = directory.store().clone();
+    let outcome = wait(perform(&config, arguments, directory));
+    store.close();
+    outcome
+}
+
+async fn perform(config: &Config, arguments: &Arguments, directory: Directory) -> anyhow::Result<()> {
+    let register = prepare::register(&directory, &arguments.data, arguments.people, arguments.seed).await?;
+    let running = serve::start(config, directory)?;
+    let base_url = running.base_url();
+    let stop = serve::stop_signal();
+    tokio::pin!(stop);
+    let filled = tokio::select! {
+        outcome = fill(&base_url, arguments, register) => outcome,
+        outcome = &mut stop => {
+            running.stop().await?;
+            outcome?;
+            return tell(arguments.json, "Stopped before everything was there. The next start completes it.");
+        }
+    };
+    if let Err(error) = filled {
+        running.stop().await?;
+        return Err(error);
+    }
+    stop.await?;
+    tell(arguments.json, "Stopping.")?;
+    Ok(running.stop().await?)
+}
+
+/// Pushes what is missing, pulls everything, and says what there is now.
+async fn fill(base_url: &str, arguments: &Arguments, mut register: Register) -> anyhow::Result<()> {
+    let state = &register.state;
+    let (source, consumer) =
+        (Client::new(base_url, state.token("hr")?)?, Client::new(base_url, state.token("cloud")?)?);
+    let town = Municipality::generate(state.seed, state.people);
+    let is_empty_by_wish = state.people == 0;
+    if state.people != arguments.people {
+        tell(
+            arguments.json,
+            &format!(
+                "{} holds a municipality of {} people already and keeps it. For another size name another folder.",
+                arguments.data.display(),
+                state.people
+            ),
+        )?;
+    }
+    if register.state.is_loaded {
+        tell(arguments.json, &format!("Found the register in {}.", arguments.data.display()))?;
+    } else if !is_empty_by_wish {
+        if register.is_resumed {
+            tell(arguments.json, "The last start was interrupted; pushing what is missing.")?;
+        }
+        push::push(&source, &town, |label, length| bar(arguments.json, label, length)).await?;
+    }
+    if !register.state.is_loaded {
+        register.state.is_loaded = true;
+        register.state.write(&arguments.data)?;
+    }
+    if !is_empty_by_wish {
+        pull::pull(&consumer, &town, |label, length| bar(arguments.json, label, length)).await?;
+    }
+    if arguments.json {
+        output::say(json!({ "base_url": base_url, "tokens": register.state.tokens }))?;
+        return Ok(());
+    }
+    introduce(base_url, &register.state)?;
+    if !is_empty_by_wish {
+        output::say(questions::questions(&consumer, &town).await?)?;
+    }
+    output::say("\nServing until Ctrl-C.")?;
+    Ok(())
+}
+
+fn introduce(base_url: &str, state: &State) -> anyhow::Result<()> {
+    output::say(format!("\nThe register is at {base_url}\n"))?;
+    for (client, role) in [("hr", "pushes"), ("cloud", "pulls"), ("admin", "may do everything")] {
+        output::say(format!("  {client:<6} {role:<18} {}", state.token(client)?))?;
+    }
+    Ok(())
+}
+
+/// A word for a person who watches; a machine gets none.
+fn tell(json: bool, sentence: &str) -> anyhow::Result<()> {
+    if !json {
+        output::remark(sentence)?;
+    }
+    Ok(())
+}
+
+fn bar(json: bool, label: &'static str, length: usize) -> ProgressBar {
+    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(u64::try_from(length).ok(), target).with_message(label);
+    match ProgressStyle::with_template("{msg:<28} {bar:40} {pos:>6}/{len} {per_sec:>12}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::resource::MEMBERS;
 use crate::schema::{Attribute, Definition, Mutability, Returned, Schema};
 
 /// A request's choice of attributes, resolved against one resource type.
@@ -90,6 +91,15 @@ impl Projection {
         self.plan.get(attribute) != Some(&Fate::Drop)
     }
 
+    /// Whether a sub-attribute of a top-level attribute would be answered; canonical names.
+    pub fn wants_sub(&self, attribute: &str, sub: &str) -> bool {
+        match self.plan.get(attribute) {
+            None => true,
+            Some(Fate::Drop) => false,
+            Some(Fate::Narrow(subs)) => subs.contains(sub),
+        }
+    }
+
     /// Takes away what is not answered. `schemas` stays as it is.
     pub fn apply(&self, def: &Definition, doc: &mut Map<String, Value>) {
         if self.plan.is_empty() {
@@ -126,10 +136,10 @@ impl Projection {
 
 /// Whether a plain answer of this type leaves something of a stored document out: any attribute or sub-attribute that
 /// is returned never or on request only. Where it is false, a document's text can be answered as it is. Top-level
-/// writeOnly attributes do not count, as secrets leave a document before it is stored.
+/// writeOnly attributes and [`MEMBERS`] do not count, as secrets and relations leave a document before it is stored.
 pub fn hides_by_default(def: &Definition) -> bool {
     every(def)
-        .filter(|(_, attribute)| attribute.mutability != Mutability::WriteOnly)
+        .filter(|(_, attribute)| attribute.mutability != Mutability::WriteOnly && attribute.name != MEMBERS)
         .any(|(schema, attribute)| Choice::Whole.fate(attribute, &canonical(schema, attribute)).is_some())
 }
 

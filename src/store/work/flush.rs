@@ -44,10 +44,10 @@ impl Work<'_> {
         for (id, after) in std::mem::take(&mut settled.resources) {
             let before = self.seen.remove(&id).flatten();
             let old_rows = before.as_ref().map_or(Ok(BTreeSet::new()), |record| self.index_rows(record))?;
-            let touched_seq = touched.remove(&id);
+            let touched_with = touched.remove(&id).unwrap_or_default();
             match after {
                 Some(mut record) => {
-                    record.groups_seq = touched_seq.unwrap_or(record.groups_seq);
+                    record.groups_seq = record.groups_seq.max(touched_with);
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
                         diff.add(id, &old_rows, &self.index_rows(&record)?);
                     }

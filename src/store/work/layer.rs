@@ -22,7 +22,7 @@ pub(super) struct Layer {
     pub(super) external_of: HashMap<(ResourceId, ResourceId), Option<String>>,
     memberships: HashMap<ResourceId, Memberships>,
     groups_by_member: HashMap<ResourceId, HashSet<ResourceId>>,
-    /// Resources whose direct groups changed, and the number of the last such change.
+    /// Resources whose direct groups changed, and with which change.
     pub(super) touched: HashMap<ResourceId, Seq>,
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,

@@ -21,7 +21,9 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{Credential, Error, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record};
+use crate::{
+    Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record,
+};
 
 use layer::Layer;
 
@@ -112,7 +114,7 @@ impl<'d> Work<'d> {
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
         self.settled.absorb(std::mem::take(&mut self.open));
-        // From here a discard starts, also that of an operation that does not begin: the clearing after a deleted group.
+        // A discard that no operation began must not take back what was settled.
         self.before = (self.clock.clone(), self.nesting.clone());
     }
 
@@ -129,6 +131,15 @@ impl<'d> Work<'d> {
 
     /// A resource as it stands now.
     pub fn record(&mut self, id: ResourceId) -> Result<Option<Record>, Error> {
+        let touched = self.open.touched.get(&id).or_else(|| self.settled.touched.get(&id)).copied();
+        let mut found = self.stored_record(id)?;
+        if let (Some(record), Some(seq)) = (&mut found, touched) {
+            record.groups_seq = record.groups_seq.max(seq);
+        }
+        Ok(found)
+    }
+
+    fn stored_record(&mut self, id: ResourceId) -> Result<Option<Record>, Error> {
         if let Some(found) = self.open.resources.get(&id).or_else(|| self.settled.resources.get(&id)) {
             return Ok(found.clone());
         }
@@ -220,6 +231,30 @@ impl<'d> Work<'d> {
                 }
             }
             groups.retain(|group| !matches!(layer.resources.get(group), Some(None)));
+        }
+        Ok(groups)
+    }
+
+    /// The groups of a resource with their names, direct and indirect. `record` must come from this work.
+    pub fn group_refs_of(&mut self, record: &Record) -> Result<Vec<GroupRef>, Error> {
+        if record.groups_seq == 0 {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<ResourceId> = self.groups_of(record.id)?.into_iter().collect();
+        let mut kinds = self.kinds(&ids)?;
+        let direct = ids.into_iter().filter_map(|id| {
+            let (_, label) = kinds.remove(&id)?;
+            Some(GroupRef { id, label, direct: true })
+        });
+        let direct = direct.collect();
+        let mut groups = self.nesting()?.complete(direct);
+        // An outer group may have been renamed in this batch, which the edges do not know.
+        let outer: Vec<ResourceId> = groups.iter().filter(|group| !group.direct).map(|group| group.id).collect();
+        let mut kinds = self.kinds(&outer)?;
+        for group in &mut groups {
+            if let Some((_, label)) = kinds.remove(&group.id) {
+                group.label = label;
+            }
         }
         Ok(groups)
     }

@@ -10,11 +10,10 @@ on_both! {
     whatever_connection_is_lost_nothing_acknowledged_is,
 }
 
+type Write<T> = Box<dyn FnMut(&mut store::Work<'_>) -> Result<T, Error> + Send>;
+
 /// Runs `writes` in one batch: the writer is held up until all of them wait.
-async fn in_one_batch<T: Send + 'static>(
-    fixture: &Fixture,
-    writes: Vec<Box<dyn FnMut(&mut store::Work<'_>) -> Result<T, Error> + Send>>,
-) -> Vec<Result<T, Error>> {
+async fn in_one_batch<T: Send + 'static>(fixture: &Fixture, writes: Vec<Write<T>>) -> Vec<Result<T, Error>> {
     let (gate, held) = fixture.held(|_| Ok(()));
     gate.entered();
     let answers: Vec<_> =
@@ -36,7 +35,7 @@ async fn an_operation_the_database_refuses_falls_alone(fixture: Fixture) {
         "CREATE TRIGGER no_five BEFORE INSERT ON resource WHEN NEW.label = 'u5' \
          BEGIN SELECT RAISE(ABORT, 'no five'); END"
     });
-    let mut writes: Vec<Box<dyn FnMut(&mut store::Work<'_>) -> Result<_, Error> + Send>> = Vec::new();
+    let mut writes: Vec<Write<_>> = Vec::new();
     for n in 0..10 {
         writes.push(Box::new(move |work| work.create(user(n, &format!("u{n}")))));
     }
@@ -61,7 +60,7 @@ async fn a_failed_read_of_one_operation_spoils_no_other(fixture: Fixture) {
             Box::new(move |work: &mut store::Work<'_>| {
                 work.create(store::work::Draft { doc: bad(), ..user(3, "x") })?;
                 Err(Error::Stale)
-            }) as Box<dyn FnMut(&mut store::Work<'_>) -> Result<(), Error> + Send>,
+            }) as Write<()>,
             Box::new(|work| work.create(user(4, "anna")).map(drop)),
             Box::new(|work| work.external_of(super::harness::id(1), DOMAIN).map(drop)),
         ],

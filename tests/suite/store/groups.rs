@@ -179,7 +179,9 @@ async fn a_sweep_among_writes_takes_no_number_back(fixture: Fixture) {
     let three = fixture.create(user(3, "u3"));
     first.let_go();
     let (one, two, three) = tokio::join!(one, two, three);
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    one.unwrap();
+    two.unwrap();
+    three.unwrap();
     swept(&fixture).await;
     for n in 4..8 {
         fixture.create(user(n, &format!("u{n}"))).await.unwrap();

@@ -220,6 +220,7 @@ fn document(fixture: &Fixture, query: &Query, hit: &Hit) -> Map<String, Value> {
         external: hit.external.as_deref(),
         groups: hit.groups.as_deref(),
         members: hit.members.as_deref(),
+        member_names: true,
         etag: &hit.etag,
     };
     assemble(&hit.record, &derived, fixture.store.registry()).unwrap()

@@ -165,7 +165,9 @@ fn take(work: &mut Work<'_>, step: &Step) -> Result<(), Error> {
                     }
                     false => false,
                 };
-                if !refused && !(is_group && deltas.iter().any(|delta: &Delta| delta.kind == "Group")) {
+                // Of two groups in one change, the second could close a circle with the first.
+                let has_group = deltas.iter().any(|delta: &Delta| delta.kind == "Group");
+                if !(refused || (is_group && has_group)) {
                     deltas.push(Delta { kind: if is_group { "Group" } else { "User" }.into(), ..delta });
                 }
             }

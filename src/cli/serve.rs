@@ -1,0 +1,110 @@
+//! `matrikel serve`: the server, until SIGINT or SIGTERM.
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Shared, open, output, wait};
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::http::Settings;
+use crate::http::server::{self, Listen, Running};
+use crate::telemetry;
+
+const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
+  listen            address and port, 127.0.0.1:8080; port 0 takes a free one
+  public_url        URL before /scim/v2 as clients see it; set it behind a proxy
+  data_dir          folder of the embedded database, data
+  database_url      sqlite:PATH or postgres://…; in the environment DATABASE_URL
+  workers           threads that serve HTTP
+  readers, writers  threads that read and connections that write the database
+  body_limit        largest request body in bytes, 1048576
+  page_default, page_max, scan_limit   100, 1000, 100000
+  log.format, log.level                text or json; info
+  shutdown_seconds  what running requests get at shutdown, 20
+
+Examples:
+  matrikel serve
+  matrikel serve --listen 0.0.0.0:8080 --config /etc/matrikel.toml
+  DATABASE_URL=postgres://matrikel:secret@db/matrikel matrikel serve --migrate
+  matrikel serve --check-config
+
+Exit codes: 0 stopped when asked · 1 failed · 2 wrong usage or configuration";
+
+#[derive(clap::Args)]
+#[command(
+    long_about = "Runs the server until SIGINT or SIGTERM; running requests are then finished.\n\nAn embedded SQLite \
+                  database is created and brought up to date by itself. A PostgreSQL database must have been \
+                  (`matrikel migrate`), or say --migrate.",
+    after_long_help = KEYS_HELP
+)]
+pub(super) struct Arguments {
+    /// Address and port to listen at
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Bring the database up to date first
+    #[arg(long)]
+    migrate: bool,
+    /// Show the configuration that results, without the database's password, and stop
+    #[arg(long)]
+    check_config: bool,
+}
+
+pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut config = shared.load()?;
+    if let Some(listen) = &arguments.listen {
+        config.listen.clone_from(listen);
+    }
+    config.check()?;
+    if arguments.check_config {
+        output::say(config.to_string().trim_end())?;
+        return Ok(());
+    }
+    telemetry::init(&config.log)?;
+    let directory = open::migrated(&config, arguments.migrate)?;
+    let store = directory.store().clone();
+    let outcome = wait(async {
+        let running = start(&config, directory)?;
+        tracing::info!(address = %running.address, base_url = running.base_url(), "listening");
+        stop_signal().await?;
+        tracing::info!("stopping");
+        Ok(running.stop().await?)
+    });
+    store.close();
+    outcome
+}
+
+/// Begins to serve as configured.
+pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Running> {
+    let listen =
+        Listen { address: config.listen.clone(), workers: config.workers, shutdown_seconds: config.shutdown_seconds };
+    let settings = Settings {
+        public_url: config.public_url.clone(),
+        body_limit: config.body_limit,
+        page_default: config.page_default,
+        page_max: config.page_max,
+    };
+    server::start(&listen, settings, directory)
+        .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))
+}
+
+/// Returns when the process is asked to stop.
+pub(super) async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => outcome?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::KEYS;
+
+    #[test]
+    fn the_help_names_every_configuration_key() {
+        for key in KEYS {
+            assert!(super::KEYS_HELP.contains(key.name), "{}", key.name);
+        }
+    }
+}

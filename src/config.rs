@@ -1,0 +1,262 @@
+//! What an operator sets: one TOML file, then environment variables, then flags of the command line; the later wins.
+//! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
+//! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
+
+mod keys;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use keys::KEYS;
+
+/// The file that is read when none is named and it exists.
+pub const DEFAULT_FILE: &str = "matrikel.toml";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// A level, or a filter such as `info,matrikel=debug`.
+    pub level: String,
+}
+
+/// The effective configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Address and port to listen at; port 0 takes a free one.
+    pub listen: String,
+    /// Scheme, host and path before `/scim/v2` as clients see them, no trailing slash; `None`: from each request's Host.
+    pub public_url: Option<String>,
+    /// Folder of the embedded database.
+    pub data_dir: PathBuf,
+    /// Where the data lie; `None`: `sqlite:<data_dir>/matrikel.db`.
+    pub database_url: Option<String>,
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Threads that read the database.
+    pub readers: usize,
+    /// Connections that write to PostgreSQL; an SQLite file always has one.
+    pub writers: usize,
+    /// Largest request body in bytes.
+    pub body_limit: usize,
+    /// Resources on a page when the client does not say.
+    pub page_default: u64,
+    /// Most resources on a page.
+    pub page_max: u64,
+    /// Most documents a search without an index may test.
+    pub scan_limit: u64,
+    /// What is logged.
+    pub log: Log,
+    /// Seconds that running requests get at shutdown.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Config {
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            data_dir: PathBuf::from("data"),
+            database_url: None,
+            workers: processors,
+            readers: processors.max(2),
+            writers: 4,
+            body_limit: 1024 * 1024,
+            page_default: 100,
+            page_max: 1000,
+            scan_limit: 100_000,
+            log: Log { format: LogFormat::Text, level: "info".to_owned() },
+            shutdown_seconds: 20,
+        }
+    }
+}
+
+/// Why a configuration cannot be used: a sentence that says where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// An error with that sentence.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        ConfigError(sentence.into())
+    }
+}
+
+impl Config {
+    /// Reads the file (the default file when none is named, if it exists), then the environment's variables.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => config.read(&text, &path.display().to_string())?,
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(ConfigError(format!(
+                    "{} cannot be read ({error}). Name an existing file with --config.",
+                    path.display()
+                )));
+            }
+        }
+        config.read_environment(environment)?;
+        Ok(config)
+    }
+
+    /// Takes the keys of a TOML text; `name` is the file's name in errors.
+    pub fn read(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| ConfigError(format!("{name} is not valid TOML: {}", error.to_string().trim_end())))?;
+        for (key, value) in flatten("", table) {
+            let known = keys::find(&key).ok_or_else(|| unknown(name, &key, KEYS.iter().map(|key| key.name)))?;
+            (known.set)(self, value)
+                .map_err(|reason| ConfigError(format!("{name}: {key} {reason} It is {}.", known.help)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes `DATABASE_URL` and every `MATRIKEL_*` variable. `MATRIKEL_CONFIG` names the file and is not a key;
+    /// variables that begin with `MATRIKEL_TEST_` belong to the test suite.
+    pub fn read_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
+        for (variable, text) in environment {
+            let ours = variable.starts_with("MATRIKEL_")
+                && variable != "MATRIKEL_CONFIG"
+                && !variable.starts_with("MATRIKEL_TEST_");
+            if !ours && variable != "DATABASE_URL" {
+                continue;
+            }
+            let known = KEYS.iter().find(|key| key.variable() == variable).ok_or_else(|| {
+                let names: Vec<String> = KEYS.iter().map(keys::Key::variable).collect();
+                unknown("the environment", &variable, names.iter().map(String::as_str))
+            })?;
+            (known.set)(self, known.value(&text))
+                .map_err(|reason| ConfigError(format!("{variable} {reason} It is {}.", known.help)))?;
+        }
+        Ok(())
+    }
+
+    /// What no single key can tell: that the values fit each other.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.page_default > self.page_max {
+            return Err(ConfigError(format!(
+                "page_default ({}) is larger than page_max ({}). Lower the first or raise the second.",
+                self.page_default, self.page_max
+            )));
+        }
+        check_listen(&self.listen)?;
+        check_database_url(&self.database_url())
+    }
+
+    /// The database in use: the one that is set, or the embedded one in the data folder.
+    pub fn database_url(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("matrikel.db").display()))
+    }
+
+    /// Whether the database is the embedded one.
+    pub fn is_embedded(&self) -> bool {
+        self.database_url().starts_with("sqlite:")
+    }
+}
+
+/// The effective configuration as a TOML file, without the database's password.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for key in KEYS {
+            match (key.show)(self) {
+                Some(value) => writeln!(f, "{} = {value}", key.name)?,
+                None => writeln!(f, "# {} is not set", key.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The URL with its password replaced, wherever it stands.
+pub fn redact(url: &str) -> String {
+    let mut redacted = url.to_owned();
+    if let Some((scheme, rest)) = url.split_once("://") {
+        let authority = rest.find(['/', '?']).map_or(rest, |end| rest.get(..end).unwrap_or(rest));
+        if let Some((user_info, _)) = authority.rsplit_once('@')
+            && let Some((user, _)) = user_info.split_once(':')
+        {
+            let tail = rest.get(user_info.len()..).unwrap_or_default();
+            redacted = format!("{scheme}://{user}:***{tail}");
+        }
+    }
+    if let Some((before, query)) = redacted.split_once('?') {
+        let query: Vec<String> = query
+            .split('&')
+            .map(|pair| match pair.split_once('=') {
+                Some((name, _)) if name.eq_ignore_ascii_case("password") => format!("{name}=***"),
+                _ => pair.to_owned(),
+            })
+            .collect();
+        redacted = format!("{before}?{}", query.join("&"));
+    }
+    redacted
+}
+
+fn check_listen(listen: &str) -> Result<(), ConfigError> {
+    let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match (listen.parse::<SocketAddr>(), port) {
+        (Ok(_), _) | (_, Some(Ok(_))) => Ok(()),
+        _ => Err(ConfigError(format!("listen is {listen:?}. Write an address and a port, such as 127.0.0.1:8080."))),
+    }
+}
+
+fn check_database_url(url: &str) -> Result<(), ConfigError> {
+    let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    if known {
+        return Ok(());
+    }
+    let scheme = url.split_once(':').map_or("without a scheme", |(scheme, _)| scheme);
+    Err(ConfigError(format!(
+        "The database URL is {scheme}, which Matrikel does not speak. Use sqlite:PATH for the embedded database or \
+         postgres://USER:PASSWORD@HOST/DATABASE for PostgreSQL (DATABASE_URL, or database_url in the file)."
+    )))
+}
+
+fn flatten(prefix: &str, table: toml::Table) -> Vec<(String, toml::Value)> {
+    table
+        .into_iter()
+        .flat_map(|(key, value)| {
+            let name = format!("{prefix}{key}");
+            match value {
+                toml::Value::Table(inner) => flatten(&format!("{name}."), inner),
+                value => vec![(name, value)],
+            }
+        })
+        .collect()
+}
+
+fn unknown<'k>(place: &str, key: &str, known: impl Iterator<Item = &'k str>) -> ConfigError {
+    let nearest = known
+        .map(|name| (strsim::damerau_levenshtein(key, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= name.len() / 2);
+    match nearest {
+        Some((_, name)) => ConfigError(format!("{place} has the unknown key {key}. Did you mean {name}?")),
+        None => ConfigError(format!("{place} has the unknown key {key}. See `matrikel serve --help` for the keys.")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

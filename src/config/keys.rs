@@ -1,0 +1,205 @@
+//! The table of configuration keys: name, meaning, how a value is taken and shown. The environment variable of a key is
+//! `MATRIKEL_` and its name in capitals; the database's is `DATABASE_URL`, as everywhere.
+
+use std::path::PathBuf;
+
+use toml::Value;
+
+use super::{Config, LogFormat, redact};
+
+/// One configuration key.
+pub struct Key {
+    /// Name in the file; a dot is a TOML table.
+    pub name: &'static str,
+    /// What a value means, as the end of a sentence.
+    pub help: &'static str,
+    /// Takes a value; the error is the middle of a sentence.
+    pub(super) set: fn(&mut Config, Value) -> Result<(), String>,
+    /// The effective value as TOML; `None`: not set.
+    pub(super) show: fn(&Config) -> Option<String>,
+    number: bool,
+}
+
+impl Key {
+    /// The environment variable of the key.
+    pub fn variable(&self) -> String {
+        match self.name {
+            "database_url" => "DATABASE_URL".to_owned(),
+            name => format!("MATRIKEL_{}", name.replace('.', "_").to_uppercase()),
+        }
+    }
+
+    /// A variable's text as a value of the key's kind; text that is no number is left for the key to refuse.
+    pub(super) fn value(&self, text: &str) -> Value {
+        match text.parse() {
+            Ok(number) if self.number => Value::Integer(number),
+            _ => Value::String(text.to_owned()),
+        }
+    }
+}
+
+/// The key of that name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Every key, in the order they are shown.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        help: "the address and port to listen at; port 0 takes a free one",
+        set: |config, value| text(value).map(|text| config.listen = text),
+        show: |config| Some(quoted(&config.listen)),
+        number: false,
+    },
+    Key {
+        name: "public_url",
+        help: "the URL before /scim/v2 as clients see it, such as https://id.example.se",
+        set: |config, value| {
+            let url = text(value)?;
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                return Err("does not begin with https:// or http://.".to_owned());
+            }
+            let url = url.trim_end_matches('/');
+            config.public_url = Some(url.strip_suffix("/scim/v2").unwrap_or(url).to_owned());
+            Ok(())
+        },
+        show: |config| config.public_url.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "data_dir",
+        help: "the folder of the embedded database",
+        set: |config, value| text(value).map(|text| config.data_dir = PathBuf::from(text)),
+        show: |config| Some(quoted(&config.data_dir.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "database_url",
+        help: "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE",
+        set: |config, value| text(value).map(|text| config.database_url = Some(text)),
+        show: |config| Some(quoted(&redact(&config.database_url()))),
+        number: false,
+    },
+    Key {
+        name: "workers",
+        help: "the number of threads that serve HTTP, 1 to 1024",
+        set: |config, value| number(&value, 1, 1024).map(|number| config.workers = number),
+        show: |config| Some(config.workers.to_string()),
+        number: true,
+    },
+    Key {
+        name: "readers",
+        help: "the number of threads that read the database, 1 to 1024",
+        set: |config, value| number(&value, 1, 1024).map(|number| config.readers = number),
+        show: |config| Some(config.readers.to_string()),
+        number: true,
+    },
+    Key {
+        name: "writers",
+        help: "the number of connections that write to PostgreSQL, 1 to 256",
+        set: |config, value| number(&value, 1, 256).map(|number| config.writers = number),
+        show: |config| Some(config.writers.to_string()),
+        number: true,
+    },
+    Key {
+        name: "body_limit",
+        help: "the largest request body in bytes, 1024 to 1073741824",
+        set: |config, value| number(&value, 1024, 1 << 30).map(|number| config.body_limit = number),
+        show: |config| Some(config.body_limit.to_string()),
+        number: true,
+    },
+    Key {
+        name: "page_default",
+        help: "the number of resources on a page when the client does not say, 1 to 100000",
+        set: |config, value| number(&value, 1, 100_000).map(|number| config.page_default = number),
+        show: |config| Some(config.page_default.to_string()),
+        number: true,
+    },
+    Key {
+        name: "page_max",
+        help: "the most resources on a page, 1 to 100000",
+        set: |config, value| number(&value, 1, 100_000).map(|number| config.page_max = number),
+        show: |config| Some(config.page_max.to_string()),
+        number: true,
+    },
+    Key {
+        name: "scan_limit",
+        help: "the most documents a search without an index may test, 1 to 1000000000",
+        set: |config, value| number(&value, 1, 1_000_000_000).map(|number| config.scan_limit = number),
+        show: |config| Some(config.scan_limit.to_string()),
+        number: true,
+    },
+    Key {
+        name: "log.format",
+        help: "text or json",
+        set: |config, value| {
+            config.log.format = match text(value)?.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                other => return Err(format!("is {other:?}.")),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(quoted(match config.log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            }))
+        },
+        number: false,
+    },
+    Key {
+        name: "log.level",
+        help: "error, warn, info, debug or trace, or a filter such as info,matrikel=debug",
+        set: |config, value| {
+            let level = text(value)?;
+            tracing_subscriber::EnvFilter::try_new(&level).map_err(|_| format!("is {level:?}."))?;
+            config.log.level = level;
+            Ok(())
+        },
+        show: |config| Some(quoted(&config.log.level)),
+        number: false,
+    },
+    Key {
+        name: "shutdown_seconds",
+        help: "the number of seconds that running requests get at shutdown, 0 to 3600",
+        set: |config, value| number(&value, 0, 3600).map(|number| config.shutdown_seconds = number),
+        show: |config| Some(config.shutdown_seconds.to_string()),
+        number: true,
+    },
+];
+
+fn text(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Ok(text),
+        Value::String(_) => Err("is empty.".to_owned()),
+        other => Err(format!("is {}, not text in quotation marks.", article(&other))),
+    }
+}
+
+fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N, String> {
+    let Value::Integer(number) = *value else {
+        return Err(format!("is {}, not a number.", article(value)));
+    };
+    if !(least..=most).contains(&number) {
+        return Err(format!("is {number}."));
+    }
+    N::try_from(number).map_err(|_| format!("is {number}."))
+}
+
+fn article(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "a number",
+        Value::Float(_) => "a number with a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}

@@ -1,0 +1,158 @@
+use super::*;
+
+fn read(text: &str) -> Result<Config, String> {
+    let mut config = Config::default();
+    config.read(text, "matrikel.toml").map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Result<Config, String> {
+    let mut config = Config::default();
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    config.read_environment(pairs).map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+#[test]
+fn the_default_configuration_fits_itself() {
+    let config = Config::default();
+    config.check().expect("checks");
+    assert_eq!(config.database_url(), "sqlite:data/matrikel.db");
+    assert!(config.is_embedded());
+}
+
+#[test]
+fn every_key_of_a_file_arrives() {
+    let config = read(
+        "listen = '0.0.0.0:1'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
+         workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
+         shutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
+    )
+    .expect("reads");
+    let expected = Config {
+        listen: "0.0.0.0:1".into(),
+        public_url: Some("https://id.example.se".into()),
+        data_dir: "/d".into(),
+        database_url: Some("postgres://h/d".into()),
+        workers: 3,
+        readers: 4,
+        writers: 5,
+        body_limit: 2048,
+        page_default: 10,
+        page_max: 20,
+        scan_limit: 30,
+        log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
+        shutdown_seconds: 1,
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_key_and_the_nearest_known() {
+    let table = [
+        ("page_maximum = 3", "matrikel.toml has the unknown key page_maximum. Did you mean page_max?"),
+        ("[log]\nlevl = 'x'", "matrikel.toml has the unknown key log.levl. Did you mean log.level?"),
+        ("databse_url = 'x'", "matrikel.toml has the unknown key databse_url. Did you mean database_url?"),
+        (
+            "zzzzzzzzzzzzzzzz = 1",
+            "matrikel.toml has the unknown key zzzzzzzzzzzzzzzz. See `matrikel serve --help` for the keys.",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(read(text).expect_err(text), expected);
+    }
+    assert_eq!(
+        environment(&[("MATRIKEL_LISTN", "x")]).expect_err("unknown"),
+        "the environment has the unknown key MATRIKEL_LISTN. Did you mean MATRIKEL_LISTEN?"
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
+    let table = [
+        (
+            "workers = 'many'",
+            "matrikel.toml: workers is text, not a number. It is the number of threads that serve HTTP",
+        ),
+        ("workers = 0", "matrikel.toml: workers is 0. It is the number of threads that serve HTTP, 1 to 1024."),
+        ("listen = 8080", "matrikel.toml: listen is a number, not text in quotation marks."),
+        ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
+        ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
+        ("listen = ", "matrikel.toml is not valid TOML:"),
+    ];
+    for (text, expected) in table {
+        let error = read(text).expect_err(text);
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_and_leaves_foreign_variables_alone() {
+    let config = environment(&[
+        ("DATABASE_URL", "postgres://u:p@h/d"),
+        ("MATRIKEL_WORKERS", "7"),
+        ("MATRIKEL_LOG_FORMAT", "json"),
+        ("MATRIKEL_DATA_DIR", "17"),
+        ("MATRIKEL_CONFIG", "x"),
+        ("MATRIKEL_TEST_POSTGRES", "x"),
+        ("HOME", "/"),
+    ])
+    .expect("reads");
+    assert_eq!(config.workers, 7);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.data_dir, PathBuf::from("17"));
+    assert_eq!(config.database_url(), "postgres://u:p@h/d");
+    let error = environment(&[("MATRIKEL_WORKERS", "x")]).expect_err("no number");
+    assert!(error.starts_with("MATRIKEL_WORKERS is text, not a number."), "{error}");
+}
+
+#[test]
+fn values_that_do_not_fit_each_other_are_refused() {
+    let table = [
+        ("page_default = 200\npage_max = 100", "page_default (200) is larger than page_max (100)."),
+        ("listen = 'localhost'", "listen is \"localhost\". Write an address and a port"),
+        ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),
+        ("database_url = 'mysql://h/d'", "The database URL is mysql, which Matrikel does not speak. Use sqlite:PATH"),
+        ("database_url = 'data.db'", "The database URL is without a scheme, which"),
+    ];
+    for (text, expected) in table {
+        let error = read(text).expect("reads").check().expect_err(text).to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    read("listen = 'localhost:0'").expect("reads").check().expect("a host name with a port is fine");
+    read("listen = '[::1]:0'").expect("reads").check().expect("IPv6 is fine");
+}
+
+#[test]
+fn what_is_shown_reads_back_and_hides_the_password() {
+    let config = read("database_url = 'postgres://u:hem:lig@h/d'").expect("reads");
+    let shown = config.to_string();
+    assert!(!shown.contains("hem") && !shown.contains("lig"), "{shown}");
+    assert!(shown.contains("database_url = \"postgres://u:***@h/d\""), "{shown}");
+    let mut again = Config::default();
+    again.read(&shown, "shown").expect("reads back");
+}
+
+#[test]
+fn a_password_is_redacted_wherever_it_stands() {
+    let table = [
+        ("postgres://u:p@h/d", "postgres://u:***@h/d"),
+        ("postgres://u@h/d", "postgres://u@h/d"),
+        ("postgres://u:p@q@h:1/d?x=1", "postgres://u:***@h:1/d?x=1"),
+        ("postgres://h/d?user=u&password=p", "postgres://h/d?user=u&password=***"),
+        ("sqlite:data/matrikel.db", "sqlite:data/matrikel.db"),
+    ];
+    for (url, expected) in table {
+        assert_eq!(redact(url), expected);
+    }
+}
+
+#[test]
+fn a_named_file_must_exist_and_the_default_file_need_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = Config::load(Some(&folder.path().join("none.toml")), []).expect_err("missing").to_string();
+    assert!(error.contains("none.toml cannot be read") && error.contains("--config"), "{error}");
+    let file = folder.path().join("some.toml");
+    std::fs::write(&file, "workers = 2").expect("written");
+    assert_eq!(Config::load(Some(&file), []).expect("loads").workers, 2);
+}

@@ -1,0 +1,154 @@
+//! On whose behalf a use case runs.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use scim::resource::Strictness;
+use scim::view::View;
+use store::work::Origin;
+use store::{Random, ResourceId, TenantId};
+
+/// What a client is here for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Pushes.
+    Source,
+    /// Pulls.
+    Consumer,
+    /// May do everything.
+    Administrator,
+}
+
+impl Role {
+    /// The role of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "source" => Some(Role::Source),
+            "consumer" => Some(Role::Consumer),
+            "administrator" => Some(Role::Administrator),
+            _ => None,
+        }
+    }
+
+    /// The name in the client's schema.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Consumer => "consumer",
+            Role::Administrator => "administrator",
+        }
+    }
+}
+
+/// How strictly the protocol is read for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// RFC 7643 and 7644, and the habits of real clients understood.
+    #[default]
+    Rfc,
+    /// The interoperability profile, draft 01.
+    Interop01,
+    /// The IPSIE identity lifecycle profile.
+    Ipsie,
+    /// The Swedish school profile.
+    Egil,
+}
+
+impl Profile {
+    /// The profile of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "rfc" => Some(Profile::Rfc),
+            "interop-01" => Some(Profile::Interop01),
+            "ipsie" => Some(Profile::Ipsie),
+            "egil" => Some(Profile::Egil),
+            _ => None,
+        }
+    }
+
+    /// How a body that strays from the standard is met.
+    pub fn strictness(self) -> Strictness {
+        match self {
+            Profile::Rfc | Profile::Egil => Strictness::Tolerant,
+            Profile::Interop01 | Profile::Ipsie => Strictness::Strict,
+        }
+    }
+}
+
+/// The client that asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its client resource; [`ResourceId::SYSTEM`] for the operator at the command line.
+    pub id: ResourceId,
+    /// Its name, for logs.
+    pub name: Arc<str>,
+    /// What it is here for.
+    pub role: Role,
+    /// How strictly it is read.
+    pub profile: Profile,
+    /// Its provisioning domain: whose `externalId` values it sees and sets.
+    pub domain: ResourceId,
+}
+
+/// The context of a use case.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// The register.
+    pub tenant: TenantId,
+    /// Who asks.
+    pub caller: Caller,
+    /// What it may see.
+    pub view: Arc<View>,
+    /// µs since 1970.
+    pub now: i64,
+    /// Source of ids and salts.
+    pub random: Random,
+    /// Base of every location; no slash at its end.
+    pub base_url: Arc<str>,
+    /// The request's id, in logs and answers.
+    pub request_id: Arc<str>,
+    /// Work everything out and store nothing.
+    pub simulate: bool,
+}
+
+/// Moves when a schema that is shipped changes what an unchanged resource looks like.
+const SCHEMA_REVISION: u64 = 1;
+
+impl Ctx {
+    /// The operator at the command line: sees and may do everything.
+    pub fn system(tenant: TenantId, now: i64, random: Random) -> Self {
+        let caller = Caller {
+            id: ResourceId::SYSTEM,
+            name: "operator".into(),
+            role: Role::Administrator,
+            profile: Profile::Rfc,
+            domain: ResourceId::SYSTEM,
+        };
+        Ctx {
+            tenant,
+            caller,
+            view: Arc::new(View::everything()),
+            now,
+            random,
+            base_url: "".into(),
+            request_id: "operator".into(),
+            simulate: false,
+        }
+    }
+
+    /// The origin of the changes this context makes.
+    pub(super) fn origin(&self) -> Origin {
+        let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
+        Origin { actor: self.caller.id, cause, now: self.now, random: self.random.clone() }
+    }
+
+    /// What of the answer depends on who asks, as a number: part of every entity tag.
+    pub(super) fn lens(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (SCHEMA_REVISION, self.caller.profile as u8).hash(&mut hasher);
+        if *self.view != View::everything() {
+            format!("{:?}", self.view).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,35 @@
+//! Why a use case was not carried out. Nothing of it is stored then.
+
+/// A refused or failed use case.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// What the protocol tells the client.
+    #[error(transparent)]
+    Scim(scim::Error),
+    /// The memory could not.
+    #[error(transparent)]
+    Store(store::Error),
+    /// The caller may not do that.
+    #[error("{0}")]
+    Denied(String),
+}
+
+impl From<scim::Error> for Error {
+    fn from(error: scim::Error) -> Self {
+        Error::Scim(error)
+    }
+}
+
+impl From<store::Error> for Error {
+    /// What the memory says of a request becomes the protocol's word for it; what it says of itself stays.
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Taken { path } => Error::Scim(scim::Error::uniqueness(&path)),
+            store::Error::TooMany { limit } => Error::Scim(scim::Error::too_many(format!(
+                "More than {limit} resources would have to be looked at. Narrow the filter with an attribute that is \
+                 indexed, such as userName eq, or ask for less."
+            ))),
+            other => Error::Store(other),
+        }
+    }
+}

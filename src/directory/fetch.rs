@@ -1,0 +1,97 @@
+//! One resource by id (RFC 7644 section 3.4.1).
+
+use std::sync::Arc;
+
+use scim::resource::{MEMBERS, Projection};
+use scim::schema::Definition;
+use store::{Derived, Reader, ResourceId, assemble};
+
+use super::render::{State, has_groups};
+use super::shape::id_of;
+use super::{Ctx, Directory, Error, Precondition};
+
+/// The answer to a fetch.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// The resource.
+    Found {
+        /// `meta.version`.
+        etag: String,
+        /// `meta.location`.
+        location: String,
+        /// JSON.
+        body: String,
+    },
+    /// The caller has it already.
+    NotModified {
+        /// `meta.version`.
+        etag: String,
+    },
+}
+
+impl Directory {
+    /// Fetches a resource. Fails with 404 when there is none, or none that the caller may see.
+    pub async fn fetch(
+        &self,
+        ctx: &Ctx,
+        definition: &Arc<Definition>,
+        id: &str,
+        precondition: &Precondition,
+        projection: &Projection,
+    ) -> Result<Fetched, Error> {
+        let id = id_of(definition.name(), id)?;
+        let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
+        let (known, projection) = (precondition.if_none_match.clone(), projection.clone());
+        self.store
+            .read(move |reader| {
+                let mut state = directory.state_of(&caller, &definition, id, reader)?;
+                let etag = state.etag(&caller);
+                if known.is_some_and(|tags| tags.match_whole(&etag)) {
+                    return Ok(Fetched::NotModified { etag });
+                }
+                if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
+                    state.members = Some(reader.all_members(caller.tenant, id)?);
+                }
+                let (body, etag) = directory.present(&caller, &definition, &state, &projection)?;
+                Ok(Fetched::Found { etag, location: Directory::location(&caller, &definition, &state.record), body })
+            })
+            .await
+    }
+
+    /// A resource that the caller may see, without its members; 404 otherwise.
+    pub(super) fn state_of(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        id: ResourceId,
+        reader: &mut Reader,
+    ) -> Result<State, Error> {
+        let absent = || Error::from(scim::Error::not_found(definition.name(), &id.to_string()));
+        let record = reader.record(ctx.tenant, id)?.filter(|record| record.kind == definition.name());
+        let record = record.ok_or_else(absent)?;
+        let external = reader.external_of(ctx.tenant, ctx.caller.domain, id)?;
+        let (groups, nesting_seq) = match has_groups(definition) {
+            true => reader.groups_of(ctx.tenant, id)?,
+            false => (Vec::new(), 0),
+        };
+        let state = State { record, external, groups, members: None, nesting_seq };
+        if self.admits(ctx, definition, &state)? { Ok(state) } else { Err(absent()) }
+    }
+
+    /// Whether the caller's view shows the resource.
+    pub(super) fn admits(&self, ctx: &Ctx, definition: &Definition, state: &State) -> Result<bool, Error> {
+        if ctx.view.filter().is_none() {
+            return Ok(true);
+        }
+        let etag = state.etag(ctx);
+        let derived = Derived {
+            base_url: &ctx.base_url,
+            external: state.external.as_deref(),
+            groups: has_groups(definition).then_some(&state.groups),
+            members: state.members.as_deref(),
+            member_names: true,
+            etag: &etag,
+        };
+        Ok(ctx.view.admits(&assemble(&state.record, &derived, &self.registry)?))
+    }
+}

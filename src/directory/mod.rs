@@ -1,0 +1,88 @@
+//! The authority: the use cases, and the one place that changes identities.
+//!
+//! Every use case takes a [`Ctx`] first: who asks, in which tenant, through which view, at what time. A write is worked
+//! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
+//! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
+
+pub mod clients;
+mod context;
+mod create;
+mod derive;
+mod error;
+mod fetch;
+mod password;
+mod patch;
+mod relation;
+mod remove;
+mod render;
+mod replace;
+mod revise;
+mod search;
+mod shape;
+pub mod version;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use scim::resource::hides_by_default;
+use scim::schema::Registry;
+use store::Store;
+
+pub use context::{Caller, Ctx, Profile, Role};
+pub use error::Error;
+pub use fetch::Fetched;
+pub use render::Written;
+pub use store::Random;
+pub use store::change::Change as Planned;
+pub use version::{Precondition, Tags};
+
+/// How much one request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Resources on a page when the request does not say.
+    pub page_default: u64,
+    /// Most resources on a page.
+    pub page_max: u64,
+    /// Documents that one search may test.
+    pub scan: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { page_default: 100, page_max: 1_000, scan: 100_000 }
+    }
+}
+
+/// The use cases over one store. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    store: Store,
+    registry: Arc<Registry>,
+    limits: Limits,
+    /// Resource types of which a plain answer leaves something of the stored document out.
+    hiding: Arc<HashSet<String>>,
+}
+
+impl Directory {
+    /// The authority over a store.
+    pub fn new(store: Store, registry: Arc<Registry>, limits: Limits) -> Self {
+        let hiding = registry.definitions().iter().filter(|definition| hides_by_default(definition));
+        let hiding = Arc::new(hiding.map(|definition| definition.name().to_owned()).collect());
+        Directory { store, registry, limits, hiding }
+    }
+
+    /// Schemas and resource types.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The memory beneath.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How much one request may ask for.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}

@@ -1,0 +1,202 @@
+//! Members that come and go: what a list of changes means for a group as it stands, without reading more of it than
+//! the changes are about.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::json;
+
+use scim::patch::RelationChange;
+use scim::schema::{Definition, Registry};
+use store::change::Delta;
+use store::{MemberRef, Reader, ResourceId, TenantId, Work};
+
+use super::Error;
+
+/// Where a group's members can be looked up: in the work of a write, or in a read before it.
+pub(super) trait Members {
+    /// Which of the resources are members of the group.
+    fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error>;
+    /// All members of the group.
+    fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error>;
+}
+
+impl Members for Work<'_> {
+    fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
+        self.members_among(group, ids)
+    }
+
+    fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
+        self.members(group)
+    }
+}
+
+/// A reader in one tenant.
+pub(super) struct ReadMembers<'r>(pub(super) &'r mut Reader, pub(super) TenantId);
+
+impl Members for ReadMembers<'_> {
+    fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
+        self.0.members_among(self.1, group, ids)
+    }
+
+    fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
+        self.0.all_members(self.1, group)
+    }
+}
+
+/// Members before and after, by id; only those that the changes are about.
+#[derive(Debug, Default)]
+pub(super) struct Moves(BTreeMap<ResourceId, (bool, bool)>);
+
+impl Moves {
+    /// Works the changes out in order. Fails with 400 invalidValue for an id that is none.
+    pub(super) fn of(changes: &[RelationChange], group: ResourceId, members: &mut impl Members) -> Result<Self, Error> {
+        let mut moves = Moves::default();
+        for change in changes {
+            match change {
+                RelationChange::Add(elements) => moves.set(&ids_of(elements)?, true, group, members)?,
+                RelationChange::Replace(elements) => {
+                    let ids = ids_of(elements)?;
+                    moves.clear(group, members)?;
+                    moves.set(&ids, true, group, members)?;
+                }
+                RelationChange::RemoveValues(ids) => {
+                    // What is no id of ours is nobody's member, and removing it is no error.
+                    let ids: Vec<ResourceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+                    moves.set(&ids, false, group, members)?;
+                }
+                RelationChange::RemoveWhere(filter) => {
+                    let chosen: Vec<ResourceId> = moves
+                        .now(group, members)?
+                        .into_iter()
+                        .filter(|member| {
+                            filter.matches_element(&json!({
+                                "value": member.id.to_string(), "type": member.kind, "display": member.label
+                            }))
+                        })
+                        .map(|member| member.id)
+                        .collect();
+                    moves.set(&chosen, false, group, members)?;
+                }
+                RelationChange::RemoveAll => moves.clear(group, members)?,
+            }
+        }
+        Ok(moves)
+    }
+
+    /// Whether anything would change.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.values().all(|(before, after)| before == after)
+    }
+
+    /// The members that come and go. Fails with 400 invalidValue for one that does not exist, cannot be a member, or
+    /// would put a group within itself.
+    pub(super) fn deltas(
+        &self,
+        definition: &Definition,
+        registry: &Registry,
+        group: ResourceId,
+        work: &mut Work<'_>,
+    ) -> Result<Vec<Delta>, Error> {
+        let moved: Vec<(ResourceId, bool)> = self
+            .0
+            .iter()
+            .filter(|(_, (before, after))| before != after)
+            .map(|(id, (_, after))| (*id, *after))
+            .collect();
+        let ids: Vec<ResourceId> = moved.iter().map(|(id, _)| *id).collect();
+        let kinds = work.kinds(&ids)?;
+        let mut deltas = Vec::with_capacity(moved.len());
+        for (member, joined) in moved {
+            let kind = match kinds.get(&member) {
+                Some((kind, _)) if !joined || may_be_member(definition, kind) => kind.clone(),
+                // A membership of something that is gone can still be taken away.
+                None if !joined => "User".to_owned(),
+                _ => return Err(unknown(&member.to_string()).into()),
+            };
+            deltas.push(Delta { member, kind, joined });
+        }
+        refuse_cycles(registry, group, &deltas, &kinds, work)?;
+        Ok(deltas)
+    }
+
+    fn set(
+        &mut self,
+        ids: &[ResourceId],
+        there: bool,
+        group: ResourceId,
+        members: &mut impl Members,
+    ) -> Result<(), Error> {
+        let unknown: Vec<ResourceId> = ids.iter().copied().filter(|id| !self.0.contains_key(id)).collect();
+        let present = members.among(group, &unknown)?;
+        for id in ids {
+            self.0.entry(*id).or_insert_with(|| (present.contains(id), false)).1 = there;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, group: ResourceId, members: &mut impl Members) -> Result<(), Error> {
+        for member in members.all(group)? {
+            self.0.entry(member.id).or_insert((true, true));
+        }
+        self.0.values_mut().for_each(|(_, after)| *after = false);
+        Ok(())
+    }
+
+    /// The members as the changes so far leave them. One that has just come has no name yet.
+    fn now(&self, group: ResourceId, members: &mut impl Members) -> Result<Vec<MemberRef>, Error> {
+        let mut now: BTreeMap<ResourceId, MemberRef> =
+            members.all(group)?.into_iter().map(|member| (member.id, member)).collect();
+        for (id, (_, after)) in &self.0 {
+            if *after {
+                now.entry(*id).or_insert_with(|| MemberRef { id: *id, kind: String::new(), label: String::new() });
+            } else {
+                now.remove(id);
+            }
+        }
+        Ok(now.into_values().collect())
+    }
+}
+
+fn ids_of(elements: &[serde_json::Value]) -> Result<Vec<ResourceId>, Error> {
+    elements
+        .iter()
+        .map(|element| {
+            let value = element.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
+            value.parse().map_err(|()| unknown(value).into())
+        })
+        .collect()
+}
+
+fn unknown(id: &str) -> scim::Error {
+    scim::Error::invalid_value(format!("members: {id} is not a resource that can be a member. Create it first."))
+}
+
+/// Whether resources of the kind can be members: the schema says what `members.$ref` may point to.
+fn may_be_member(definition: &Definition, kind: &str) -> bool {
+    let reference = definition.attribute(scim::resource::MEMBERS).and_then(|members| members.sub("$ref"));
+    reference.is_some_and(|reference| reference.reference_types.iter().any(|known| known == kind))
+}
+
+fn refuse_cycles(
+    registry: &Registry,
+    group: ResourceId,
+    deltas: &[Delta],
+    kinds: &HashMap<ResourceId, (String, String)>,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    let nests = |kind: &str| {
+        registry.definition(kind).is_some_and(|definition| definition.core.attribute(scim::resource::MEMBERS).is_some())
+    };
+    let joining =
+        deltas.iter().filter(|delta| delta.joined && kinds.get(&delta.member).is_some_and(|(kind, _)| nests(kind)));
+    for delta in joining {
+        if work.nesting()?.would_cycle(group, delta.member) {
+            return Err(scim::Error::invalid_value(format!(
+                "members: {} holds this group already, directly or through others. A group cannot be within itself.",
+                delta.member
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}

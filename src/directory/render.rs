@@ -1,0 +1,110 @@
+//! The answer: a resource as JSON text, as far as the view and the projection release it. Where both release all of
+//! it, the stored text is passed through unparsed.
+
+use scim::resource::{MEMBERS, Projection};
+use scim::schema::Definition;
+use store::scan::Hit;
+use store::{Derived, GroupRef, MemberRef, Record, Seq, assemble, etag, render};
+
+use super::{Ctx, Directory, Error, Planned};
+
+/// Whether resources of the type show the groups they are in.
+pub(super) fn has_groups(definition: &Definition) -> bool {
+    definition.core.attribute("groups").is_some()
+}
+
+/// A write that was carried out, or would have been.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// `meta.version` and `ETag`.
+    pub etag: String,
+    /// `meta.location` and `Location`.
+    pub location: String,
+    /// The resource after projection, JSON.
+    pub body: String,
+    /// Tolerances that the request made use of.
+    pub tolerances: Vec<&'static str>,
+    /// The changes that were made, in order; with `simulate` those that would be. None: nothing changed.
+    pub changes: Vec<Planned>,
+}
+
+/// A record with what is derived of it.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) record: Record,
+    pub(super) external: Option<String>,
+    pub(super) groups: Vec<GroupRef>,
+    pub(super) members: Option<Vec<MemberRef>>,
+    pub(super) nesting_seq: Seq,
+}
+
+impl State {
+    /// `meta.version` for the caller.
+    pub(super) fn etag(&self, ctx: &Ctx) -> String {
+        etag(&self.record, !self.groups.is_empty(), self.nesting_seq, ctx.lens())
+    }
+}
+
+impl Directory {
+    /// The resource as JSON text and its entity tag.
+    pub(super) fn present(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        state: &State,
+        projection: &Projection,
+    ) -> Result<(String, String), Error> {
+        let etag = state.etag(ctx);
+        let derived = Derived {
+            base_url: &ctx.base_url,
+            external: state.external.as_deref(),
+            groups: has_groups(definition).then_some(&state.groups),
+            members: state.members.as_deref(),
+            member_names: projection.wants_sub(MEMBERS, "display"),
+            etag: &etag,
+        };
+        let body = self.project(ctx, definition, &state.record, &derived, projection)?;
+        Ok((body, etag))
+    }
+
+    /// A hit of a search as JSON text.
+    pub(super) fn present_hit(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        hit: &Hit,
+        projection: &Projection,
+    ) -> Result<String, Error> {
+        let derived = Derived {
+            base_url: &ctx.base_url,
+            external: hit.external.as_deref(),
+            groups: hit.groups.as_deref(),
+            members: hit.members.as_deref(),
+            member_names: projection.wants_sub(MEMBERS, "display"),
+            etag: &hit.etag,
+        };
+        self.project(ctx, definition, &hit.record, &derived, projection)
+    }
+
+    fn project(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        record: &Record,
+        derived: &Derived<'_>,
+        projection: &Projection,
+    ) -> Result<String, Error> {
+        if projection.is_whole() && ctx.view.is_whole() && !self.hiding.contains(definition.name()) {
+            return Ok(render(record, derived, &self.registry));
+        }
+        let mut document = assemble(record, derived, &self.registry)?;
+        ctx.view.project(&mut document);
+        projection.apply(definition, &mut document);
+        serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
+    }
+
+    /// `meta.location` of a resource.
+    pub(super) fn location(ctx: &Ctx, definition: &Definition, record: &Record) -> String {
+        format!("{}/{}/{}", ctx.base_url, definition.endpoint(), record.id)
+    }
+}

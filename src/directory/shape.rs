@@ -1,0 +1,57 @@
+//! Between what a client writes and what is stored: `externalId`, `members` and passwords leave the document before
+//! it is stored, and come back when it is worked on.
+
+use serde_json::{Map, Value};
+
+use store::work::document_of;
+use store::{Record, ResourceId};
+
+use super::{Error, password};
+
+/// A document taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Parts {
+    /// What is stored.
+    pub(super) doc: Map<String, Value>,
+    /// The caller's own name for the resource.
+    pub(super) external: Option<String>,
+    /// Elements of `members`.
+    pub(super) members: Vec<Value>,
+    /// A password in clear, or [`password::KEPT`].
+    pub(super) password: Option<String>,
+}
+
+/// Takes a canonical document apart.
+pub(super) fn take_apart(mut document: Map<String, Value>) -> Parts {
+    let text = |value: Option<Value>| match value {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let external = text(document.shift_remove("externalId"));
+    let password = text(document.shift_remove("password"));
+    let members = match document.shift_remove("members") {
+        Some(Value::Array(members)) => members,
+        _ => Vec::new(),
+    };
+    for derived in ["id", "meta", "groups"] {
+        document.shift_remove(derived);
+    }
+    Parts { doc: document, external, members, password }
+}
+
+/// The document as its client would write it, without members.
+pub(super) fn put_together(record: &Record, external: Option<&str>) -> Result<Map<String, Value>, Error> {
+    let mut document = document_of(record)?;
+    if let Some(external) = external {
+        document.insert("externalId".into(), external.into());
+    }
+    if record.secret.is_some() {
+        document.insert("password".into(), password::KEPT.into());
+    }
+    Ok(document)
+}
+
+/// Reads the id of a resource of the URL. What is no id of ours belongs to nobody: 404.
+pub(super) fn id_of(kind: &str, id: &str) -> Result<ResourceId, Error> {
+    id.parse().map_err(|()| scim::Error::not_found(kind, id).into())
+}

@@ -1,0 +1,47 @@
+//! The body of a request: bounded in size and in time, of a media type we read, then parsed by `json`.
+
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, web};
+use serde_json::Value;
+
+use super::error::Failure;
+use super::{accept, json};
+
+/// A client that has not sent its body by then is let go.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reads the JSON object of a request's body, of at most `limit` bytes.
+pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Value, Failure> {
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    if !text(header::CONTENT_TYPE).is_some_and(accept::is_readable) {
+        return Err(Failure::status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body must be application/scim+json or application/json in UTF-8; say so in Content-Type.",
+        ));
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Failure::status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body is compressed (Content-Encoding). Send it plain.",
+        ));
+    }
+    let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        return Err(too_large(limit));
+    }
+    match tokio::time::timeout(TIME_LIMIT, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(bytes))) => Ok(json::parse(&bytes)?),
+        Ok(Ok(Err(_))) => Err(Failure::status(StatusCode::BAD_REQUEST, "The body ended before it was complete.")),
+        Ok(Err(_)) => Err(too_large(limit)),
+        Err(_) => Err(Failure::status(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.")),
+    }
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::status(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body is larger than the limit of {limit} bytes. Send less in one request."),
+    )
+}

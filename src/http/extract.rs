@@ -1,0 +1,201 @@
+//! From a request to what the directory takes: the principal and its `Ctx`, the resource type, the query, the
+//! projection and the preconditions. Here, and nowhere deeper, the clock is read. Never makes a response.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpMessage, HttpRequest, web};
+use scim::query::SearchRequest;
+use scim::resource::Projection;
+use scim::schema::Definition;
+use scim::view::View;
+use uuid::Uuid;
+
+use super::error::Failure;
+use super::{BASE_PATH, State, accept};
+use crate::auth::role::{self, Access};
+use crate::directory::version::Tags;
+use crate::directory::{Ctx, Precondition, Random};
+
+/// The parameters that choose what an answer holds.
+const PROJECTING: [&str; 2] = ["attributes", "excludedAttributes"];
+
+/// The id of a request, for its answer, its log line and the change rows it makes.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) Arc<str>);
+
+/// What the log may say of who asked for what.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) client: Arc<str>,
+    pub(super) tenant: i64,
+}
+
+/// A request for resources of one type, by someone who may make it.
+pub(super) struct Asked {
+    /// Who, when and from where.
+    pub(super) ctx: Ctx,
+    /// Resources of what type.
+    pub(super) definition: Arc<Definition>,
+}
+
+/// Authenticates a request and makes its context.
+pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
+    let now = now();
+    let principal = state.authenticator.authenticate(text(request, &header::AUTHORIZATION)?.as_deref(), now).await?;
+    request.extensions_mut().insert(Asker { client: Arc::clone(&principal.caller.name), tenant: principal.tenant.0 });
+    if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
+        return Err(Failure::status(
+            StatusCode::NOT_ACCEPTABLE,
+            "Answers are application/scim+json, which the Accept header excludes.",
+        ));
+    }
+    Ok(Ctx {
+        tenant: principal.tenant,
+        caller: principal.caller.clone(),
+        view: Arc::new(View::everything()),
+        now,
+        random: Random::os(),
+        base_url: base_url(request, state)?,
+        request_id: request_id(request),
+        simulate: false,
+    })
+}
+
+/// Authenticates a request, finds the resource type of its endpoint and asks whether the role may do that there.
+pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
+    let ctx = context(request, state).await?;
+    let endpoint = request.match_info().get("endpoint").unwrap_or_default();
+    let definition = state
+        .directory
+        .registry()
+        .at_endpoint(endpoint)
+        .cloned()
+        .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
+    role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    Ok(Asked { ctx, definition })
+}
+
+/// The `id` part of the path.
+pub(super) fn id(request: &HttpRequest) -> &str {
+    request.match_info().get("id").unwrap_or_default()
+}
+
+/// The parameters of the query string, decoded.
+pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>, Failure> {
+    web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// The search that a query string asks for (RFC 7644 section 3.4.2).
+pub(super) fn search(request: &HttpRequest) -> Result<SearchRequest, Failure> {
+    let parameters = parameters(request)?;
+    let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Ok(SearchRequest::from_pairs(pairs)?)
+}
+
+/// What part of the resource the answer shall hold (RFC 7644 section 3.9).
+pub(super) struct Wanted {
+    /// Requested and excluded attributes.
+    pub(super) projection: Projection,
+    /// Whether the request said anything about it.
+    pub(super) is_explicit: bool,
+}
+
+/// Reads `attributes` and `excludedAttributes` of a request for one resource; other parameters have no meaning there.
+pub(super) fn wanted(request: &HttpRequest, definition: &Definition) -> Result<Wanted, Failure> {
+    let parameters = parameters(request)?;
+    let pairs = parameters
+        .iter()
+        .filter(|(name, _)| PROJECTING.iter().any(|known| name.eq_ignore_ascii_case(known)))
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let asked = SearchRequest::from_pairs(pairs)?;
+    Ok(Wanted {
+        projection: Projection::parse(definition, &asked.attributes, &asked.excluded)?,
+        is_explicit: !asked.attributes.is_empty() || !asked.excluded.is_empty(),
+    })
+}
+
+/// The versions that a request depends on (RFC 7644 section 3.14).
+pub(super) fn precondition(request: &HttpRequest) -> Result<Precondition, Failure> {
+    let tags = |name| text(request, name)?.map(|value| Tags::parse(&value)).transpose().map_err(Failure::from);
+    Ok(Precondition { if_match: tags(&header::IF_MATCH)?, if_none_match: tags(&header::IF_NONE_MATCH)? })
+}
+
+/// The request's own id when it is harmless, else a new one.
+pub(super) fn accept_request_id(offered: Option<&str>) -> RequestId {
+    let harmless = |id: &&str| {
+        (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    RequestId(offered.filter(harmless).map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from))
+}
+
+fn request_id(request: &HttpRequest) -> Arc<str> {
+    request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
+}
+
+/// The base URL of answers: as configured, else as the client addressed us. Forwarding headers are not believed; behind
+/// a proxy the operator sets `public_url`.
+fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
+    if let Some(url) = &state.base_url {
+        return Ok(Arc::clone(url));
+    }
+    let config = request.app_config();
+    let host = match text(request, &header::HOST)? {
+        Some(host) if is_host(&host) => host,
+        Some(_) => return Err(Failure::status(StatusCode::BAD_REQUEST, "The Host header is not a host.")),
+        None => config.local_addr().to_string(),
+    };
+    let scheme = if config.secure() { "https" } else { "http" };
+    Ok(format!("{scheme}://{host}{BASE_PATH}").into())
+}
+
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 260
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
+/// A header's values, joined as one list (RFC 9110 section 5.3).
+fn text(request: &HttpRequest, name: &HeaderName) -> Result<Option<String>, Failure> {
+    let values = request
+        .headers()
+        .get_all(name)
+        .map(|value| value.to_str())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, format!("The header {name} is not text.")))?;
+    Ok((!values.is_empty()).then(|| values.join(", ")))
+}
+
+/// Microseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the moment of a request enters here, as Ctx::now")]
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_harmless_request_id_is_kept_and_another_is_replaced() {
+        assert_eq!(&*accept_request_id(Some("abc-1_2.X")).0, "abc-1_2.X");
+        let long = "a".repeat(129);
+        for offered in [None, Some(""), Some("a b"), Some("a\nb"), Some("å"), Some(long.as_str())] {
+            let id = accept_request_id(offered);
+            assert!(Uuid::parse_str(&id.0).is_ok(), "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_host_is_taken_as_host() {
+        for host in ["localhost:8080", "id.example.se", "[::1]:80", "10.0.0.1"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["", "a/b", "a@b", "<script>", "a b"] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+}

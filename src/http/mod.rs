@@ -1,0 +1,57 @@
+//! The SCIM interface over HTTP (RFC 7644). `routes` is the whole URL space; `extract` makes a request into a `Ctx`
+//! and a body, `respond` makes answers and [`error`] makes every error; `observe` wraps them all with request ids and
+//! logs. Decides nothing about identities: each handler is one call of the directory.
+
+pub mod error;
+pub mod server;
+
+mod accept;
+mod body;
+mod extract;
+mod health;
+mod json;
+mod observe;
+mod respond;
+mod routes;
+mod scim;
+
+use std::sync::Arc;
+
+use crate::auth::Authenticator;
+use crate::directory::Directory;
+use error::Failure;
+
+/// What every handler returns.
+type Answer = Result<actix_web::HttpResponse, Failure>;
+
+/// Where SCIM begins, below the public URL.
+const BASE_PATH: &str = "/scim/v2";
+
+/// What an operator decides about the interface.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Scheme, host and path before `/scim/v2` as clients see them; `None`: from each request.
+    pub public_url: Option<String>,
+    /// Largest request body in bytes.
+    pub body_limit: usize,
+    /// Resources on a page when the client does not say.
+    pub page_default: u64,
+    /// Most resources on a page.
+    pub page_max: u64,
+}
+
+/// What every handler works with.
+struct State {
+    directory: Directory,
+    authenticator: Authenticator,
+    settings: Settings,
+    /// The base URL when it is configured: one text for all requests.
+    base_url: Option<Arc<str>>,
+}
+
+impl State {
+    fn new(directory: Directory, settings: Settings) -> Self {
+        let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
+        State { authenticator: Authenticator::new(directory.clone()), directory, settings, base_url }
+    }
+}

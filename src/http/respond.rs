@@ -1,0 +1,70 @@
+//! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
+//! a body; the directory has made it.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+
+use super::error::SCIM_JSON;
+use crate::directory::{Fetched, Written};
+
+/// Names the liberties that were taken in understanding the request.
+const TOLERANCE: &str = "Matrikel-Tolerance";
+
+/// 200 with a SCIM message.
+pub(super) fn message(body: String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
+}
+
+/// 201 with the new resource (RFC 7644 section 3.3).
+pub(super) fn created(written: Written) -> HttpResponse {
+    resource(StatusCode::CREATED, written)
+}
+
+/// 200 with the changed resource.
+pub(super) fn changed(written: Written) -> HttpResponse {
+    resource(StatusCode::OK, written)
+}
+
+/// 204 with the new version, for a change whose result is not read back (RFC 7644 section 3.5.2).
+pub(super) fn changed_silently(written: &Written) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::ETAG, written.etag.as_str()));
+    if !written.tolerances.is_empty() {
+        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
+    }
+    response.finish()
+}
+
+/// 200 with a resource, or 304 when the client has it already (RFC 7644 section 3.14).
+pub(super) fn fetched(fetched: Fetched) -> HttpResponse {
+    match fetched {
+        Fetched::Found { etag, location, body } => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+            .insert_header((header::ETAG, etag))
+            .insert_header((header::LOCATION, location))
+            .body(body),
+        Fetched::NotModified { etag } => HttpResponse::NotModified().insert_header((header::ETAG, etag)).finish(),
+    }
+}
+
+/// 204 after a deletion (RFC 7644 section 3.6).
+pub(super) fn removed() -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+/// 204 that names the methods of a path.
+pub(super) fn methods(allow: &'static str) -> HttpResponse {
+    HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish()
+}
+
+fn resource(status: StatusCode, written: Written) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+        .insert_header((header::ETAG, written.etag))
+        .insert_header((header::LOCATION, written.location));
+    if !written.tolerances.is_empty() {
+        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
+    }
+    response.body(written.body)
+}

@@ -1,0 +1,69 @@
+//! The whole URL space on one page. Which resource types there are is data: `{endpoint}` is looked up in the registry.
+//! A method that a path does not have is 405 with `Allow`, an unknown path 404; OPTIONS names a path's methods.
+
+use actix_web::guard::{self, Guard};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, Resource, Route, web};
+
+use super::error::Failure;
+use super::scim::{discovery, resources, search};
+use super::{Answer, health, respond};
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const SEARCH: &str = "POST, OPTIONS";
+const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
+
+/// Registers every path. The order matters: a fixed name stands before `{endpoint}`.
+pub(super) fn all(config: &mut web::ServiceConfig) {
+    config
+        .service(path("/healthz", READ).route(get().to(health::alive)))
+        .service(path("/readyz", READ).route(get().to(health::ready)))
+        // RFC 7644 section 4
+        .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
+        .service(path("/scim/v2/Schemas", READ).route(get().to(discovery::schemas)))
+        .service(path("/scim/v2/Schemas/{urn}", READ).route(get().to(discovery::schema)))
+        .service(path("/scim/v2/ResourceTypes", READ).route(get().to(discovery::resource_types)))
+        .service(path("/scim/v2/ResourceTypes/{name}", READ).route(get().to(discovery::resource_type)))
+        // RFC 7644 sections 3.7 and 3.11: known to the protocol, not to this server
+        .service(web::resource("/scim/v2/Bulk").default_service(web::to(not_implemented)))
+        .service(web::resource("/scim/v2/Me").default_service(web::to(not_implemented)))
+        // RFC 7644 sections 3.4.2.1 and 3.4.3
+        .service(path("/scim/v2", READ).route(get().to(search::everything)))
+        .service(path("/scim/v2/.search", SEARCH).route(web::post().to(search::everything_by_body)))
+        .service(path("/scim/v2/{endpoint}/.search", SEARCH).route(web::post().to(search::by_body)))
+        // RFC 7644 sections 3.3 to 3.6
+        .service(
+            path("/scim/v2/{endpoint}", TYPE)
+                .route(get().to(search::by_query))
+                .route(web::post().to(resources::create)),
+        )
+        .service(
+            path("/scim/v2/{endpoint}/{id}", RESOURCE)
+                .route(get().to(resources::fetch))
+                .route(web::put().to(resources::replace))
+                .route(web::patch().to(resources::patch))
+                .route(web::delete().to(resources::remove)),
+        )
+        .default_service(web::to(unknown_path));
+}
+
+/// A path with the methods in `allow`; the routes for them follow.
+fn path(pattern: &str, allow: &'static str) -> Resource {
+    web::resource(pattern)
+        .route(web::method(actix_web::http::Method::OPTIONS).to(move || std::future::ready(respond::methods(allow))))
+        .default_service(web::to(move || std::future::ready(Err::<HttpResponse, _>(Failure::Method(allow)))))
+}
+
+/// GET, and HEAD as a GET whose body is not sent.
+fn get() -> Route {
+    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
+}
+
+async fn unknown_path() -> Answer {
+    Err(Failure::status(StatusCode::NOT_FOUND, "There is nothing at this path. SCIM begins at /scim/v2."))
+}
+
+async fn not_implemented() -> Answer {
+    Err(Failure::status(StatusCode::NOT_IMPLEMENTED, "This server does not have this part of the protocol."))
+}

@@ -1,0 +1,128 @@
+//! What the server can do, as data (RFC 7644 section 4, RFC 7643 sections 5 to 7, RFC 9865 section 4). Served from the
+//! same registry that requests are checked against, so that it cannot say anything untrue. A filter is refused, paging
+//! and sorting are ignored. Types that a client may not touch are not shown to it.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, web};
+use scim::schema::{Definition, Schema};
+use serde_json::{Value, json};
+
+use crate::auth::role;
+use crate::directory::Ctx;
+use crate::http::error::Failure;
+use crate::http::{Answer, Settings, State, extract, respond};
+
+const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+
+/// GET `/ServiceProviderConfig`.
+pub(in crate::http) async fn service_provider_config(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = context(&request, &state).await?;
+    Ok(respond::message(configuration(&state.settings, &ctx.base_url).to_string()))
+}
+
+/// GET `/Schemas`.
+pub(in crate::http) async fn schemas(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = context(&request, &state).await?;
+    let registry = state.directory.registry();
+    let hidden = hidden(&ctx, &state);
+    let documents = registry.schemas().filter(|schema| !is_hidden(schema, &hidden));
+    Ok(list(
+        &documents.map(|schema| with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx)).collect::<Vec<_>>(),
+    ))
+}
+
+/// GET `/Schemas/{urn}`.
+pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = context(&request, &state).await?;
+    let urn = request.match_info().get("urn").unwrap_or_default();
+    let hidden = hidden(&ctx, &state);
+    let schema = state.directory.registry().schema(urn).filter(|schema| !is_hidden(schema, &hidden));
+    let schema = schema.ok_or_else(|| scim::Error::not_found("Schema", urn))?;
+    Ok(respond::message(with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx).to_string()))
+}
+
+/// GET `/ResourceTypes`.
+pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = context(&request, &state).await?;
+    let definitions = state.directory.registry().definitions();
+    let shown = definitions.iter().filter(|definition| role::sees(ctx.caller.role, definition));
+    Ok(list(&shown.map(|definition| resource_type_document(definition, &ctx)).collect::<Vec<_>>()))
+}
+
+/// GET `/ResourceTypes/{name}`.
+pub(in crate::http) async fn resource_type(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = context(&request, &state).await?;
+    let name = request.match_info().get("name").unwrap_or_default();
+    let definition =
+        state.directory.registry().definition(name).filter(|definition| role::sees(ctx.caller.role, definition));
+    let definition = definition.ok_or_else(|| scim::Error::not_found("ResourceType", name))?;
+    Ok(respond::message(resource_type_document(definition, &ctx).to_string()))
+}
+
+async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
+    let ctx = extract::context(request, state).await?;
+    if extract::parameters(request)?.iter().any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
+        return Err(Failure::status(StatusCode::FORBIDDEN, "This endpoint cannot be filtered. Leave the filter out."));
+    }
+    Ok(ctx)
+}
+
+/// The resource types that the caller does not see.
+fn hidden<'s>(ctx: &Ctx, state: &'s State) -> Vec<&'s Definition> {
+    let definitions = state.directory.registry().definitions().iter();
+    definitions.map(AsRef::as_ref).filter(|definition| !role::sees(ctx.caller.role, definition)).collect()
+}
+
+fn is_hidden(schema: &Schema, hidden: &[&Definition]) -> bool {
+    hidden.iter().any(|definition| definition.core.id == schema.id)
+}
+
+fn resource_type_document(definition: &Definition, ctx: &Ctx) -> Value {
+    let resource_type = &definition.resource_type;
+    with_meta(&resource_type.document, "ResourceType", "ResourceTypes", &resource_type.name, ctx)
+}
+
+fn with_meta(document: &Value, kind: &str, endpoint: &str, id: &str, ctx: &Ctx) -> Value {
+    let mut document = document.clone();
+    if let Some(members) = document.as_object_mut() {
+        let location = format!("{}/{endpoint}/{id}", ctx.base_url);
+        members.insert("meta".to_owned(), json!({ "resourceType": kind, "location": location }));
+    }
+    document
+}
+
+fn list(resources: &[Value]) -> actix_web::HttpResponse {
+    let count = resources.len();
+    let body = json!({
+        "schemas": [LIST_URN], "totalResults": count, "startIndex": 1, "itemsPerPage": count, "Resources": resources,
+    });
+    respond::message(body.to_string())
+}
+
+fn configuration(settings: &Settings, base_url: &str) -> Value {
+    json!({
+        "schemas": [CONFIG_URN],
+        "patch": { "supported": true },
+        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "filter": { "supported": true, "maxResults": settings.page_max },
+        "changePassword": { "supported": true },
+        "sort": { "supported": true },
+        "etag": { "supported": true },
+        "pagination": {
+            "cursor": false,
+            "index": true,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": settings.page_default.min(settings.page_max),
+            "maxPageSize": settings.page_max,
+        },
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "Bearer token",
+            "description": "A token of a client of this register, sent as Authorization: Bearer.",
+            "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+            "primary": true,
+        }],
+        "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base_url}/ServiceProviderConfig") },
+    })
+}

@@ -1,0 +1,5 @@
+//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], and [`discovery`].
+
+pub(super) mod discovery;
+pub(super) mod resources;
+pub(super) mod search;

@@ -1,0 +1,63 @@
+//! Create, fetch, replace, patch and remove one resource (RFC 7644 sections 3.3 to 3.6). Each is one call of the
+//! directory; what it answers is decided here and nothing else.
+
+use actix_web::{HttpRequest, web};
+use scim::resource::Projection;
+
+use crate::auth::role::Access;
+use crate::http::extract::{self, Asked, Wanted};
+use crate::http::{Answer, State, body, respond};
+
+/// The resource type whose PATCH answers 204: a large group is not read back for nothing.
+const SILENT: &str = "Group";
+
+/// POST: 201.
+pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?))
+}
+
+/// GET: 200 or 304.
+pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
+    let condition = extract::precondition(&request)?;
+    let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
+    Ok(respond::fetched(fetched))
+}
+
+/// PUT: 200.
+pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
+    let condition = extract::precondition(&request)?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let id = extract::id(&request);
+    Ok(respond::changed(state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await?))
+}
+
+/// PATCH: 200 with the resource, or 204 for a group unless attributes were asked for.
+pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
+    let condition = extract::precondition(&request)?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let id = extract::id(&request);
+    if definition.name() == SILENT && !is_explicit {
+        // Nobody will see the answer, so the members need not be read for it.
+        let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
+        let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await?;
+        return Ok(respond::changed_silently(&written));
+    }
+    Ok(respond::changed(state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await?))
+}
+
+/// DELETE: 204.
+pub(in crate::http) async fn remove(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let condition = extract::precondition(&request)?;
+    state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await?;
+    Ok(respond::removed())
+}

@@ -1,0 +1,53 @@
+//! Searches (RFC 7644 sections 3.4.2 and 3.4.3): over one resource type or over all that the caller may see, asked by
+//! query string or by the body of a POST to `.search`, which keeps personal data out of URLs.
+
+use std::slice;
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, web};
+use scim::query::SearchRequest;
+use scim::schema::Definition;
+
+use crate::auth::role::{self, Access};
+use crate::directory::Ctx;
+use crate::http::extract::{self, Asked};
+use crate::http::{Answer, State, body, respond};
+
+/// GET of an endpoint.
+pub(in crate::http) async fn by_query(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
+    let search = extract::search(&request)?;
+    Ok(respond::message(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+}
+
+/// POST to an endpoint's `.search`.
+pub(in crate::http) async fn by_body(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
+    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let search = SearchRequest::from_body(&body)?;
+    Ok(respond::message(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+}
+
+/// GET of the base URL.
+pub(in crate::http) async fn everything(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = extract::context(&request, &state).await?;
+    let search = extract::search(&request)?;
+    Ok(respond::message(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+}
+
+/// POST to `.search` below the base URL.
+pub(in crate::http) async fn everything_by_body(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Answer {
+    let ctx = extract::context(&request, &state).await?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let search = SearchRequest::from_body(&body)?;
+    Ok(respond::message(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+}
+
+fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
+    let registry = state.directory.registry();
+    registry.definitions().iter().filter(|definition| role::sees(ctx.caller.role, definition)).cloned().collect()
+}

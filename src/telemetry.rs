@@ -1,0 +1,26 @@
+//! Structured logs on standard error, as text for people or JSON for machines. What may be in them is decided where they
+//! are written: route templates, statuses, durations, ids and client names; never a body, a query, a filter or a token.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+
+/// The HTTP library tells of its own starts and stops, which say nothing that ours do not. The configured level comes
+/// after, so that it can say otherwise.
+const QUIET: &str = "actix_server=warn,actix_http=warn,mio=warn,hyper=warn,reqwest=warn";
+
+/// Installs the log for the whole process. The level is a level's name or a filter such as `info,matrikel=debug`.
+///
+/// Errors when the level cannot be read or a log is installed already.
+pub fn init(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", log.level))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match log.format {
+        LogFormat::Text => {
+            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).finish().try_init()?
+        }
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
