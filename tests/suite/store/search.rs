@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use store::scan::{Hit, Page, Query, Sort};
 use store::{Derived, Error, ResourceId, assemble, format_instant};
 
-use super::harness::{Fixture, START, id, on_both, user};
+use super::harness::{Fixture, START, group, id, on_both, user};
 use super::world::{ALL, Step, history, live, texts};
 
 /// A question as a client might ask it.
@@ -144,7 +144,7 @@ fn filter(kind: &'static str) -> BoxedStrategy<String> {
         logical(inner.boxed(), 2).prop_map(move |inner| format!("{attribute}[{inner}]"))
     });
     let elements = proptest::strategy::Union::new(elements.map(Strategy::boxed).collect::<Vec<_>>());
-    logical(prop_oneof![4 => atoms, 1 => elements].boxed(), 2)
+    logical(prop_oneof![2 => atoms, 1 => elements].boxed(), 2)
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -270,7 +270,7 @@ async fn compare(databases: [&Fixture; 2], steps: &[Step], questions: &[Question
 
 #[test]
 fn sqlite_postgres_and_a_naive_scan_answer_alike() {
-    let cases = std::env::var("MATRIKEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10);
+    let cases = std::env::var("MATRIKEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(40);
     let databases = RefCell::new([Fixture::sqlite(), Fixture::postgres()]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
@@ -285,7 +285,63 @@ fn sqlite_postgres_and_a_naive_scan_answer_alike() {
     }
 }
 
-on_both! { a_search_that_would_look_at_too_much_is_refused, a_page_beyond_the_end_is_empty_and_knows_the_total }
+on_both! {
+    a_search_that_would_look_at_too_much_is_refused,
+    a_page_beyond_the_end_is_empty_and_knows_the_total,
+    keys_that_were_cut_are_found_from_both_sides,
+    another_member_than_the_one_named_is_found,
+}
+
+async fn total(fixture: &Fixture, kind: &str, text: &str) -> u64 {
+    let query = fixture.query(kind);
+    let filter = Some(check(&query.definition, text));
+    search(fixture, &Query { filter, ..query }).await.total
+}
+
+/// Two bytes of the first name's last character fit the index, none of the second's three: so their cut keys lie the
+/// other way round.
+async fn keys_that_were_cut_are_found_from_both_sides(fixture: Fixture) {
+    let stem = "x".repeat(510);
+    let (lower, higher) = (format!("{stem}éa"), format!("{stem}€"));
+    for (n, name) in [(1, &lower), (2, &higher)] {
+        let mut draft = user(n, &format!("u{n}"));
+        draft.doc.insert("displayName".into(), Value::String(name.clone()));
+        fixture.create(draft).await.unwrap();
+    }
+    for (filter, expected) in [
+        (format!("displayName le \"{higher}\""), 2),
+        (format!("displayName lt \"{higher}\""), 1),
+        (format!("displayName ge \"{lower}\""), 2),
+        (format!("displayName gt \"{lower}\""), 1),
+        (format!("displayName sw \"{stem}é\""), 1),
+        (format!("displayName sw \"{stem}\""), 2),
+        (format!("displayName sw \"{lower}b\""), 0),
+        (format!("displayName eq \"{lower}\""), 1),
+        (format!("displayName eq \"{stem}\""), 0),
+    ] {
+        assert_eq!(total(&fixture, "User", &filter).await, expected, "{} …", &filter[..16]);
+    }
+}
+
+async fn another_member_than_the_one_named_is_found(fixture: Fixture) {
+    for n in 1..=2 {
+        fixture.create(user(n, &format!("u{n}"))).await.unwrap();
+    }
+    fixture.create(group(10, "both", &[1, 2])).await.unwrap();
+    fixture.create(group(11, "one", &[1])).await.unwrap();
+    fixture.create(group(12, "none", &[])).await.unwrap();
+    for (filter, expected) in [
+        ("members[value ne \"@\"]", 1),
+        ("not (members[value ne \"@\"])", 2),
+        ("members[not (value eq \"@\")]", 1),
+        ("members.value ne \"@\"", 1),
+        ("members[value eq \"@\"]", 2),
+        ("not (members.value eq \"@\")", 1),
+    ] {
+        let filter = filter.replace('@', &id(1).to_string());
+        assert_eq!(total(&fixture, "Group", &filter).await, expected, "{filter}");
+    }
+}
 
 async fn many(fixture: &Fixture) {
     for n in 0..30 {
