@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that they link once.
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod concurrency;
@@ -14,5 +16,8 @@ mod http;
 mod protocol;
 #[cfg(test)]
 mod security;
+#[cfg(test)]
+#[path = "store/mod.rs"]
+mod store_tests;
 #[cfg(test)]
 mod support;
