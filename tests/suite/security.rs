@@ -125,7 +125,7 @@ async fn a_tenant_never_sees_another(server: &Server) {
         for method in ["GET", "DELETE"] {
             other.send(method, &path, &[], None).await.expect(404);
         }
-        other.patch(&path, &set("displayName", &json!("x"))).await.expect(404);
+        other.patch(&path, &set("externalId", &json!("x"))).await.expect(404);
     }
     other.put(&format!("/Users/{anna}"), &user("anna")).await.expect(404);
     for path in ["/Users", "/Groups", "/Users?filter=userName+eq+%22anna%22", "/Users?filter=externalId+pr"] {
