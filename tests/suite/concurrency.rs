@@ -15,6 +15,7 @@ on_both_databases!(Server:
     each_version_of_a_user_is_won_once,
     one_name_is_given_once,
     a_name_is_deleted_and_taken_again_many_times_at_once,
+    the_newest_tag_never_names_an_older_answer,
 );
 
 const WRITERS: usize = 64;
@@ -143,4 +144,38 @@ async fn a_name_is_deleted_and_taken_again_many_times_at_once(server: &Server) {
     }
     let all = client.get("/Users?count=0").await.expect(200);
     assert_eq!(all.json()["totalResults"], 1);
+}
+
+/// Regression: the number of the newest nesting was once read after the groups, so that a fetch during a rename could
+/// show the old name under the new tag, and a client that trusted the tag kept it.
+async fn the_newest_tag_never_names_an_older_answer(server: &Server) {
+    let client = Client::new(&server.base_url, &server.tenant("town"));
+    let anna = client.post("/Users", &user("anna")).await.expect(201).id();
+    let crew = client.post("/Groups", &group("crew", &[&anna])).await.expect(201).id();
+    let outer = client.post("/Groups", &group("outer", &[&crew])).await.expect(201).id();
+    let (anna, crew, outer) = (format!("/Users/{anna}"), format!("/Groups/{crew}"), format!("/Groups/{outer}"));
+    for round in 0..12 {
+        let writes = [(crew.clone(), format!("crew {round}")), (outer.clone(), format!("outer {round}"))];
+        let writers = writes.into_iter().map(|(path, name)| {
+            let client = client.clone();
+            tokio::spawn(async move { client.patch(&path, &set("displayName", &json!(name))).await.expect(204) })
+        });
+        let writers: Vec<_> = writers.collect();
+        let seen = at_once((0..24).map(|n| {
+            let (client, path) = (client.clone(), if n % 3 == 0 { crew.clone() } else { anna.clone() });
+            async move { client.get(&path).await.expect(200) }
+        }))
+        .await;
+        for writer in writers {
+            writer.await.expect("written");
+        }
+        for path in [&anna, &crew] {
+            let newest = client.get(path).await.expect(200);
+            for answer in seen.iter().filter(|answer| answer.header("etag") == newest.header("etag")) {
+                if answer.header("location") == newest.header("location") {
+                    assert_eq!(answer.text, newest.text);
+                }
+            }
+        }
+    }
 }

@@ -68,11 +68,24 @@ async fn every_path_answers_every_method_as_it_should(server: &Server) {
             }
         }
     }
-    for path in ["/Nothing", "/Nothing/1", "/Users/1/2", "//nothing", "//scim/v1/Users", "/Users/", "//"] {
+    for path in [
+        "/Nothing",
+        "/Nothing/1",
+        "/Users/1/2",
+        "//nothing",
+        "//scim/v1/Users",
+        "/Users/",
+        "//",
+        "/Users/%FF",
+        "/Users/a%2Fb",
+        "/Users/%00",
+    ] {
         let answer = client.get(path).await.expect(404);
         assert_eq!(answer.json()["status"], "404", "{path}");
         assert_eq!(answer.header("content-type"), "application/scim+json", "{path}");
     }
+    let answer = client.get("/Users?filter=%FF").await.expect(400);
+    assert_eq!(answer.header("content-type"), "application/scim+json");
     for path in ["/Bulk", "/Me"] {
         for method in ["GET", "POST", "PATCH"] {
             client.send(method, path, &[JSON], None).await.expect(501);

@@ -1,9 +1,16 @@
 //! Who gets in, what a role may do there, and that a secret is never said aloud.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use matrikel::auth::token;
+use matrikel::directory::clients::{self, NewCredential};
+use matrikel::directory::{Ctx, Directory, Limits, Random, Role};
+use scim::schema::Registry;
 use serde_json::{Value, json};
+use store::Store;
+use uuid::Uuid;
 
 use crate::support::both::on_both_databases;
 use crate::support::client::{Answer, Client};
@@ -13,6 +20,7 @@ use crate::support::server::{Server, command};
 on_both_databases!(Server:
     without_a_valid_token_there_is_nothing_but_401,
     a_revoked_or_rotated_token_and_one_of_an_inactive_client_end,
+    an_expired_token_ends_at_its_moment,
     a_tenant_never_sees_another,
     a_role_may_do_what_it_may_and_no_more,
     an_administrator_keeps_the_clients,
@@ -115,6 +123,40 @@ async fn a_revoked_or_rotated_token_and_one_of_an_inactive_client_end(server: &S
     until(&inactive, 200).await;
 }
 
+/// A token that ends so many seconds from now, which the command line cannot make.
+async fn token_for(server: &Server, name: &str, seconds: i64) -> String {
+    let registry = Arc::new(Registry::builtin().expect("the schemas"));
+    let store = Store::open(&store::Options::new(server.database_url()), registry.clone()).expect("the store");
+    let tenant = store.tenants().await.expect("tenants")[0].id;
+    let directory = Directory::new(store.clone(), registry, Limits::default());
+    let now = now();
+    let id = Uuid::new_v4();
+    let minted = token::mint(tenant, id, &token::random_bytes().expect("random"));
+    let credential = NewCredential { id, digest: minted.digest, expires_at: Some(now + seconds * 1_000_000) };
+    let ctx = Ctx::system(tenant, now, Random::os());
+    clients::create(&directory, &ctx, name, Role::Source, credential).await.expect("a client");
+    store.close();
+    minted.token
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server reads the same clock")]
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+async fn an_expired_token_ends_at_its_moment(server: &Server) {
+    server.tenant("town");
+    let past = token_for(server, "past", -1).await;
+    Client::new(&server.base_url, &past).get("/Users").await.expect(401);
+    let end = now() + 4_000_000;
+    let soon = token_for(server, "soon", 4).await;
+    let soon = Client::new(&server.base_url, &soon);
+    // It is remembered for longer than it is valid, and ends all the same.
+    soon.get("/Users").await.expect(200);
+    until(&soon, 401).await;
+    assert!(now() >= end, "not before its end");
+}
+
 async fn a_tenant_never_sees_another(server: &Server) {
     let one = Client::new(&server.base_url, &server.tenant("one"));
     let other = Client::new(&server.base_url, &server.tenant("other"));
@@ -200,6 +242,14 @@ async fn an_administrator_keeps_the_clients(server: &Server) {
     assert!(!listed.text.contains("mk_") && !listed.text.contains("digest"), "{}", listed.text);
     admin.delete(&path).await.expect(204);
     admin.get(&path).await.expect(404);
+    // A client that is replaced keeps its credentials, which only the server writes.
+    let hr = Client::new(&server.base_url, &server.client("town", "hr", "source"));
+    let found =
+        admin.find("/Clients", &[("filter", "name eq \"hr\"")]).await.expect(200).json()["Resources"][0].clone();
+    let path = format!("/Clients/{}", found["id"].as_str().expect("an id"));
+    let replaced = admin.put(&path, &client_body("payroll", "consumer")).await.expect(200).json();
+    assert_eq!((&replaced["name"], &replaced["credentials"]), (&json!("payroll"), &found["credentials"]));
+    hr.get("/Users").await.expect(200);
 }
 
 async fn secrets_and_personal_data_are_never_logged(server: &Server) {

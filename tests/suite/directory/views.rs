@@ -169,8 +169,8 @@ async fn nothing_that_is_hidden_can_be_found_out(register: &Register) {
     let handle = tokio::runtime::Handle::current();
     let number = AtomicU32::new(0);
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
-    let outcome = tokio::task::block_in_place(|| {
-        runner.run(&case(), |mut case| {
+    let outcome: Result<(), String> = tokio::task::block_in_place(|| {
+        let outcome = runner.run(&case(), |mut case| {
             // That there is an e-mail, a role or an extension is told by its type, or by `schemas`, which names what a
             // resource has: so it is there in both registers or in none.
             for (attribute, path) in ATTRIBUTES.iter().enumerate() {
@@ -196,7 +196,8 @@ async fn nothing_that_is_hidden_can_be_found_out(register: &Register) {
                 prop_assert_eq!(one, other);
             }
             Ok(())
-        })
+        });
+        outcome.map_err(|error| error.to_string())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
