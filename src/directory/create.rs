@@ -26,7 +26,7 @@ impl Directory {
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
         let document = validate(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
-        let mut parts = take_apart(document);
+        let mut parts = take_apart(document)?;
         let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, &ctx.random).await?),
