@@ -11,6 +11,8 @@ mod crash;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod protocol;
