@@ -54,7 +54,8 @@ pub struct CredentialRow {
     pub revoked_at: Option<i64>,
 }
 
-const CLIENT: &str = "Client";
+/// The resource type of clients.
+pub(super) const CLIENT: &str = "Client";
 
 /// Creates a tenant. Fails with 409 uniqueness when the short name is in use.
 pub async fn create_tenant(store: &Store, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
@@ -137,6 +138,20 @@ pub async fn find(directory: &Directory, ctx: &Ctx, name: &str) -> Result<Option
     Ok(rows.into_iter().find(|row| row.name.eq_ignore_ascii_case(name)).map(|row| row.id))
 }
 
+/// What a client's document says has to be something the server knows: unlike other suggested values, `role` and
+/// `profile` decide what the client may do.
+pub(super) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), scim::Error> {
+    for name in ["role", "profile"] {
+        let Some(value) = document.get(name).and_then(Value::as_str) else { continue };
+        let known =
+            definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
+        if !known.iter().any(|known| known == value) {
+            return Err(scim::Error::invalid_value(format!("{name} must be one of: {}.", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
 impl Directory {
     /// The client behind a credential; `None` when it is gone or not active.
     pub async fn caller(&self, tenant: TenantId, client: ResourceId) -> Result<Option<Caller>, Error> {
@@ -156,24 +171,6 @@ impl Directory {
             domain: text("domain").map_or(client, shared_domain),
         }))
     }
-}
-
-/// What a client is and how it is read decide what it may do, so for once canonical values are no suggestions: 400
-/// invalidValue for a role or profile that there is not. Resources of other types pass.
-pub(super) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), Error> {
-    if definition.name() != CLIENT {
-        return Ok(());
-    }
-    let unknown = |name: &str, is_known: fn(&str) -> bool| {
-        document.get(name).and_then(Value::as_str).is_some_and(|value| !is_known(value))
-    };
-    if unknown("role", |role| Role::parse(role).is_some()) {
-        return Err(scim::Error::invalid_value("role is source, consumer or administrator.").into());
-    }
-    if unknown("profile", |profile| Profile::parse(profile).is_some()) {
-        return Err(scim::Error::invalid_value("profile is rfc, interop-01, ipsie or egil.").into());
-    }
-    Ok(())
 }
 
 /// The provisioning domain that clients share by its name.

@@ -13,7 +13,7 @@ use super::derive::derive;
 use super::relation::Moves;
 use super::render::State;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, clients, password};
+use super::{Ctx, Directory, Error, Written, password};
 
 impl Directory {
     /// Creates a resource. Fails with 400 for a body that is none, 409 uniqueness for a value that is taken.
@@ -26,9 +26,8 @@ impl Directory {
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
         let document = validate(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
-        clients::check(definition, &document)?;
-        let mut parts = take_apart(document);
-        let label = derive(definition, &mut parts.doc);
+        let mut parts = take_apart(document)?;
+        let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, &ctx.random).await?),
             None => None,

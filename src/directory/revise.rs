@@ -15,7 +15,7 @@ use super::derive::derive;
 use super::relation::{Moves, ReadMembers};
 use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync + 'static {
@@ -190,11 +190,9 @@ fn outcome(
     notes: &mut Notes,
 ) -> Result<Outcome, Error> {
     let current = put_together(record, external)?;
-    let document = revision.document(&current, notes)?;
-    clients::check(definition, &document)?;
-    let mut parts = take_apart(document);
-    let label = derive(definition, &mut parts.doc);
-    let before = take_apart(current);
+    let mut parts = take_apart(revision.document(&current, notes)?)?;
+    let label = derive(definition, &mut parts.doc)?;
+    let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok(Outcome { parts, label, is_changed })
 }
