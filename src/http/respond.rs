@@ -15,6 +15,16 @@ pub(super) fn message(body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
 }
 
+/// 200 with a BulkResponse (RFC 7644 section 3.7).
+pub(super) fn bulk(body: String, tolerances: &[&'static str]) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    if !tolerances.is_empty() {
+        response.insert_header((TOLERANCE, tolerances.join(", ")));
+    }
+    response.body(body)
+}
+
 /// 201 with the new resource (RFC 7644 section 3.3).
 pub(super) fn created(written: Written) -> HttpResponse {
     resource(StatusCode::CREATED, written)
