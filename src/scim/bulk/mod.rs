@@ -82,7 +82,7 @@ pub struct Operation {
     pub version: Option<String>,
     /// Endpoint of the resource type, without slash; empty when there is no path that can be read.
     pub endpoint: String,
-    /// The resource; `None` with POST.
+    /// The resource; `None` with POST, until the caller has drawn one.
     pub id: Option<String>,
     /// The body; `Null` with DELETE.
     pub data: Value,
@@ -101,7 +101,7 @@ impl BulkRequest {
         let mut needs: Vec<Vec<usize>> = self.operations.iter().map(|operation| operation.refers.clone()).collect();
         let mut latest: HashMap<(&str, &str), usize> = HashMap::new();
         for (index, (operation, needs)) in self.operations.iter().zip(&mut needs).enumerate() {
-            if let Some(id) = &operation.id {
+            if let (Some(id), true) = (&operation.id, operation.method != Method::Post) {
                 needs.extend(latest.insert((&operation.endpoint, id), index));
             }
         }
