@@ -82,7 +82,7 @@ impl Directory {
     ) -> Result<Creation, Error> {
         let document = validate(definition, body, ctx.caller.profile.strictness(), notes)?;
         let mut parts = take_apart(document);
-        let label = derive(definition, &mut parts.doc);
+        let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, &ctx.random).await?),
             None => None,

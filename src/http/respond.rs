@@ -1,8 +1,8 @@
 //! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
 //! a body; the directory has made it.
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Written};
@@ -16,12 +16,10 @@ pub(super) fn message(body: String) -> HttpResponse {
 }
 
 /// 200 with a BulkResponse (RFC 7644 section 3.7).
-pub(super) fn bulk(body: String, tolerances: &[&'static str]) -> HttpResponse {
+pub(super) fn bulk(body: String, used: &[&'static str]) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
-    if !tolerances.is_empty() {
-        response.insert_header((TOLERANCE, tolerances.join(", ")));
-    }
+    tolerances(&mut response, used);
     response.body(body)
 }
 
@@ -39,9 +37,7 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
+    tolerances(&mut response, &written.tolerances);
     response.finish()
 }
 
@@ -71,10 +67,20 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
-        .insert_header((header::ETAG, written.etag))
-        .insert_header((header::LOCATION, written.location));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
+        .insert_header((header::ETAG, written.etag.as_str()))
+        .insert_header((header::LOCATION, written.location.as_str()));
+    tolerances(&mut response, &written.tolerances);
     response.body(written.body)
+}
+
+fn tolerances(response: &mut HttpResponseBuilder, used: &[&'static str]) {
+    let mut names: Vec<&str> = Vec::new();
+    for name in used {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        response.insert_header((TOLERANCE, names.join(", ")));
+    }
 }

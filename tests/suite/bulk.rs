@@ -7,6 +7,8 @@ use crate::protocol::run_vectors;
 use crate::support::server::Server;
 
 const BULK_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
 async fn send(server: &Server, token: &str, body: String) -> (u16, Value) {
@@ -63,6 +65,52 @@ async fn check(server: &Server) {
     }
 }
 
+/// The batch that holds the refused user is rolled back and run again one write at a time.
+async fn refuse(server: &Server) {
+    server.execute(if server.is_postgres() {
+        "ALTER TABLE resource ADD CONSTRAINT refused CHECK (label <> 'boom')"
+    } else {
+        "CREATE TRIGGER refused BEFORE INSERT ON resource WHEN NEW.label = 'boom' \
+         BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    });
+    let token = server.tenant("refuse");
+    let group = |name: &str, members: [&str; 2]| {
+        let members = members.map(|member| json!({ "value": format!("bulkId:{member}") }));
+        let data = json!({ "schemas": [GROUP], "displayName": name, "members": members });
+        json!({ "method": "POST", "path": "/Groups", "bulkId": name, "data": data })
+    };
+    let led = |name: &str, manager: &str| {
+        let mut led = user(name);
+        led["data"]["schemas"] = json!([USER, ENTERPRISE]);
+        led["data"][ENTERPRISE] = json!({ "manager": { "value": format!("bulkId:{manager}") } });
+        led
+    };
+    let operations = [
+        user("a"),
+        group("g", ["a", "boom"]),
+        user("boom"),
+        led("b", "boom"),
+        led("c", "a"),
+        led("d", "b"),
+        group("h", ["a", "c"]),
+    ];
+    let (status, answer) = send(server, &token, bulk(&operations)).await;
+    assert_eq!(status, 200, "{answer}");
+    let told = answer["Operations"].as_array().expect("operations");
+    let statuses: Vec<&Value> = told.iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, ["201", "409", "503", "409", "201", "409", "201"]);
+    for (place, named) in [(1, "bulkId:boom"), (3, "bulkId:boom"), (5, "bulkId:b ")] {
+        let detail = told[place]["response"]["detail"].as_str().expect("a detail");
+        assert!(detail.contains(named), "{detail}");
+    }
+    let client = Client::builder().no_proxy().build().expect("a client");
+    for (path, count) in [("Users", 2), ("Groups", 1)] {
+        let request = client.get(format!("{}/{path}", server.base_url)).bearer_auth(&token);
+        let list: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        assert_eq!(list["totalResults"], count, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn bulk_holds_on_sqlite() {
     check(&Server::sqlite()).await;
@@ -71,4 +119,14 @@ async fn bulk_holds_on_sqlite() {
 #[tokio::test]
 async fn bulk_holds_on_postgres() {
     check(&Server::postgres()).await;
+}
+
+#[tokio::test]
+async fn only_what_the_database_refuses_fails_on_sqlite() {
+    refuse(&Server::sqlite()).await;
+}
+
+#[tokio::test]
+async fn only_what_the_database_refuses_fails_on_postgres() {
+    refuse(&Server::postgres()).await;
 }

@@ -4,7 +4,6 @@ mod equal;
 
 use std::sync::Arc;
 
-use diesel::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,7 +23,7 @@ const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:
 
 /// A register of its own.
 struct Register {
-    folder: TempDir,
+    _folder: TempDir,
     directory: Directory,
 }
 
@@ -36,23 +35,12 @@ impl Register {
         let registry = Arc::new(Registry::builtin().expect("schemas"));
         let store = Store::open(&Options::new(url), registry.clone()).expect("opens");
         let limits = Limits { page_default: 5_000, page_max: 5_000, ..Limits::default() };
-        Register { folder, directory: Directory::new(store, registry, limits) }
+        Register { _folder: folder, directory: Directory::new(store, registry, limits) }
     }
 
     async fn tenant(&self, slug: &str) -> Ctx {
         let tenant = clients::create_tenant(self.directory.store(), slug, slug, NOW).await.expect("a tenant");
         Ctx { base_url: "https://scim.example".into(), ..Ctx::system(tenant.id, NOW, Random::os()) }
-    }
-
-    /// Makes the database refuse every new resource of that label.
-    fn refuse(&self, label: &str) {
-        let path = self.folder.path().join("register.db");
-        let mut db = SqliteConnection::establish(&path.display().to_string()).expect("a connection");
-        let trigger = format!(
-            "CREATE TRIGGER refuse BEFORE INSERT ON resource WHEN NEW.label = '{label}' \
-             BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        );
-        diesel::sql_query(trigger).execute(&mut db).expect("a trigger");
     }
 
     async fn bulk(&self, ctx: &Ctx, fail_on_errors: Option<u64>, operations: Value) -> BulkWritten {
@@ -179,32 +167,6 @@ async fn after_the_last_error_that_is_accepted_nothing_more_is_done_and_what_was
         assert_eq!(register.all(&ctx, "User").await.len(), there, "{limit:?}");
     }
     assert!(register.all(&ctx, "User").await.is_empty());
-}
-
-#[tokio::test]
-async fn a_batch_that_the_database_refuses_is_replayed_and_only_what_it_is_about_fails() {
-    let register = Register::new();
-    let ctx = register.tenant("bulk").await;
-    register.refuse("boom");
-    let operations = json!([
-        user("a", None),
-        group("g", &["a", "boom"]),
-        user("boom", None),
-        user("b", Some("boom")),
-        user("c", Some("a")),
-        user("d", Some("b")),
-        group("h", &["a", "c"]),
-    ]);
-    let written = register.bulk(&ctx, None, operations).await;
-    let told = outcomes(&written);
-    assert!(told[2].starts_with("the database is unavailable"), "{told:?}");
-    let others: Vec<&str> = told.iter().enumerate().filter(|(n, _)| *n != 2).map(|(_, told)| told.as_str()).collect();
-    let (boom, b) = (conflict("boom"), conflict("b"));
-    assert_eq!(others, ["ok", &boom, &boom, "ok", &b, "ok"]);
-    assert_eq!(register.all(&ctx, "User").await.len(), 2);
-    let groups = register.all(&ctx, "Group").await;
-    assert_eq!(groups.len(), 1);
-    assert_eq!(groups[0]["members"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

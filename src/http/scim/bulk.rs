@@ -19,12 +19,7 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
     let mut notes = Notes::new();
     let bulk = parse(body, state.settings.bulk_operations, ctx.caller.profile.strictness(), &mut notes)?;
     let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await?;
-    let mut tolerances: Vec<&'static str> = Vec::new();
-    for quirk in notes.iter().chain(written.tolerances) {
-        if !tolerances.contains(&quirk) {
-            tolerances.push(quirk);
-        }
-    }
+    let tolerances: Vec<&'static str> = notes.iter().chain(written.tolerances).collect();
     let operations = written.operations.into_iter().map(|outcome| done(outcome, &ctx.request_id)).collect();
     Ok(respond::bulk(BulkResponse { operations }.to_json(), &tolerances))
 }
