@@ -40,6 +40,7 @@ pub fn parse(
         Some(Value::Array(operations)) if !operations.is_empty() => operations,
         _ => return Err(Error::invalid_syntax("Operations must be an array of at least one operation.")),
     };
+    reader.finish(&body)?;
     if operations.len() > max_operations {
         return Err(Error::status(
             413,
@@ -87,6 +88,14 @@ impl Reader<'_> {
         Ok(value.filter(|value| !value.is_null()))
     }
 
+    /// What is left over is unknown: ignored, or refused when strict.
+    fn finish(&self, left: &Map<String, Value>) -> Result<(), Error> {
+        match left.keys().next() {
+            Some(name) if !self.tolerant => Err(Error::invalid_syntax(format!("{name} has no meaning here."))),
+            _ => Ok(()),
+        }
+    }
+
     fn text(&mut self, object: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
         match self.take(object, name)? {
             None => Ok(None),
@@ -114,6 +123,7 @@ impl Reader<'_> {
         };
         let path = self.text(&mut operation, "path")?;
         let data = self.take(&mut operation, "data")?;
+        self.finish(&operation)?;
         read.fault = self.complete(&mut read, path, data).err();
         Ok(read)
     }
