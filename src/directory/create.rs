@@ -81,7 +81,7 @@ impl Directory {
         notes: &mut Notes,
     ) -> Result<Creation, Error> {
         let document = validate(definition, body, ctx.caller.profile.strictness(), notes)?;
-        let mut parts = take_apart(document);
+        let mut parts = take_apart(document)?;
         let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, &ctx.random).await?),

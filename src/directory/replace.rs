@@ -40,10 +40,12 @@ impl Revision for Replacement {
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
     let strictness = ctx.caller.profile.strictness();
     let has = |name: &str| definition.core.attribute(name).is_some();
-    let parts = if has(MEMBERS) || has(SLOT) {
-        take_apart(validate(definition, &body, strictness, &mut Notes::new())?)
-    } else {
-        Parts::default()
+    let read = || take_apart(validate(definition, &body, strictness, &mut Notes::new())?);
+    let parts = match (has(MEMBERS), has(SLOT)) {
+        (true, _) => read()?,
+        // What is wrong with the body is said when it meets the resource: one that is not there is 404 first.
+        (false, true) => read().unwrap_or_default(),
+        (false, false) => Parts::default(),
     };
     let relation = match parts.members {
         _ if !has(MEMBERS) => Vec::new(),
