@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,6 +69,20 @@ impl Server {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process is there");
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
         resident.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Whether the database is PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        !self.database_url.starts_with("sqlite:")
+    }
+
+    /// Runs statements on the database behind the server's back.
+    pub(crate) fn execute(&self, statements: &str) {
+        let outcome = match self.database_url.strip_prefix("sqlite:") {
+            Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
+            None => PgConnection::establish(&self.database_url).expect("a connection").batch_execute(statements),
+        };
+        outcome.expect("the statements run");
     }
 
     /// Where the data lie.
