@@ -27,8 +27,9 @@ UNSEEN = {"408", "500", "503"}
 # HTTP's own headers, which no description has to name.
 PLAIN = {"content-type", "content-length", "transfer-encoding", "date", "connection", "vary", "content-encoding"}
 SCIM = "application/scim+json"
-# `body_limit` as the server has it unless it is told otherwise.
+# `body_limit` and `bulk_operations` as the server has them unless it is told otherwise.
 BODY_LIMIT = 1 << 20
+BULK_OPERATIONS = 1000
 CORE = "urn:ietf:params:scim:schemas:core:2.0:"
 MESSAGE = "urn:ietf:params:scim:api:messages:2.0:"
 JSON_TYPES = {
@@ -291,14 +292,29 @@ def check_kind(server, endpoint, name, bodies, change, unique):
     check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
 
 
-def check_refusals(server, requests_):
+def check_bulk(server):
+    path = "/scim/v2/Bulk"
+    example = resolve(document["components"]["examples"]["BulkRequest"])["value"]
+    wrong = {"method": "DELETE", "path": "/Users/nobody"}
+    answer = server.send("POST", path, 200, body=example | {"Operations": example["Operations"] + [wrong]}).json()
+    statuses = [operation["status"] for operation in answer["Operations"]]
+    check(statuses == ["201", "201", "404"], f"{path}: the operations ended as {statuses}")
+    server.send("POST", path, 400, body=example | {"Operations": []})
+    server.send("POST", path, 403, body=example, token=server.consumer)
+    many = [wrong] * (BULK_OPERATIONS + 1)
+    server.send("POST", path, 413, body=example | {"Operations": many})
+    check_refusals(server, [("POST", path, path, example)], too_large=False)
+
+
+def check_refusals(server, requests_, too_large=True):
     """What every operation refuses alike: no token, an Accept that excludes SCIM, a body that is none or too large."""
     for method, where, at, body in requests_:
         server.send(method, where, 401, at=at, body=body, token="mk_wrong")
         server.send(method, where, 406, at=at, body=body, headers={"Accept": "text/html"})
         if body is not None:
             server.send(method, where, 415, at=at, body="a=b", headers={"Content-Type": "text/plain"})
-            server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
+            if too_large:
+                server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
 
 
 def check_answers(server):
@@ -340,6 +356,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 400, body={})
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
+    check_bulk(server)
     for path in document["paths"]:
         if "{id}" not in path:
             server.send("OPTIONS", re.sub(r"\{\w+\}", "x", path), 204, at=path)
