@@ -19,6 +19,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   readers, writers  threads that read and connections that write the database
   body_limit        largest request body in bytes, 1048576
   page_default, page_max, scan_limit   100, 1000, 100000
+  cursor_timeout_seconds               how long a cursor is good for, 3600
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
 
@@ -82,6 +83,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         body_limit: config.body_limit,
         page_default: config.page_default,
         page_max: config.page_max,
+        cursor_timeout_seconds: config.cursor_timeout_seconds,
     };
     server::start(&listen, settings, directory)
         .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))

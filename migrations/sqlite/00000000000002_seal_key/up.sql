@@ -7,4 +7,4 @@ CREATE TABLE seal_key (
     key        BLOB   NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, purpose)
-);
+) WITHOUT ROWID;

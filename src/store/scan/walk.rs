@@ -30,6 +30,16 @@ impl Reader {
     pub fn walk(&mut self, tenant: TenantId, query: &Query, step: &Step) -> Result<Stretch, Error> {
         Search::new(self, tenant, query)?.step(step)
     }
+
+    /// How many resources match, where that is known for nothing: without any condition.
+    pub fn known_total(&mut self, tenant: TenantId, query: &Query) -> Result<Option<u64>, Error> {
+        let search = Search::new(self, tenant, query)?;
+        match search.filter {
+            None | Some(Filter::Const(true)) => Ok(u64::try_from(self.count(tenant, query.definition.name())?).ok()),
+            Some(Filter::Const(false)) => Ok(Some(0)),
+            Some(_) => Ok(None),
+        }
+    }
 }
 
 /// An order that can be walked.
