@@ -1,6 +1,6 @@
 //! The memory of Matrikel: the only code that knows SQL. One text for SQLite and PostgreSQL.
 //!
-//! From the ground up: [`db`](mod@db) opens a connection, `statement` builds a statement, `dialect` holds what differs
+//! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `writer` commits what waits in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by

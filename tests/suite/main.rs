@@ -1,4 +1,6 @@
 //! The integration tests: one binary, so that they link once.
 
 #[cfg(test)]
+mod protocol;
+#[cfg(test)]
 mod support;

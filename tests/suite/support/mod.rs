@@ -3,4 +3,5 @@
 pub(crate) mod conformance;
 mod pattern;
 pub(crate) mod postgres;
+pub(crate) mod server;
 pub(crate) mod vector;

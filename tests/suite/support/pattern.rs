@@ -116,7 +116,7 @@ fn compare_keyword(keyword: &str, found: Option<&Value>, variables: &mut Variabl
 
 fn compare_special(keyword: &str, wanted: &Value, found: &Value, variables: &mut Variables) -> bool {
     match (keyword, wanted, found) {
-        ("length", wanted, Value::Array(items)) => *wanted == Value::from(items.len()),
+        ("length", wanted, Value::Array(items)) => wanted.as_u64() == Some(items.len() as u64),
         ("contains", Value::Array(wanted), Value::Array(items)) => assign(wanted, items, variables),
         ("only", Value::Array(wanted), Value::Array(items)) => {
             wanted.len() == items.len() && assign(wanted, items, variables)

@@ -1,0 +1,52 @@
+//! The protocol as foreign clients see it: the examples of RFC 7644 and every check of scim2-tester, against the program
+//! itself on either database.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::conformance::scim2_tester;
+use crate::support::server::Server;
+use crate::support::vector;
+
+/// Each file has a tenant of its own, so that it finds an empty register.
+async fn run_vectors(server: &Server) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/rfc7644");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("the vectors").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() > 10, "the vectors are there");
+    let mut faults = Vec::new();
+    for file in files {
+        let token = server.tenant(&file.file_stem().expect("a name").to_string_lossy());
+        faults.extend(vector::run(&file, &server.base_url, &token).await.err());
+    }
+    assert!(faults.is_empty(), "{} vectors failed\n\n{}", faults.len(), faults.join("\n\n"));
+}
+
+fn run_scim2_tester(server: &Server) {
+    let token = server.tenant("tested");
+    if let Err(report) = scim2_tester(&server.base_url, &token) {
+        let failed: Vec<&str> = report.lines().filter(|line| !line.starts_with("SUCCESS")).collect();
+        panic!("scim2-tester is not content\n{}", failed.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn the_examples_of_rfc_7644_hold_on_sqlite() {
+    run_vectors(&Server::sqlite()).await;
+}
+
+#[tokio::test]
+async fn the_examples_of_rfc_7644_hold_on_postgres() {
+    run_vectors(&Server::postgres()).await;
+}
+
+#[test]
+fn scim2_tester_passes_whole_on_sqlite() {
+    run_scim2_tester(&Server::sqlite());
+}
+
+#[test]
+fn scim2_tester_passes_whole_on_postgres() {
+    run_scim2_tester(&Server::postgres());
+}
