@@ -255,7 +255,7 @@ impl<'s> Search<'s> {
             0 => Vec::new(),
             _ => {
                 let ids = self.page_of(places);
-                self.finish(ids, kept)?
+                self.finish(&ids, kept)?
             }
         };
         Ok(Page { total, hits, end: None })
@@ -269,7 +269,7 @@ impl<'s> Search<'s> {
     }
 
     /// The page with what is derived of it; what the test has read is not read again.
-    fn finish(&mut self, ids: Vec<ResourceId>, mut kept: HashMap<ResourceId, Record>) -> Result<Vec<Hit>, Error> {
+    fn finish(&mut self, ids: &[ResourceId], mut kept: HashMap<ResourceId, Record>) -> Result<Vec<Hit>, Error> {
         let needs = Needs {
             external: true,
             groups: self.query.with_groups,
@@ -277,7 +277,7 @@ impl<'s> Search<'s> {
             members: self.query.with_members.then_some(None),
         };
         if !ids.iter().all(|id| kept.contains_key(id)) {
-            return self.reader.hits(self.tenant, &ids, self.query);
+            return self.reader.hits(self.tenant, ids, self.query);
         }
         let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
         let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;

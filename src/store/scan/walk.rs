@@ -134,7 +134,7 @@ impl Search<'_> {
         let more = places.len() > wanted;
         places.truncate(wanted);
         let rest = more.then(|| step.behind(places.last()));
-        let hits = self.finish(in_order(step, places), kept)?;
+        let hits = self.finish(&in_order(step, places), kept)?;
         Ok(Stretch { hits, rest, total: Some(total), tested: total })
     }
 
@@ -184,7 +184,7 @@ impl Search<'_> {
             batch = (batch * 2).min(BATCH);
         };
         let rest = more.then(|| step.behind(passed.as_ref()));
-        let hits = self.finish(in_order(step, found), kept)?;
+        let hits = self.finish(&in_order(step, found), kept)?;
         Ok(Stretch { hits, rest, total: None, tested: tested as u64 })
     }
 
