@@ -6,6 +6,7 @@ use scim::resource::Projection;
 use scim::schema::{Definition, Registry};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use store::{Options, ResourceId, Store, TenantId};
 use tempfile::TempDir;
 
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) directory: Directory,
     pub(super) tenant: TenantId,
     pub(super) limits: Limits,
+    /// Resources made so far: each a millisecond after the one before it, so that ids grow as in life.
+    made: AtomicI64,
     url: String,
     _folder: TempDir,
     _database: Option<Database>,
@@ -57,7 +60,7 @@ impl World {
         let limits = Limits::default();
         let directory = open(&url, limits);
         let tenant = directory.store().create_tenant("one", "One", NOW).unwrap().id;
-        World { directory, tenant, limits, url, _folder: folder, _database: database }
+        World { directory, tenant, limits, made: AtomicI64::default(), url, _folder: folder, _database: database }
     }
 
     /// Stops the register and opens it again, perhaps with other limits.
@@ -83,7 +86,8 @@ impl World {
     /// Creates a resource and returns its id.
     pub(super) async fn create(&self, kind: &str, body: Value) -> String {
         let definition = self.definition(kind);
-        let written = self.directory.create(&self.ctx(), &definition, body, &whole(&definition)).await.unwrap();
+        let ctx = Ctx { now: NOW + 1_000 * self.made.fetch_add(1, Ordering::Relaxed), ..self.ctx() };
+        let written = self.directory.create(&ctx, &definition, body, &whole(&definition)).await.unwrap();
         let document: Value = serde_json::from_str(&written.body).unwrap();
         document["id"].as_str().unwrap().to_owned()
     }
