@@ -1,7 +1,12 @@
 //! How long a page takes at the beginning and at the end of a walk: by cursor and by index, with and without an order and
 //! a filter. `cargo bench --bench paging [-- USERS]`; 100,000 unless told.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement: it prints, and stops at the first fault")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a measurement: it prints, and stops at the first fault"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -26,8 +26,8 @@ impl Directory {
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
         let document = validate(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
-        let mut parts = take_apart(document);
-        let label = derive(definition, &mut parts.doc);
+        let mut parts = take_apart(document)?;
+        let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, &ctx.random).await?),
             None => None,

@@ -5,10 +5,16 @@ use serde_json::{Map, Value};
 use scim::resource::normalise;
 use scim::schema::Definition;
 
-/// Brings a document into its final form and says what people call the resource.
-pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> String {
+use super::clients;
+
+/// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
+/// says something that the server could not act on.
+pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> Result<String, scim::Error> {
     normalise(definition, document);
-    label(document)
+    if definition.name() == clients::CLIENT {
+        clients::check(definition, document)?;
+    }
+    Ok(label(document))
 }
 
 /// What people call a resource: its display name, its name, or the name it signs in with.

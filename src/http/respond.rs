@@ -1,8 +1,8 @@
 //! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
 //! a body; the directory has made it.
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Found, Written};
@@ -43,9 +43,7 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
+    tolerances(&mut response, written);
     response.finish()
 }
 
@@ -75,10 +73,20 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
-        .insert_header((header::ETAG, written.etag))
-        .insert_header((header::LOCATION, written.location));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
+        .insert_header((header::ETAG, written.etag.as_str()))
+        .insert_header((header::LOCATION, written.location.as_str()));
+    tolerances(&mut response, &written);
     response.body(written.body)
+}
+
+fn tolerances(response: &mut HttpResponseBuilder, written: &Written) {
+    let mut names: Vec<&str> = Vec::new();
+    for name in &written.tolerances {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        response.insert_header((TOLERANCE, names.join(", ")));
+    }
 }

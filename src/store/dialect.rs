@@ -42,10 +42,19 @@ pub(crate) fn lock_clause(db: &Db) -> &'static str {
     }
 }
 
-/// Whether the connection still answers. A connection of SQLite always does.
+/// Whether the connection still answers, and the open transaction still takes statements: PostgreSQL refuses all that
+/// follow a failed one. SQLite always answers.
 pub(crate) fn is_alive(db: &mut Db) -> bool {
     match db {
         Db::Sqlite(_) => true,
         Db::Postgres(connection) => connection.batch_execute("SELECT 1").is_ok(),
+    }
+}
+
+/// Lets one transaction at a time create a tenant. SQLite has one writer anyway.
+pub(crate) fn lock_tenants(db: &mut Db) -> QueryResult<()> {
+    match db {
+        Db::Sqlite(_) => Ok(()),
+        Db::Postgres(connection) => connection.batch_execute("LOCK TABLE tenant IN EXCLUSIVE MODE"),
     }
 }

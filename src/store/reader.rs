@@ -1,6 +1,7 @@
 //! Reads, on threads of their own: one connection a thread, one queue, first come first served.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::assemble::{GroupRef, MemberRef};
 use crate::change::Stored;
@@ -25,6 +26,9 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
+    in_snapshot: bool,
+    /// Connections known to have been lost when this one was last seen alive.
+    losses: usize,
 }
 
 /// A job for a reader thread.
@@ -32,29 +36,48 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
     pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
-        Ok(Reader { db: Db::open(address, Purpose::Read)?, shared, address: address.clone() })
+        let db = Db::open(address, Purpose::Read)?;
+        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
     }
 
     /// Serves jobs until nobody can send any more.
     pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
+            // Where one connection was lost the others were too: they are seen to before a caller finds out.
+            if self.losses != self.shared.losses.load(Ordering::Relaxed) {
+                self.mend();
+            }
             job(&mut self);
         }
     }
 
-    /// After a failed read: a connection that is dead is opened anew, so that the next read may work.
+    /// After a failed read: a snapshot that broke off is left, and a connection that is dead is opened anew, so that
+    /// the next read may work.
     pub(crate) fn mend(&mut self) {
-        if !dialect::is_alive(&mut self.db)
-            && let Ok(db) = Db::open(&self.address, Purpose::Read)
-        {
+        if std::mem::take(&mut self.in_snapshot) {
+            dialect::rollback(&mut self.db);
+        }
+        let known = self.shared.losses.load(Ordering::Relaxed);
+        if dialect::is_alive(&mut self.db) {
+            self.losses = known;
+        } else if let Ok(db) = Db::open(&self.address, Purpose::Read) {
             self.db = db;
+            self.losses = match self.losses == known {
+                true => self.shared.losses.fetch_add(1, Ordering::Relaxed) + 1,
+                false => known,
+            };
         }
     }
 
-    /// Runs several reads that all see the same state.
+    /// Runs several reads that all see the same state. Within another snapshot it is part of that one.
     pub fn snapshot<T, E: From<Error>>(&mut self, body: impl FnOnce(&mut Reader) -> Result<T, E>) -> Result<T, E> {
+        if self.in_snapshot {
+            return body(self);
+        }
         dialect::begin_read(&mut self.db).map_err(Error::from)?;
+        self.in_snapshot = true;
         let outcome = body(self);
+        self.in_snapshot = false;
         dialect::rollback(&mut self.db);
         outcome
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -41,6 +42,8 @@ impl Options {
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) queue: Arc<Queue>,
+    /// How often the connections of readers were found to be lost.
+    pub(crate) losses: AtomicUsize,
     indexes: RwLock<HashMap<TenantId, Arc<Indexes>>>,
     nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
 }
@@ -52,6 +55,10 @@ impl Shared {
             return Ok(known.clone());
         }
         let indexes = Arc::new(Indexes::load(db, tenant, &self.registry)?);
+        if indexes.is_empty() {
+            // No such tenant yet: its writer must not find this when it comes to be.
+            return Ok(indexes);
+        }
         self.indexes.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, indexes.clone());
         Ok(indexes)
     }
@@ -75,6 +82,13 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+impl Drop for Inner {
+    /// A store that was not closed lets go of its threads all the same; what waits is still written.
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
 /// The memory of Matrikel. Cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -86,6 +100,7 @@ impl Store {
         let shared = Arc::new(Shared {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
+            losses: AtomicUsize::new(0),
             indexes: RwLock::default(),
             nesting: RwLock::default(),
         });
