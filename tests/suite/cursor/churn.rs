@@ -98,7 +98,7 @@ async fn walk_slowly(world: &World, request: &SearchRequest, stable: &[String]) 
     let mut more = 5;
     while request.cursor.is_some() && more > 0 && there.len() < 500 {
         let page = world.page(&["User"], &request).await;
-        page.ids.iter().for_each(|id| drop(missing.remove(id)));
+        missing.retain(|id| !page.ids.contains(*id));
         if missing.is_empty() && request.sort_by.is_none() {
             more -= 1;
         }

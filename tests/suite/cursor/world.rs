@@ -117,7 +117,7 @@ impl World {
     /// One page, as a context asks for it.
     pub(super) async fn ask(&self, ctx: &Ctx, kinds: &[&str], request: &SearchRequest) -> Result<Page, Error> {
         let definitions: Vec<_> = kinds.iter().map(|kind| self.definition(kind)).collect();
-        self.directory.search(ctx, &definitions, request).await.map(read)
+        self.directory.search(ctx, &definitions, request).await.map(|found| read(&found))
     }
 
     /// One page.
@@ -162,7 +162,7 @@ fn whole(definition: &Definition) -> Projection {
     Projection::parse(definition, &[], &[]).unwrap()
 }
 
-fn read(found: Found) -> Page {
+fn read(found: &Found) -> Page {
     let body: Value = serde_json::from_str(&found.body).unwrap();
     let ids: Vec<String> =
         body["Resources"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
