@@ -18,6 +18,8 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   workers           threads that serve HTTP
   readers, writers  threads that read and connections that write the database
   body_limit        largest request body in bytes, 1048576
+  bulk_operations   most operations in a bulk request, 1000
+  bulk_payload      largest bulk request in bytes, 10485760
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
   log.format, log.level                text or json; info
@@ -81,6 +83,8 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
     let settings = Settings {
         public_url: config.public_url.clone(),
         body_limit: config.body_limit,
+        bulk_operations: config.bulk_operations,
+        bulk_payload: config.bulk_payload,
         page_default: config.page_default,
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,

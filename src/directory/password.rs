@@ -7,6 +7,9 @@ use store::Random;
 
 use super::Error;
 
+/// The attribute.
+pub(super) const SLOT: &str = "password";
+
 /// Stands in a document for a password that is kept. A PATCH can take it away or set another one.
 pub(super) const KEPT: &str = "\u{1}kept\u{1}";
 

@@ -8,6 +8,7 @@ use scim::patch::{Patch, RelationChange, apply, parse};
 use scim::resource::{Notes, Projection};
 use scim::schema::Definition;
 
+use super::password::SLOT;
 use super::revise::Revision;
 use super::{Ctx, Directory, Error, Precondition, Written};
 
@@ -24,6 +25,23 @@ impl Revision for Patching {
     fn relation(&self) -> &[RelationChange] {
         &self.patch.relation
     }
+
+    fn passwords(&self) -> Vec<String> {
+        self.patch.texts_of(SLOT).map(str::to_owned).collect()
+    }
+}
+
+/// Reads a PatchOp message for a resource.
+pub(super) fn patching(
+    ctx: &Ctx,
+    definition: &Arc<Definition>,
+    id: &str,
+    body: &Value,
+    notes: &mut Notes,
+) -> Result<Arc<dyn Revision>, Error> {
+    let patch = parse(definition, body, ctx.caller.profile.strictness(), notes)?;
+    patch.check_id(id)?;
+    Ok(Arc::new(Patching { definition: definition.clone(), patch }))
 }
 
 impl Directory {
@@ -38,9 +56,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
-        let patch = parse(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
-        patch.check_id(id)?;
-        let revision = Patching { definition: definition.clone(), patch };
+        let revision = patching(ctx, definition, id, &body, &mut notes)?;
         let mut written = self.revise(ctx, definition, id, revision, precondition, projection).await?;
         written.tolerances.splice(0..0, notes.iter());
         Ok(written)

@@ -34,6 +34,10 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Largest request body in bytes.
     pub body_limit: usize,
+    /// Most operations in a bulk request.
+    pub bulk_operations: usize,
+    /// Largest bulk request in bytes.
+    pub bulk_payload: usize,
     /// Resources on a page when the client does not say.
     pub page_default: u64,
     /// Most resources on a page.

@@ -29,6 +29,14 @@ pub(super) fn message(body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
 }
 
+/// 200 with a BulkResponse (RFC 7644 section 3.7).
+pub(super) fn bulk(body: String, used: &[&'static str]) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    tolerances(&mut response, used);
+    response.body(body)
+}
+
 /// 201 with the new resource (RFC 7644 section 3.3).
 pub(super) fn created(written: Written) -> HttpResponse {
     resource(StatusCode::CREATED, written)
@@ -43,7 +51,7 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    tolerances(&mut response, written);
+    tolerances(&mut response, &written.tolerances);
     response.finish()
 }
 
@@ -75,13 +83,13 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
         .insert_header((header::ETAG, written.etag.as_str()))
         .insert_header((header::LOCATION, written.location.as_str()));
-    tolerances(&mut response, &written);
+    tolerances(&mut response, &written.tolerances);
     response.body(written.body)
 }
 
-fn tolerances(response: &mut HttpResponseBuilder, written: &Written) {
+fn tolerances(response: &mut HttpResponseBuilder, used: &[&'static str]) {
     let mut names: Vec<&str> = Vec::new();
-    for name in &written.tolerances {
+    for name in used {
         if !names.contains(name) {
             names.push(name);
         }

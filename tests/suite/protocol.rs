@@ -9,12 +9,12 @@ use crate::support::server::Server;
 use crate::support::vector;
 
 /// Each file has a tenant of its own, so that it finds an empty register.
-async fn run_vectors(server: &Server, folder: &str) {
+pub(crate) async fn run_vectors(server: &Server, folder: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(folder);
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).expect("the vectors").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
-    assert!(!files.is_empty(), "the vectors are there");
+    assert!(files.len() > 3, "the vectors are there");
     let mut faults = Vec::new();
     for file in files {
         let token = server.tenant(&file.file_stem().expect("a name").to_string_lossy());
