@@ -60,6 +60,8 @@ pub struct Config {
     pub page_max: u64,
     /// Most documents a search without an index may test.
     pub scan_limit: u64,
+    /// Seconds that a cursor is good for after the page it came with.
+    pub cursor_timeout_seconds: u64,
     /// What is logged.
     pub log: Log,
     /// Seconds that running requests get at shutdown.
@@ -83,6 +85,7 @@ impl Default for Config {
             page_default: 100,
             page_max: 1000,
             scan_limit: 100_000,
+            cursor_timeout_seconds: 3600,
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
         }

@@ -21,7 +21,12 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
     let options =
         store::Options { url: config.database_url(), readers: config.readers, writers: config.writers, queue: QUEUE };
     let store = Store::open(&options, Arc::clone(&registry))?;
-    let limits = Limits { page_default: config.page_default, page_max: config.page_max, scan: config.scan_limit };
+    let limits = Limits {
+        page_default: config.page_default,
+        page_max: config.page_max,
+        scan: config.scan_limit,
+        cursor_seconds: config.cursor_timeout_seconds,
+    };
     Ok(Directory::new(store, registry, limits))
 }
 

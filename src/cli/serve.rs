@@ -21,6 +21,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   bulk_operations   most operations in a bulk request, 1000
   bulk_payload      largest bulk request in bytes, 10485760
   page_default, page_max, scan_limit   100, 1000, 100000
+  cursor_timeout_seconds               how long a cursor is good for, 3600
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
 
@@ -86,6 +87,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         bulk_payload: config.bulk_payload,
         page_default: config.page_default,
         page_max: config.page_max,
+        cursor_timeout_seconds: config.cursor_timeout_seconds,
     };
     server::start(&listen, settings, directory)
         .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))

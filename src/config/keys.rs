@@ -145,6 +145,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "cursor_timeout_seconds",
+        help: "the number of seconds that a cursor is good for after its page, 1 to 604800",
+        set: |config, value| number(&value, 1, 604_800).map(|number| config.cursor_timeout_seconds = number),
+        show: |config| Some(config.cursor_timeout_seconds.to_string()),
+        number: true,
+    },
+    Key {
         name: "log.format",
         help: "text or json",
         set: |config, value| {

@@ -27,6 +27,7 @@ fn every_key_of_a_file_arrives() {
         "listen = '0.0.0.0:1'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
          bulk_operations = 6\nbulk_payload = 4096\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
+         cursor_timeout_seconds = 40\n\
          shutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
     )
     .expect("reads");
@@ -44,6 +45,7 @@ fn every_key_of_a_file_arrives() {
         page_default: 10,
         page_max: 20,
         scan_limit: 30,
+        cursor_timeout_seconds: 40,
         log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
         shutdown_seconds: 1,
     };

@@ -42,6 +42,8 @@ pub struct Settings {
     pub page_default: u64,
     /// Most resources on a page.
     pub page_max: u64,
+    /// Seconds that a cursor is good for.
+    pub cursor_timeout_seconds: u64,
 }
 
 /// What every handler works with.

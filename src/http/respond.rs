@@ -5,10 +5,24 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
-use crate::directory::{Fetched, Written};
+use crate::directory::{Fetched, Found, Written};
 
 /// Names the liberties that were taken in understanding the request.
 const TOLERANCE: &str = "Matrikel-Tolerance";
+
+/// Names the newest change that the first page of a walk by cursor has seen: the pages, brought up to date with the
+/// changes after it, are the state at the end of the walk.
+const FEED_POSITION: &str = "Matrikel-Feed-Position";
+
+/// 200 with the answer to a search.
+pub(super) fn found(found: Found) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    if let Some(position) = found.feed_position {
+        response.insert_header((FEED_POSITION, position.to_string()));
+    }
+    response.body(found.body)
+}
 
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {

@@ -95,6 +95,17 @@ pub fn instant(text: &str) -> Option<i64> {
     nanoseconds.div_euclid(1000).try_into().ok()
 }
 
+/// The key of an instant in microseconds since 1970.
+pub fn of_instant(micros: i64) -> String {
+    of_whole(micros.into())
+}
+
+/// The instant whose key this is; `None`: it is the key of none.
+pub fn to_instant(key: &str) -> Option<i64> {
+    let number = u128::from_str_radix(key, 16).ok().filter(|_| key.len() == 17)?;
+    i64::try_from(i128::try_from(number).ok()? + i128::from(i64::MIN)).ok()
+}
+
 /// The whole number that a JSON number stands for, if it has no fraction and fits 64 bits, signed or not.
 pub(crate) fn whole(number: &Number) -> Option<i128> {
     const LIMIT: f64 = 18_446_744_073_709_551_616.0;

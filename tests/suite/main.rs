@@ -11,6 +11,8 @@ mod concurrency;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod cursor;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod discovery;

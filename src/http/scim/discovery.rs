@@ -114,11 +114,12 @@ fn configuration(settings: &Settings, base_url: &str) -> Value {
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": false,
+            "cursor": true,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": settings.page_default.min(settings.page_max),
             "maxPageSize": settings.page_max,
+            "cursorTimeout": settings.cursor_timeout_seconds,
         },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
