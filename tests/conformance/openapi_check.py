@@ -267,6 +267,9 @@ def check_kind(server, endpoint, name, bodies, change, unique):
             server.send(method, where, 400, params=filters)
         else:
             server.send(method, where, 400, body=body | filters)
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1}).json()
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1})
+    server.send("GET", path, 400, params={"cursor": "none", "count": 1})
     server.send("POST", path, 400, body={"schemas": []})
     server.send("POST", path, 403, body=bodies[0], token=server.consumer)
     for method in ("GET", "HEAD"):
