@@ -19,6 +19,9 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   readers, writers  threads that read and connections that write the database
   body_limit        largest request body in bytes, 1048576
   page_default, page_max, scan_limit   100, 1000, 100000
+  password_min, password_max           8 and 256 characters
+  trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
+  cors_origins      origins whose scripts may use the interface in a browser: none
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
 
@@ -82,6 +85,8 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         body_limit: config.body_limit,
         page_default: config.page_default,
         page_max: config.page_max,
+        trusted_proxies: config.trusted_proxies.clone(),
+        cors_origins: config.cors_origins.clone(),
     };
     server::start(&listen, settings, directory)
         .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))

@@ -71,11 +71,13 @@ pub async fn create(
     ctx: &Ctx,
     name: &str,
     role: Role,
+    profile: Profile,
     credential: NewCredential,
 ) -> Result<ResourceId, Error> {
     let definition = definition(directory)?;
     let body = json!({
-        "schemas": [definition.core.id], "name": name, "role": role.as_str(), "active": true, "profile": "rfc"
+        "schemas": [definition.core.id], "name": name, "role": role.as_str(), "active": true,
+        "profile": profile.as_str(),
     });
     let written = directory.create(ctx, &definition, body, &Projection::whole(&definition)).await?;
     let id = written.changes.first().map(|change| change.resource);
@@ -147,6 +149,10 @@ impl Directory {
             return Ok(None);
         }
         let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let texts = |name: &str| {
+            let values = document.get(name).and_then(Value::as_array).into_iter().flatten();
+            values.filter_map(Value::as_str).map(str::to_owned)
+        };
         let Some(role) = text("role").and_then(Role::parse) else { return Ok(None) };
         Ok(Some(Caller {
             id: client,
@@ -154,6 +160,7 @@ impl Directory {
             role,
             profile: text("profile").and_then(Profile::parse).unwrap_or_default(),
             domain: text("domain").map_or(client, shared_domain),
+            sensitive: texts("sensitiveAttributes").collect(),
         }))
     }
 }

@@ -25,11 +25,14 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
-        let document = validate(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
+        let document = validate(definition, &body, ctx.caller.profile.strictness(), &mut notes);
+        ctx.tolerances.take_in(&notes);
+        let document = document?;
+        password::check_profile(ctx, document.contains_key(password::NAME))?;
         let mut parts = take_apart(document);
         let label = derive(definition, &mut parts.doc);
         let secret = match parts.password.take() {
-            Some(clear) => Some(password::seal(clear, &ctx.random).await?),
+            Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,
         };
         let id = ctx.random.resource_id(ctx.now)?;

@@ -28,9 +28,10 @@ use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
-pub use context::{Caller, Ctx, Profile, Role};
+pub use context::{Caller, Ctx, Profile, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;
+pub use password::PasswordPolicy;
 pub use render::Written;
 pub use store::Random;
 pub use store::change::Change as Planned;
@@ -45,11 +46,13 @@ pub struct Limits {
     pub page_max: u64,
     /// Documents that one search may test.
     pub scan: u64,
+    /// What a password must be like.
+    pub password: PasswordPolicy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { page_default: 100, page_max: 1_000, scan: 100_000 }
+        Limits { page_default: 100, page_max: 1_000, scan: 100_000, password: PasswordPolicy::default() }
     }
 }
 

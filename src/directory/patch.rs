@@ -9,7 +9,7 @@ use scim::resource::{Notes, Projection};
 use scim::schema::Definition;
 
 use super::revise::Revision;
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Patching {
     definition: Arc<Definition>,
@@ -38,7 +38,11 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
-        let patch = parse(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
+        let patch = parse(definition, &body, ctx.caller.profile.strictness(), &mut notes);
+        ctx.tolerances.take_in(&notes);
+        let patch = patch?;
+        let names_password = patch.document.iter().any(|operation| operation.attribute() == password::NAME);
+        password::check_profile(ctx, names_password)?;
         patch.check_id(id)?;
         let revision = Patching { definition: definition.clone(), patch };
         let mut written = self.revise(ctx, definition, id, revision, precondition, projection).await?;

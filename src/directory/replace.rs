@@ -10,7 +10,7 @@ use scim::schema::Definition;
 
 use super::revise::Revision;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Replacement {
     definition: Arc<Definition>,
@@ -41,6 +41,9 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let strictness = ctx.caller.profile.strictness();
+        let names_password =
+            body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(password::NAME)));
+        password::check_profile(ctx, names_password)?;
         let relation = if definition.core.attribute(MEMBERS).is_some() {
             // The members are read from the body once; the document is merged with what is stored under the lock.
             let read = scim::resource::validate(definition, &body, strictness, &mut Notes::new())?;

@@ -57,13 +57,15 @@ impl Directory {
         let state = self.read_state(ctx, definition, id, &revision, with_members).await?;
         let (state, members_move) = state;
         precondition.check(state.record.version)?;
-        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes)?;
+        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        ctx.tolerances.take_in(&notes);
+        let before = before?;
         if !before.is_changed && !members_move {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
         let sealed = match before.parts.password {
             Some(clear) if clear != password::KEPT => {
-                let hash = password::seal(clear.clone(), &ctx.random).await?;
+                let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
                 Some(Arc::new(Sealed { clear, hash }))
             }
             _ => None,
