@@ -54,7 +54,8 @@ pub struct CredentialRow {
     pub revoked_at: Option<i64>,
 }
 
-const CLIENT: &str = "Client";
+/// The resource type of clients.
+pub const CLIENT: &str = "Client";
 
 /// Creates a tenant. Fails with 409 uniqueness when the short name is in use.
 pub async fn create_tenant(store: &Store, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
@@ -137,6 +138,20 @@ pub async fn list(directory: &Directory, ctx: &Ctx) -> Result<Vec<ClientRow>, Er
 pub async fn find(directory: &Directory, ctx: &Ctx, name: &str) -> Result<Option<ResourceId>, Error> {
     let rows = list(directory, ctx).await?;
     Ok(rows.into_iter().find(|row| row.name.eq_ignore_ascii_case(name)).map(|row| row.id))
+}
+
+/// What a client's document says has to be something the server knows: unlike other suggested values, `role` and
+/// `profile` decide what the client may do.
+pub(super) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), scim::Error> {
+    for name in ["role", "profile"] {
+        let Some(value) = document.get(name).and_then(Value::as_str) else { continue };
+        let known =
+            definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
+        if !known.iter().any(|known| known == value) {
+            return Err(scim::Error::invalid_value(format!("{name} must be one of: {}.", known.join(", "))));
+        }
+    }
+    Ok(())
 }
 
 impl Directory {

@@ -1,10 +1,10 @@
 //! On whose behalf a use case runs.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scim::resource::{Notes, Strictness};
 use scim::view::View;
+use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
 
@@ -154,7 +154,7 @@ pub struct Ctx {
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
-const SCHEMA_REVISION: u64 = 1;
+const SCHEMA_REVISION: u8 = 1;
 
 impl Ctx {
     /// The operator at the command line: sees and may do everything.
@@ -188,11 +188,10 @@ impl Ctx {
 
     /// What of the answer depends on who asks, as a number: part of every entity tag.
     pub(super) fn lens(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (SCHEMA_REVISION, self.caller.profile as u8).hash(&mut hasher);
+        let mut digest = Sha256::new().chain_update([SCHEMA_REVISION, self.caller.profile as u8]);
         if *self.view != View::everything() {
-            format!("{:?}", self.view).hash(&mut hasher);
+            digest.update(format!("{:?}", self.view));
         }
-        hasher.finish()
+        digest.finalize().iter().take(8).fold(0, |lens, byte| lens << 8 | u64::from(*byte))
     }
 }

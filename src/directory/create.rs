@@ -30,7 +30,7 @@ impl Directory {
         let document = document?;
         password::check_profile(ctx, document.contains_key(password::NAME))?;
         let mut parts = take_apart(document);
-        let label = derive(definition, &mut parts.doc);
+        let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,

@@ -6,11 +6,17 @@ use scim::resource::normalise;
 use scim::schema::{Attribute, Definition};
 use store::ResourceId;
 
-/// Brings a document into its final form and says what people call the resource.
-pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> String {
+use super::clients;
+
+/// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
+/// says something that the server could not act on.
+pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> Result<String, scim::Error> {
     refer(definition, document);
     normalise(definition, document);
-    label(document)
+    if definition.name() == clients::CLIENT {
+        clients::check(definition, document)?;
+    }
+    Ok(label(document))
 }
 
 /// What people call a resource: its display name, its name, or the name it signs in with.
@@ -91,7 +97,7 @@ mod tests {
         for (manager, expected) in table {
             let mut document = json!({ "userName": "bo", URN: { "manager": manager } });
             let document = document.as_object_mut().expect("an object");
-            derive(definition, document);
+            derive(definition, document).expect("derives");
             assert_eq!(document[URN]["manager"].get("$ref").and_then(Value::as_str), expected.as_deref(), "{manager}");
         }
     }

@@ -1,5 +1,5 @@
 //! Around every request: an id that is answered as `X-Request-Id`, one log line, and the last guard that an error has a
-//! SCIM body. The line holds method, route template, status, duration, client and tenant; of the path only an opaque
+//! SCIM body; the tolerances that were used, and what browsers are told. The line holds method, route template, status, duration, client and tenant; of the path only an opaque
 //! resource id; never a query, a filter, a body or a token.
 
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use uuid::Uuid;
 
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
+use super::{State, cors};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,8 +28,15 @@ pub(super) async fn observe(
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);
     request.extensions_mut().insert(id.clone());
-    // Nothing within answers with an error that is not a response already.
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let origins = state.as_ref().map(|state| state.settings.cors_origins.as_slice()).unwrap_or_default();
+    let origin = cors::allowed(request.headers(), origins);
+    let preflight = origin.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
+    let mut response = match preflight {
+        Some(answer) => request.into_response(answer),
+        // Nothing within answers with an error that is not a response already.
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
     log(&response, &id.0, begun);
     if lacks_scim_body(&response) {
         let replacement = error::replacement(response.status());
@@ -36,6 +44,16 @@ pub(super) async fn observe(
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    let asker = response.request().extensions().get::<Asker>().cloned();
+    if let (Some(state), Some(asker)) = (&state, asker) {
+        state.tolerances.tell(&asker, response.headers_mut());
+    }
+    if !origins.is_empty() {
+        cors::vary(response.headers_mut());
+    }
+    if let Some(origin) = origin {
+        cors::allow(origin, response.headers_mut());
     }
     Ok(response)
 }

@@ -1,14 +1,11 @@
-//! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
-//! a body; the directory has made it.
+//! Answers that are no errors: media type, `ETag` and `Location`. Never parses or changes a body; the directory has made
+//! it.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Written};
-
-/// Names the liberties that were taken in understanding the request.
-const TOLERANCE: &str = "Matrikel-Tolerance";
 
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {
@@ -29,9 +26,6 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
     response.finish()
 }
 
@@ -61,10 +55,7 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
-        .insert_header((header::ETAG, written.etag))
-        .insert_header((header::LOCATION, written.location));
-    if !written.tolerances.is_empty() {
-        response.insert_header((TOLERANCE, written.tolerances.join(", ")));
-    }
+        .insert_header((header::ETAG, written.etag.as_str()))
+        .insert_header((header::LOCATION, written.location.as_str()));
     response.body(written.body)
 }

@@ -92,7 +92,8 @@ pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> 
 /// The weak entity tag: the version, and a digest of what is derived for this caller, so that either moving shows.
 /// `nesting_seq` matters only to who is in a group; `lens` stands for the view, the profile and the schema revision.
 pub fn etag(record: &Record, in_groups: bool, nesting_seq: Seq, lens: u64) -> String {
-    let nesting = if in_groups { nesting_seq } else { 0 };
+    // Leaving the last group by its deletion must show too, though the row is not touched then.
+    let nesting = if in_groups { nesting_seq } else { -1 };
     let digest = Sha256::new()
         .chain_update(record.groups_seq.to_be_bytes())
         .chain_update(nesting.to_be_bytes())

@@ -264,9 +264,12 @@ fn restore(db: &mut Db, tenant: TenantId, row: Row, head: Option<Vec<u8>>) -> Re
         .into_iter()
         .find(|known| known.as_str() == op)
         .ok_or_else(|| corrupt("unknown operation"))?;
-    if let Some(salt) = &salt
-        && commit(salt, doc.as_deref(), external_text.as_deref(), &chunks)? != commitment
-    {
+    let is_whole = match &salt {
+        Some(salt) => commit(salt, doc.as_deref(), external_text.as_deref(), &chunks)? == commitment,
+        // Erased: without its salt no content can be told from a forged one, so there must be none.
+        None => doc.is_none() && external_text.is_none() && chunks.is_empty(),
+    };
+    if !is_whole {
         return Err(corrupt("the content is not what was committed to"));
     }
     let members = chunks.iter().map(|chunk| deltas(chunk)).collect::<Option<Vec<_>>>();

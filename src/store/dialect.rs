@@ -42,7 +42,8 @@ pub(crate) fn lock_clause(db: &Db) -> &'static str {
     }
 }
 
-/// Whether the connection still answers. A connection of SQLite always does.
+/// Whether the connection still answers, and the open transaction still takes statements: PostgreSQL refuses all that
+/// follow a failed one. SQLite always answers.
 pub(crate) fn is_alive(db: &mut Db) -> bool {
     match db {
         Db::Sqlite(_) => true,

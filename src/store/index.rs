@@ -89,6 +89,11 @@ impl Indexes {
         Ok(Indexes { kinds: kinds.collect() })
     }
 
+    /// Whether nothing is indexed, as in a tenant that does not exist.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kinds.values().all(|kind| kind.paths.is_empty())
+    }
+
     /// The indexes of a resource type.
     pub(crate) fn of(&self, kind: &str) -> Result<&Arc<KindIndexes>, Error> {
         self.kinds.get(kind).ok_or_else(|| Error::Corrupt(format!("no resource type {kind}")))

@@ -4,10 +4,11 @@
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`tenant`]. [`work`] is the overlay of a write,
 //! `writer` commits what waits in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
-//! "the index proposes, the filter disposes". [`Store`] is the door to all of it.
+//! "the index proposes, the filter disposes"; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
 pub mod change;
+mod check;
 mod clock;
 pub mod credential;
 mod db;
@@ -32,6 +33,7 @@ pub mod work;
 mod writer;
 
 pub use assemble::{Derived, GroupRef, MemberRef, assemble, etag, format_instant, render};
+pub use check::Finding;
 pub use credential::Credential;
 pub use error::{Error, OpenError};
 pub use ids::{ResourceId, Seq, TenantId};

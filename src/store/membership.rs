@@ -191,20 +191,25 @@ pub(crate) fn sweep(db: &mut Db, tenant: TenantId, limit: i64) -> Result<bool, E
     else {
         return Ok(false);
     };
-    let cleared = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+    // A range up to the last one of the slice: a subquery with a LIMIT makes PostgreSQL compare each with each.
+    let last = Statement::<Binary>::new("SELECT member_id FROM membership WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND group_id = ")
         .bind(group.clone())
-        .sql(" AND member_id IN (SELECT member_id FROM membership WHERE tenant_id = ")
-        .bind(tenant)
-        .sql(" AND group_id = ")
-        .bind(group.clone())
-        .sql(" ORDER BY member_id LIMIT ")
+        .sql(" ORDER BY member_id LIMIT 1 OFFSET ")
         .bind(limit)
-        .sql(")")
-        .run(db)?;
-    if i64::try_from(cleared).unwrap_or(limit) < limit {
-        delete(db, "sweep", &["tenant_id", "group_id"], vec![vec![tenant.into(), group.into()]])?;
+        .get_result::<Vec<u8>>(db)
+        .optional()?;
+    let slice = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND group_id = ")
+        .bind(group.clone());
+    match last {
+        Some(last) => drop(slice.sql(" AND member_id <= ").bind(last).run(db)?),
+        None => {
+            slice.run(db)?;
+            delete(db, "sweep", &["tenant_id", "group_id"], vec![vec![tenant.into(), group.into()]])?;
+        }
     }
     Ok(true)
 }

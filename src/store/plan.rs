@@ -132,16 +132,20 @@ impl Planner<'_> {
 
 impl KeyRange {
     fn of(op: Op, wanted: &str, kind: Type) -> Option<KeyRange> {
-        let cut = key::cut(wanted).into_owned();
         let end = High::Exclusive(key::ABSENT.into());
+        // A stored key was cut at the last character that fits, so it may be some bytes shorter than another one that
+        // was cut: the lower end is one that no cut key falls below. The upper end needs no cut, for cutting lowers.
+        let low = || wanted.get(..wanted.floor_char_boundary(key::MAX_BYTES - 3)).unwrap_or(wanted).to_owned();
         Some(match op {
-            Op::Eq => KeyRange { low: cut.clone(), high: High::Inclusive(cut) },
-            Op::Sw if kind != Type::Binary => {
-                let high = successor(&cut).map_or(end, High::Exclusive);
-                KeyRange { low: cut, high }
+            Op::Eq => {
+                let cut = key::cut(wanted).into_owned();
+                KeyRange { low: cut.clone(), high: High::Inclusive(cut) }
             }
-            Op::Gt | Op::Ge => KeyRange { low: cut, high: end },
-            Op::Lt | Op::Le => KeyRange { low: String::new(), high: High::Inclusive(cut) },
+            Op::Sw if kind != Type::Binary => {
+                KeyRange { low: low(), high: successor(wanted).map_or(end, High::Exclusive) }
+            }
+            Op::Gt | Op::Ge => KeyRange { low: low(), high: end },
+            Op::Lt | Op::Le => KeyRange { low: String::new(), high: High::Inclusive(wanted.to_owned()) },
             _ => return None,
         })
     }

@@ -25,6 +25,7 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
+    in_snapshot: bool,
 }
 
 /// A job for a reader thread.
@@ -32,7 +33,7 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
     pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
-        Ok(Reader { db: Db::open(address, Purpose::Read)?, shared, address: address.clone() })
+        Ok(Reader { db: Db::open(address, Purpose::Read)?, shared, address: address.clone(), in_snapshot: false })
     }
 
     /// Serves jobs until nobody can send any more.
@@ -42,8 +43,12 @@ impl Reader {
         }
     }
 
-    /// After a failed read: a connection that is dead is opened anew, so that the next read may work.
+    /// After a failed read: a snapshot that broke off is left, and a connection that is dead is opened anew, so that
+    /// the next read may work.
     pub(crate) fn mend(&mut self) {
+        if std::mem::take(&mut self.in_snapshot) {
+            dialect::rollback(&mut self.db);
+        }
         if !dialect::is_alive(&mut self.db)
             && let Ok(db) = Db::open(&self.address, Purpose::Read)
         {
@@ -51,10 +56,15 @@ impl Reader {
         }
     }
 
-    /// Runs several reads that all see the same state.
+    /// Runs several reads that all see the same state. Within another snapshot it is part of that one.
     pub fn snapshot<T, E: From<Error>>(&mut self, body: impl FnOnce(&mut Reader) -> Result<T, E>) -> Result<T, E> {
+        if self.in_snapshot {
+            return body(self);
+        }
         dialect::begin_read(&mut self.db).map_err(Error::from)?;
+        self.in_snapshot = true;
         let outcome = body(self);
+        self.in_snapshot = false;
         dialect::rollback(&mut self.db);
         outcome
     }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{LIST, Statement, Value, delete, insert, update_from};
+use crate::statement::{self, LIST, Statement, Value, delete, update_from};
 use crate::{Error, ResourceId, Seq, TenantId};
 
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
@@ -112,9 +112,24 @@ pub(crate) fn kinds(
     Ok(found)
 }
 
-/// Writes records, new or changed.
-pub(crate) fn upsert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
-    let rows = records
+/// Writes new records; fails when one of them exists.
+pub(crate) fn insert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
+    Ok(statement::insert(db, INSERT, rows(tenant, records), "")?)
+}
+
+/// Writes changed records.
+pub(crate) fn update(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
+    let tail = "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
+         seq = excluded.seq, groups_seq = excluded.groups_seq, created_at = excluded.created_at, \
+         modified_at = excluded.modified_at, label = excluded.label, doc = excluded.doc, secret = excluded.secret";
+    Ok(statement::insert(db, INSERT, rows(tenant, records), tail)?)
+}
+
+const INSERT: &str = "INSERT INTO resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, \
+     modified_at, label, doc, secret)";
+
+fn rows(tenant: TenantId, records: Vec<Record>) -> Vec<Vec<Value>> {
+    records
         .into_iter()
         .map(|record| {
             vec![
@@ -131,17 +146,7 @@ pub(crate) fn upsert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Res
                 record.secret.into(),
             ]
         })
-        .collect();
-    insert(
-        db,
-        "INSERT INTO resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, modified_at, \
-         label, doc, secret)",
-        rows,
-        "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
-         groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
-         doc = excluded.doc, secret = excluded.secret",
-    )?;
-    Ok(())
+        .collect()
 }
 
 /// Removes records.

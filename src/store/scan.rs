@@ -171,7 +171,8 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
         Filter::And(parts) | Filter::Or(parts) => parts.iter().all(|part| collect_members(part, ids)),
         Filter::Not(part) => collect_members(part, ids),
         Filter::Element(target, part) if &*target.attr == "members" => match &**part {
-            Filter::Compare(..) => collect_members(part, ids),
+            // `value ne` asks whether there is any other member.
+            Filter::Compare(_, Op::Eq, _) => collect_members(part, ids),
             _ => false,
         },
         Filter::Compare(target, Op::Eq | Op::Ne, operand) if &*target.canonical == "members.value" => {

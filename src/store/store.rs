@@ -52,6 +52,10 @@ impl Shared {
             return Ok(known.clone());
         }
         let indexes = Arc::new(Indexes::load(db, tenant, &self.registry)?);
+        if indexes.is_empty() {
+            // No such tenant yet: its writer must not find this when it comes to be.
+            return Ok(indexes);
+        }
         self.indexes.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, indexes.clone());
         Ok(indexes)
     }
@@ -73,6 +77,13 @@ struct Inner {
     address: Address,
     reads: Mutex<Option<crossbeam_channel::Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    /// A store that was not closed lets go of its threads all the same; what waits is still written.
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
 }
 
 /// The memory of Matrikel. Cheap to clone.

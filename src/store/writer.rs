@@ -289,6 +289,7 @@ impl Writer {
         self.transaction(|db, shared| {
             let mut endings = Vec::new();
             let mut weight = 0;
+            let mut refused = false;
             for (tenant, ops) in batch.iter_mut() {
                 if weight > WEIGHT {
                     break;
@@ -304,8 +305,13 @@ impl Writer {
                 while weight + work.weight() <= WEIGHT
                     && let Some(mut op) = ops.pop_front()
                 {
-                    run_one(&mut op, &mut work);
+                    refused |= !run_one(&mut op, &mut work);
                     run.push((*tenant, op));
+                }
+                if refused && run.len() > 1 && !work.is_sound() {
+                    // A statement of one operation failed and took the whole transaction with it; the others must
+                    // not be told what was not their fault.
+                    return Err(Error::Unavailable("the transaction broke off".into()));
                 }
                 weight += work.weight();
                 endings.push(finish(work, *tenant)?);
@@ -320,12 +326,18 @@ impl Writer {
         body: impl FnOnce(&mut Db, &Arc<Shared>) -> Result<Vec<Ending>, Error>,
     ) -> Result<(), Failure> {
         let mut db = self.connection()?;
-        let ended = dialect::begin_write(&mut db).map_err(Error::from).and_then(|()| body(&mut db, &self.shared));
+        let mut begun = dialect::begin_write(&mut db);
+        if begun.is_err() && !dialect::is_alive(&mut db) {
+            // Lost while it lay idle: nothing has been asked of it yet, so a new one serves as well.
+            db = self.connection()?;
+            begun = dialect::begin_write(&mut db);
+        }
+        let ended = begun.map_err(Error::from).and_then(|()| body(&mut db, &self.shared));
         let endings = match ended {
             Ok(endings) if endings.iter().any(|ending| ending.dirty) => endings,
             Ok(_) => {
                 dialect::rollback(&mut db);
-                self.db = Some(db);
+                self.keep_if_alive(db);
                 return Ok(());
             }
             Err(error) => {
@@ -422,12 +434,15 @@ fn open_work<'d>(db: &'d mut Db, shared: &Arc<Shared>, tenant: TenantId) -> Resu
     Ok(Work::new(db, tenant, indexes, clock, nesting, nobody))
 }
 
-fn run_one(op: &mut Box<dyn Op>, work: &mut Work<'_>) {
-    if op.run(work) {
+/// Runs an operation and says whether it was accepted.
+fn run_one(op: &mut Box<dyn Op>, work: &mut Work<'_>) -> bool {
+    let accepted = op.run(work);
+    if accepted {
         work.accept();
     } else {
         work.discard();
     }
+    accepted
 }
 
 fn finish(work: Work<'_>, tenant: TenantId) -> Result<Ending, Error> {

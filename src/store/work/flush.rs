@@ -38,7 +38,7 @@ impl Work<'_> {
         let last = settled.changes.last().map(|change| (change.seq, change.txn));
 
         let mut diff = IndexDiff::default();
-        let mut written = Vec::new();
+        let (mut created, mut written) = (Vec::new(), Vec::new());
         let mut removed = Vec::new();
         let mut touched = std::mem::take(&mut settled.touched);
         for (id, after) in std::mem::take(&mut settled.resources) {
@@ -51,7 +51,7 @@ impl Work<'_> {
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
                         diff.add(id, &old_rows, &self.index_rows(&record)?);
                     }
-                    written.push(record);
+                    if before.is_none() { created.push(record) } else { written.push(record) }
                 }
                 None => {
                     diff.add(id, &old_rows, &BTreeSet::new());
@@ -61,7 +61,8 @@ impl Work<'_> {
                 }
             }
         }
-        record::upsert(self.db, tenant, written)?;
+        record::insert(self.db, tenant, created)?;
+        record::update(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
         record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;

@@ -21,7 +21,9 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, record};
+use crate::{
+    Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record,
+};
 
 use layer::Layer;
 
@@ -69,7 +71,7 @@ pub struct Work<'d> {
     seen: HashMap<ResourceId, Option<Record>>,
     settled: Layer,
     open: Layer,
-    /// Clock and nesting as they were when the open operation began.
+    /// Clock and nesting as the operations before the open one left them.
     before: (Clock, Option<Arc<Nesting>>),
     origin: Origin,
     txn: Uuid,
@@ -106,7 +108,6 @@ impl<'d> Work<'d> {
     pub(crate) fn begin(&mut self, origin: Origin) -> Result<(), Error> {
         self.txn = origin.random.uuid()?;
         self.origin = origin;
-        self.before = (self.clock.clone(), self.nesting.clone());
         Ok(())
     }
 
@@ -246,7 +247,16 @@ impl<'d> Work<'d> {
             Some(GroupRef { id, label, direct: true })
         });
         let direct = direct.collect();
-        Ok(self.nesting()?.complete(direct))
+        let mut groups = self.nesting()?.complete(direct);
+        // An outer group may have been renamed in this batch, which the edges do not know.
+        let outer: Vec<ResourceId> = groups.iter().filter(|group| !group.direct).map(|group| group.id).collect();
+        let mut kinds = self.kinds(&outer)?;
+        for group in &mut groups {
+            if let Some((_, label)) = kinds.remove(&group.id) {
+                group.label = label;
+            }
+        }
+        Ok(groups)
     }
 
     /// The groups within groups, as they stand now.
@@ -269,9 +279,14 @@ impl<'d> Work<'d> {
         self.clock.nesting_seq
     }
 
-    /// Creates a resource. Fails with [`Error::Taken`] when a unique value or the `externalId` is held by another.
+    /// Creates a resource. Fails with [`Error::Taken`] when its id, a unique value or the `externalId` is held by another.
     pub fn create(&mut self, draft: Draft) -> Result<Record, Error> {
-        self.seen.insert(draft.id, None);
+        let layers = self.open.resources.get(&draft.id).or_else(|| self.settled.resources.get(&draft.id));
+        if matches!(layers.or_else(|| self.seen.get(&draft.id)), Some(Some(_))) {
+            return Err(Error::Taken { path: "id".into() });
+        }
+        // Ids are random, so the database is not asked; should it know this one, its key refuses the row at the flush.
+        self.seen.entry(draft.id).or_insert(None);
         let claimed = self.unique_claims(&draft, &BTreeSet::new())?;
         self.check_external(&draft)?;
         let (seq, at) = self.clock.tick(self.origin.now);
@@ -398,6 +413,11 @@ impl<'d> Work<'d> {
     pub(crate) fn database(&mut self) -> (&mut Db, TenantId) {
         self.swept = true;
         (self.db, self.tenant)
+    }
+
+    /// Whether the transaction still takes statements.
+    pub(crate) fn is_sound(&mut self) -> bool {
+        dialect::is_alive(self.db)
     }
 
     /// Whether the database was written to directly.

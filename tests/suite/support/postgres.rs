@@ -51,6 +51,10 @@ pub(crate) fn database_from(name: &str, build: impl Fn(&str)) -> Database {
         }
         if run(&[&format!("CREATE DATABASE {raw} TEMPLATE template0")]).is_ok() {
             let unfinished = Database { url: format!("{}/{raw}", server()), name: raw.clone() };
+            // Another may have finished it between the look and the creation; then this one is dropped again.
+            if ask(&format!("SELECT count(*) FROM pg_database WHERE datname = '{ready}'")) == "1" {
+                continue;
+            }
             build(&unfinished.url);
             let close = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{raw}'");
             if let Err(reason) = run(&[&close, &format!("ALTER DATABASE {raw} RENAME TO {ready}")]) {

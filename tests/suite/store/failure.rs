@@ -1,0 +1,103 @@
+//! When the database fails: an operation that cannot be stored falls alone, and a lost connection comes back.
+
+use store::Error;
+
+use super::harness::{DOMAIN, Fixture, START, on_both, origin, user};
+
+on_both! {
+    an_operation_the_database_refuses_falls_alone,
+    a_failed_read_of_one_operation_spoils_no_other,
+    whatever_connection_is_lost_nothing_acknowledged_is,
+}
+
+type Write<T> = Box<dyn FnMut(&mut store::Work<'_>) -> Result<T, Error> + Send>;
+
+/// Runs `writes` in one batch: the writer is held up until all of them wait.
+async fn in_one_batch<T: Send + 'static>(fixture: &Fixture, writes: Vec<Write<T>>) -> Vec<Result<T, Error>> {
+    let (gate, held) = fixture.held(|_| Ok(()));
+    gate.entered();
+    let answers: Vec<_> =
+        writes.into_iter().map(|write| fixture.store.write(fixture.tenant, origin(START), write)).collect();
+    assert_eq!(fixture.store.waiting(), answers.len());
+    gate.let_go();
+    held.await.unwrap();
+    let mut outcomes = Vec::new();
+    for answer in answers {
+        outcomes.push(answer.await);
+    }
+    outcomes
+}
+
+async fn an_operation_the_database_refuses_falls_alone(fixture: Fixture) {
+    fixture.execute(if fixture.is_postgres() {
+        "ALTER TABLE resource ADD CONSTRAINT no_five CHECK (label <> 'u5')"
+    } else {
+        "CREATE TRIGGER no_five BEFORE INSERT ON resource WHEN NEW.label = 'u5' \
+         BEGIN SELECT RAISE(ABORT, 'no five'); END"
+    });
+    let mut writes: Vec<Write<_>> = Vec::new();
+    for n in 0..10 {
+        writes.push(Box::new(move |work| work.create(user(n, &format!("u{n}")))));
+    }
+    let outcomes = in_one_batch(&fixture, writes).await;
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        match n {
+            5 => assert!(matches!(outcome, Err(Error::Unavailable(_)))),
+            _ => drop(outcome.unwrap()),
+        }
+    }
+    assert_eq!(fixture.count("User").await, 9);
+    assert_eq!(fixture.changes().await.unwrap().len(), 9);
+}
+
+async fn a_failed_read_of_one_operation_spoils_no_other(fixture: Fixture) {
+    fixture.create(user(1, "anna")).await.unwrap();
+    // PostgreSQL cannot even be asked about such a text, and gives up the transaction; SQLite finds nothing.
+    let bad = || user(3, "nul\0").doc;
+    let outcomes = in_one_batch(
+        &fixture,
+        vec![
+            Box::new(move |work: &mut store::Work<'_>| {
+                work.create(store::work::Draft { doc: bad(), ..user(3, "x") })?;
+                Err(Error::Stale)
+            }) as Write<()>,
+            Box::new(|work| work.create(user(4, "anna")).map(drop)),
+            Box::new(|work| work.external_of(super::harness::id(1), DOMAIN).map(drop)),
+        ],
+    )
+    .await;
+    assert!(outcomes[0].is_err());
+    assert!(matches!(outcomes[1], Err(Error::Taken { .. })), "{outcomes:?}");
+    assert!(outcomes[2].is_ok(), "{outcomes:?}");
+    assert_eq!(fixture.changes().await.unwrap().len(), 1);
+}
+
+async fn whatever_connection_is_lost_nothing_acknowledged_is(fixture: Fixture) {
+    let mut acknowledged = 0;
+    for n in 0..30 {
+        if fixture.is_postgres() && n % 3 == 0 {
+            fixture.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            );
+        }
+        match fixture.create(user(n, &format!("u{n}"))).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
+        }
+    }
+    assert!(acknowledged >= 20, "{acknowledged}");
+    // The readers were lost as well; each of the two may say so once.
+    let mut lost = 0;
+    while lost < 2 && fixture.read(|reader, tenant| reader.changes(tenant, 0, None, 1)).await.is_err() {
+        lost += 1;
+    }
+    let mut read = fixture.changes().await;
+    if read.is_err() {
+        read = fixture.changes().await;
+    }
+    assert_eq!(read.unwrap().len(), usize::try_from(acknowledged).unwrap());
+    let counted = fixture
+        .write(|work| Ok((0..30).filter(|n| matches!(work.record(super::harness::id(*n)), Ok(Some(_)))).count()));
+    assert_eq!(counted.await.unwrap(), usize::try_from(acknowledged).unwrap());
+}

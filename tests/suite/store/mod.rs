@@ -1,0 +1,13 @@
+//! The store on both databases: whatever is proven here is proven on SQLite and on PostgreSQL.
+
+mod chain;
+mod concurrency;
+mod failure;
+mod groups;
+mod harness;
+mod migrations;
+mod rows;
+mod search;
+mod simulate;
+mod world;
+mod write;
