@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 #[path = "store/mod.rs"]

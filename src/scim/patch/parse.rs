@@ -195,6 +195,10 @@ impl<'d> Planner<'d, '_> {
         let typed = match goal.sub {
             Some(sub) => self.reader.attribute(sub, value, spot)?,
             None if filtered => self.reader.single(goal.attribute, value, spot)?,
+            None if goal.attribute.multi_valued => {
+                let value = quirks::unwrap(goal.attribute, value, &mut self.reader);
+                self.reader.attribute(goal.attribute, value, spot)?
+            }
             None => self.reader.attribute(goal.attribute, value, spot)?,
         };
         if let Some(typed) = typed {
@@ -219,7 +223,7 @@ impl<'d> Planner<'d, '_> {
         }
         if let Some(value) = value.filter(|_| goal.sub.is_none() && !filtered && goal.attribute.multi_valued) {
             self.reader.notes.note("remove-by-value");
-            let value = quirks::unwrap(goal.attribute, value);
+            let value = quirks::unwrap(goal.attribute, value, &mut self.reader);
             let elements = self.reader.attribute(goal.attribute, value, spot)?;
             return Ok(elements.map_or(Removal::Nothing, Removal::Elements));
         }
@@ -255,7 +259,8 @@ impl<'d> Planner<'d, '_> {
                 Removal::All if value.is_none_or(Value::is_null) => RelationChange::RemoveAll,
                 _ => {
                     self.reader.notes.note("remove-by-value");
-                    let given = value.map_or(&Value::Null, |value| quirks::unwrap(attribute, value));
+                    let given = value.unwrap_or(&Value::Null);
+                    let given = quirks::unwrap(attribute, given, &mut self.reader);
                     let elements = self.elements(attribute, given, spot)?;
                     let ids = elements.iter().filter_map(|element| element.get("value")?.as_str().map(str::to_owned));
                     RelationChange::RemoveValues(ids.collect())
@@ -263,6 +268,7 @@ impl<'d> Planner<'d, '_> {
             },
             (Verb::Add | Verb::Replace, _) => {
                 let value = value.ok_or_else(|| Error::invalid_value("value is required."))?;
+                let value = quirks::unwrap(attribute, value, &mut self.reader);
                 let elements = self.elements(attribute, value, spot)?;
                 match (verb, elements.is_empty()) {
                     (Verb::Add, true) => return Ok(()),

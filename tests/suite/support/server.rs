@@ -27,25 +27,36 @@ pub(crate) struct Server {
 impl Server {
     /// A server on a new SQLite file.
     pub(crate) fn sqlite() -> Self {
+        Server::sqlite_with(&[])
+    }
+
+    /// The same with configuration in environment variables.
+    pub(crate) fn sqlite_with(variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("register.db").display());
         command(&url, &["migrate"]);
-        Server::start(folder, url, None)
+        Server::start(folder, url, None, variables)
     }
 
     /// A server on a new PostgreSQL database.
     pub(crate) fn postgres() -> Self {
-        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
-        let url = database.url().to_owned();
-        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database))
+        Server::postgres_with(&[])
     }
 
-    fn start(folder: TempDir, database_url: String, database: Option<Database>) -> Self {
+    /// The same with configuration in environment variables.
+    pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
+        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
+        let url = database.url().to_owned();
+        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database), variables)
+    }
+
+    fn start(folder: TempDir, database_url: String, database: Option<Database>, variables: &[(&str, &str)]) -> Self {
         let log = folder.path().join("server.log");
         let output = File::create(&log).expect("a log file");
         let process = program(&database_url)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("MATRIKEL_LOG_FORMAT", "json")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("the log file again"))
             .stderr(output)
@@ -64,7 +75,14 @@ impl Server {
 
     /// Makes a client of a tenant and returns its token.
     pub(crate) fn client(&self, slug: &str, name: &str, role: &str) -> String {
-        let made = command(&self.database_url, &["client", "create", "--tenant", slug, name, "--role", role, "--json"]);
+        self.client_with(slug, name, role, &[])
+    }
+
+    /// The same with further arguments of the command line.
+    pub(crate) fn client_with(&self, slug: &str, name: &str, role: &str, further: &[&str]) -> String {
+        let mut arguments = vec!["client", "create", "--tenant", slug, name, "--role", role, "--json"];
+        arguments.extend(further);
+        let made = command(&self.database_url, &arguments);
         let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
