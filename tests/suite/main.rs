@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod interface;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 #[path = "store/mod.rs"]

@@ -87,6 +87,15 @@ impl Server {
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
+    /// Asks the server to stop as an operator would, waits until it has, and returns its log.
+    pub(crate) fn stop(&mut self) -> String {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "the server is asked to stop");
+        let status = self.process.wait().expect("the server stops");
+        assert!(status.success(), "the server stopped with {status}");
+        fs::read_to_string(self.log()).expect("the log")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
