@@ -29,7 +29,7 @@ impl Directory {
         ctx.tolerances.take_in(&notes);
         let document = document?;
         password::check_profile(ctx, document.contains_key(password::NAME))?;
-        let mut parts = take_apart(document);
+        let mut parts = take_apart(document)?;
         let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),

@@ -47,7 +47,7 @@ impl Directory {
         let relation = if definition.core.attribute(MEMBERS).is_some() {
             // The members are read from the body once; the document is merged with what is stored under the lock.
             let read = scim::resource::validate(definition, &body, strictness, &mut Notes::new())?;
-            match take_apart(read).members {
+            match take_apart(read)?.members {
                 members if members.is_empty() => vec![RelationChange::RemoveAll],
                 members => vec![RelationChange::Replace(members)],
             }

@@ -192,9 +192,9 @@ fn outcome(
     notes: &mut Notes,
 ) -> Result<Outcome, Error> {
     let current = put_together(record, external)?;
-    let mut parts = take_apart(revision.document(&current, notes)?);
+    let mut parts = take_apart(revision.document(&current, notes)?)?;
     let label = derive(definition, &mut parts.doc)?;
-    let before = take_apart(current);
+    let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok(Outcome { parts, label, is_changed })
 }

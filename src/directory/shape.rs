@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use scim::key::{TextRule, of_text};
 use store::work::document_of;
 use store::{Record, ResourceId};
 
@@ -21,13 +22,17 @@ pub(super) struct Parts {
     pub(super) password: Option<String>,
 }
 
-/// Takes a canonical document apart.
-pub(super) fn take_apart(mut document: Map<String, Value>) -> Parts {
+/// Longest `externalId` in bytes: it is a key of the database, and never cut.
+const MAX_EXTERNAL: usize = 2_000;
+
+/// Takes a canonical document apart. Fails with 400 invalidValue for an `externalId` that is too long to be a key.
+pub(super) fn take_apart(mut document: Map<String, Value>) -> Result<Parts, scim::Error> {
     let text = |value: Option<Value>| match value {
         Some(Value::String(text)) => Some(text),
         _ => None,
     };
-    let external = text(document.shift_remove("externalId"));
+    // In the form it is compared in, so that one name has one spelling.
+    let external = text(document.shift_remove("externalId")).map(|name| of_text(&name, TextRule::Exact));
     let password = text(document.shift_remove("password"));
     let members = match document.shift_remove("members") {
         Some(Value::Array(members)) => members,
@@ -36,7 +41,10 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Parts {
     for derived in ["id", "meta", "groups"] {
         document.shift_remove(derived);
     }
-    Parts { doc: document, external, members, password }
+    if external.as_ref().is_some_and(|name| name.len() > MAX_EXTERNAL) {
+        return Err(scim::Error::invalid_value(format!("externalId must not be longer than {MAX_EXTERNAL} bytes.")));
+    }
+    Ok(Parts { doc: document, external, members, password })
 }
 
 /// The document as its client would write it, without members.

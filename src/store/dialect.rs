@@ -50,3 +50,11 @@ pub(crate) fn is_alive(db: &mut Db) -> bool {
         Db::Postgres(connection) => connection.batch_execute("SELECT 1").is_ok(),
     }
 }
+
+/// Lets one transaction at a time create a tenant. SQLite has one writer anyway.
+pub(crate) fn lock_tenants(db: &mut Db) -> QueryResult<()> {
+    match db {
+        Db::Sqlite(_) => Ok(()),
+        Db::Postgres(connection) => connection.batch_execute("LOCK TABLE tenant IN EXCLUSIVE MODE"),
+    }
+}

@@ -98,7 +98,7 @@ impl Planner<'_> {
             ("externalId", Op::Eq) => Some(Access::External(ExternalKey {
                 domain: self.domain,
                 kind: self.kind.to_owned(),
-                value: text?.to_owned(),
+                value: operand.key.clone(),
             })),
             ("members.value", Op::Eq) if self.indexes.has_members() => Some(match text?.parse() {
                 Ok(member) => Access::GroupsOf(member),

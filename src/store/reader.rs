@@ -1,6 +1,7 @@
 //! Reads, on threads of their own: one connection a thread, one queue, first come first served.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::assemble::{GroupRef, MemberRef};
 use crate::change::Stored;
@@ -26,6 +27,8 @@ pub struct Reader {
     pub(crate) shared: Arc<Shared>,
     address: Address,
     in_snapshot: bool,
+    /// Connections known to have been lost when this one was last seen alive.
+    losses: usize,
 }
 
 /// A job for a reader thread.
@@ -33,12 +36,17 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
     pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
-        Ok(Reader { db: Db::open(address, Purpose::Read)?, shared, address: address.clone(), in_snapshot: false })
+        let db = Db::open(address, Purpose::Read)?;
+        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
     }
 
     /// Serves jobs until nobody can send any more.
     pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
+            // Where one connection was lost the others were too: they are seen to before a caller finds out.
+            if self.losses != self.shared.losses.load(Ordering::Relaxed) {
+                self.mend();
+            }
             job(&mut self);
         }
     }
@@ -49,10 +57,15 @@ impl Reader {
         if std::mem::take(&mut self.in_snapshot) {
             dialect::rollback(&mut self.db);
         }
-        if !dialect::is_alive(&mut self.db)
-            && let Ok(db) = Db::open(&self.address, Purpose::Read)
-        {
+        let known = self.shared.losses.load(Ordering::Relaxed);
+        if dialect::is_alive(&mut self.db) {
+            self.losses = known;
+        } else if let Ok(db) = Db::open(&self.address, Purpose::Read) {
             self.db = db;
+            self.losses = match self.losses == known {
+                true => self.shared.losses.fetch_add(1, Ordering::Relaxed) + 1,
+                false => known,
+            };
         }
     }
 
@@ -103,8 +116,10 @@ impl Reader {
         tenant: TenantId,
         ids: &[ResourceId],
     ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
-        let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
+        // The number first: outside of a snapshot the groups may then be newer than the entity tag that it goes into,
+        // which costs a client one more fetch. The other way round it would keep old groups under the newest tag.
         let (nesting, seq) = self.nesting(tenant)?;
+        let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
         Ok((direct.into_iter().map(|(id, groups)| (id, nesting.complete(groups))).collect(), seq))
     }
 

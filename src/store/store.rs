@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -41,6 +42,8 @@ impl Options {
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) queue: Arc<Queue>,
+    /// How often the connections of readers were found to be lost.
+    pub(crate) losses: AtomicUsize,
     indexes: RwLock<HashMap<TenantId, Arc<Indexes>>>,
     nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
 }
@@ -97,6 +100,7 @@ impl Store {
         let shared = Arc::new(Shared {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
+            losses: AtomicUsize::new(0),
             indexes: RwLock::default(),
             nesting: RwLock::default(),
         });

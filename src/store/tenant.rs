@@ -71,6 +71,7 @@ pub(crate) fn create(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Te
 }
 
 fn lay(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
+    dialect::lock_tenants(db)?;
     if by_slug(db, slug)?.is_some() {
         return Err(Error::Taken { path: "slug".into() });
     }

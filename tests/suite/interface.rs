@@ -315,7 +315,8 @@ async fn tolerances(mut server: Server) {
     assert_eq!((refused.status, refused.header("matrikel-tolerance")), (400, Some("op-case")));
     assert_eq!(caller.get(&path).await.header("matrikel-tolerance"), None);
 
-    let log = server.stop();
+    assert_eq!(server.terminate(), Some(0));
+    let log = server.said();
     let counts = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

@@ -2,7 +2,7 @@
 //! serving at a free port until the value goes. Nothing of it is replaced for the tests.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -12,12 +12,15 @@ use tempfile::TempDir;
 
 use super::postgres::{Database, database_from};
 
+const LOG: &str = "server.log";
+
 /// A running server over a database of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Where SCIM is served, such as `http://127.0.0.1:40001/scim/v2`.
     pub(crate) base_url: String,
     database_url: String,
+    variables: Vec<(String, String)>,
     process: Child,
     // Dropped after the process has been stopped: see `drop`.
     folder: TempDir,
@@ -51,18 +54,10 @@ impl Server {
     }
 
     fn start(folder: TempDir, database_url: String, database: Option<Database>, variables: &[(&str, &str)]) -> Self {
-        let log = folder.path().join("server.log");
-        let output = File::create(&log).expect("a log file");
-        let process = program(&database_url)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("MATRIKEL_LOG_FORMAT", "json")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("the log file again"))
-            .stderr(output)
-            .spawn()
-            .expect("the program starts");
-        let mut server = Server { base_url: String::new(), database_url, process, folder, _database: database };
+        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let process = serve(&database_url, &folder.path().join(LOG), &variables);
+        let mut server =
+            Server { base_url: String::new(), database_url, variables, process, folder, _database: database };
         server.base_url = server.wait_for_address();
         server
     }
@@ -87,17 +82,38 @@ impl Server {
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
-    /// Asks the server to stop as an operator would, waits until it has, and returns its log.
-    pub(crate) fn stop(&mut self) -> String {
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        assert!(asked.is_ok_and(|status| status.success()), "the server is asked to stop");
-        let status = self.process.wait().expect("the server stops");
-        assert!(status.success(), "the server stopped with {status}");
+    /// Where the data lie.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Everything the server has said so far, on standard output and standard error.
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.log()).expect("the log")
     }
 
+    /// Asks the server to stop, as an init system does, and returns its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(sent.success(), "no process {id}");
+        self.process.wait().expect("the process ends").code()
+    }
+
+    /// Takes the server away without a word: kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("the process was there");
+        self.process.wait().expect("the process ends");
+    }
+
+    /// Starts the server again on the same data, at another port and with an empty log. It must have ended.
+    pub(crate) fn restart(&mut self) {
+        self.process = serve(&self.database_url, &self.log(), &self.variables);
+        self.base_url = self.wait_for_address();
+    }
+
     fn log(&self) -> PathBuf {
-        self.folder.path().join("server.log")
+        self.folder.path().join(LOG)
     }
 
     /// The log says where the server listens.
@@ -127,8 +143,22 @@ impl Drop for Server {
     }
 }
 
+/// Starts the program as a server whose output goes to a file.
+fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Child {
+    let output = File::create(log).expect("a log file");
+    program(database_url)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("MATRIKEL_LOG_FORMAT", "json")
+        .envs(variables.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("the log file again"))
+        .stderr(output)
+        .spawn()
+        .expect("the program starts")
+}
+
 /// Runs one command of the program to its end and returns what it printed.
-fn command(database_url: &str, arguments: &[&str]) -> String {
+pub(crate) fn command(database_url: &str, arguments: &[&str]) -> String {
     let output = program(database_url).args(arguments).stdin(Stdio::null()).output().expect("the program runs");
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "matrikel {} failed: {said}{complained}", arguments.join(" "));
