@@ -1,7 +1,7 @@
 //! Around every request: an id that is answered as `X-Request-Id`, one log line, and the last guard that an error has a
 //! SCIM body, even a panic: it costs its own request a 500 and nobody else anything. Here answers also get the tolerances
-//! that were used and what browsers are told. The line holds method, route template, status, duration, client and tenant; of the path only an opaque
-//! resource id; never a query, a filter, a body or a token.
+//! that were used and what browsers are told. The line holds method, route template, status, duration, client and
+//! tenant; of the path only an opaque resource id; never a query, a filter, a body or a token.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
