@@ -52,6 +52,10 @@ pub struct Config {
     pub writers: usize,
     /// Largest request body in bytes.
     pub body_limit: usize,
+    /// Most operations in a bulk request.
+    pub bulk_operations: usize,
+    /// Largest bulk request in bytes.
+    pub bulk_payload: usize,
     /// Resources on a page when the client does not say.
     pub page_default: u64,
     /// Most resources on a page.
@@ -84,6 +88,8 @@ impl Default for Config {
             readers: processors.max(2),
             writers: 4,
             body_limit: 1024 * 1024,
+            bulk_operations: 1000,
+            bulk_payload: 10 * 1024 * 1024,
             page_default: 100,
             page_max: 1000,
             scan_limit: 100_000,

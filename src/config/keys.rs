@@ -110,6 +110,20 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "bulk_operations",
+        help: "the most operations in a bulk request, 1 to 100000",
+        set: |config, value| number(&value, 1, 100_000).map(|number| config.bulk_operations = number),
+        show: |config| Some(config.bulk_operations.to_string()),
+        number: true,
+    },
+    Key {
+        name: "bulk_payload",
+        help: "the largest bulk request in bytes, 1024 to 1073741824",
+        set: |config, value| number(&value, 1024, 1 << 30).map(|number| config.bulk_payload = number),
+        show: |config| Some(config.bulk_payload.to_string()),
+        number: true,
+    },
+    Key {
         name: "page_default",
         help: "the number of resources on a page when the client does not say, 1 to 100000",
         set: |config, value| number(&value, 1, 100_000).map(|number| config.page_default = number),

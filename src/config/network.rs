@@ -6,8 +6,10 @@ use std::net::IpAddr;
 /// Addresses that share their first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    address: IpAddr,
-    bits: u32,
+    /// One of them.
+    pub address: IpAddr,
+    /// How many bits they share.
+    pub bits: u32,
 }
 
 impl Network {
@@ -18,15 +20,9 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.trim().parse().ok()?;
-        let most = width(address);
+        let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Some(most), |bits| bits.trim().parse().ok().filter(|bits| *bits <= most))?;
         Some(Network { address, bits })
-    }
-
-    /// Whether the address lies in it. An IPv4 address in IPv6 form is the IPv4 address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        width(address) == width(self.address) && head(address, self.bits) == head(self.address, self.bits)
     }
 }
 
@@ -36,43 +32,16 @@ impl fmt::Display for Network {
     }
 }
 
-fn width(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// The first bits, as the rest shifted away.
-fn head(address: IpAddr, bits: u32) -> u128 {
-    let (number, width) = match address {
-        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
-        IpAddr::V6(address) => (u128::from(address), 128),
-    };
-    number.checked_shr(width - bits).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_network_holds_the_addresses_that_begin_like_it() {
-        let table = [
-            ("10.0.0.0/8", "10.255.0.1", true),
-            ("10.0.0.0/8", "11.0.0.1", false),
-            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
-            ("127.0.0.1", "127.0.0.1", true),
-            ("127.0.0.1", "127.0.0.2", false),
-            ("0.0.0.0/0", "192.0.2.7", true),
-            ("0.0.0.0/0", "2001:db8::1", false),
-            ("fd00::/8", "fd12::1", true),
-            ("fd00::/8", "fe80::1", false),
-            ("::/0", "fe80::1", true),
-        ];
-        for (network, address, expected) in table {
-            let found = Network::parse(network).expect(network).contains(address.parse().expect(address));
-            assert_eq!(found, expected, "{network} {address}");
+    fn a_network_reads_back_as_it_is_shown() {
+        for (text, shown) in [("10.0.0.0/8", "10.0.0.0/8"), ("127.0.0.1", "127.0.0.1/32"), ("::1", "::1/128")] {
+            let network = Network::parse(text).expect(text);
+            assert_eq!(network.to_string(), shown);
+            assert_eq!(Network::parse(shown), Some(network));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use scim::resource::{Notes, Strictness};
+use scim::resource::Strictness;
 use scim::view::View;
 use sha2::{Digest, Sha256};
 use store::work::Origin;
@@ -118,10 +118,8 @@ pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>);
 
 impl Tolerances {
     /// Takes in what a body made use of.
-    pub(super) fn take_in(&self, notes: &Notes) {
-        if !notes.is_empty() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(notes.iter());
-        }
+    pub fn take_in(&self, quirks: impl IntoIterator<Item = &'static str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(quirks);
     }
 
     /// The quirks in the order of use; one used twice stands twice.

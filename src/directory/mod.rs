@@ -4,6 +4,7 @@
 //! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
+mod bulk;
 pub mod clients;
 mod context;
 mod create;
@@ -28,6 +29,7 @@ use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
+pub use bulk::{BulkOutcome, BulkWritten};
 pub use context::{Caller, Ctx, Profile, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;

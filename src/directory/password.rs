@@ -7,9 +7,6 @@ use store::Random;
 
 use super::{Ctx, Error};
 
-/// The attribute.
-pub(super) const NAME: &str = "password";
-
 /// What a password must be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordPolicy {
@@ -51,6 +48,9 @@ pub(super) fn check_profile(ctx: &Ctx, is_named: bool) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// The attribute.
+pub(super) const SLOT: &str = "password";
 
 /// Stands in a document for a password that is kept. A PATCH can take it away or set another one.
 pub(super) const KEPT: &str = "\u{1}kept\u{1}";

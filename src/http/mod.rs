@@ -11,6 +11,7 @@ mod cors;
 mod extract;
 mod health;
 mod json;
+mod network;
 mod observe;
 mod proxy;
 mod respond;
@@ -21,9 +22,9 @@ mod tolerance;
 use std::sync::Arc;
 
 use crate::auth::Authenticator;
-use crate::config::Network;
 use crate::directory::Directory;
 use error::Failure;
+pub use network::Network;
 
 /// What every handler returns.
 type Answer = Result<actix_web::HttpResponse, Failure>;
@@ -38,6 +39,10 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Largest request body in bytes.
     pub body_limit: usize,
+    /// Most operations in a bulk request.
+    pub bulk_operations: usize,
+    /// Largest bulk request in bytes.
+    pub bulk_payload: usize,
     /// Resources on a page when the client does not say.
     pub page_default: u64,
     /// Most resources on a page.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use actix_web::HttpRequest;
 
-use crate::config::Network;
+use super::Network;
 
 /// The scheme and the host with its port that the client used, as far as a proxy tells.
 #[derive(Debug, Default, PartialEq)]
@@ -121,7 +121,7 @@ mod tests {
             ("for=\"a,b;host=evil\";host=id.example.se", told(None, Some("id.example.se"))),
             ("", told(None, None)),
         ];
-        let network = Network::parse("10.0.0.0/8").expect("a network");
+        let network = Network::new("10.0.0.0".parse().expect("an address"), 8);
         for (text, expected) in table {
             assert_eq!(read_forwarded(text, |address| network.contains(address)), expected, "{text}");
         }

@@ -6,11 +6,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{discovery, resources, search};
+use super::scim::{bulk, discovery, resources, search};
 use super::{Answer, health, respond};
 
 const READ: &str = "GET, HEAD, OPTIONS";
-const SEARCH: &str = "POST, OPTIONS";
+const POST: &str = "POST, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
@@ -25,8 +25,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/Schemas/{urn}", READ).route(get().to(discovery::schema)))
         .service(path("/scim/v2/ResourceTypes", READ).route(get().to(discovery::resource_types)))
         .service(path("/scim/v2/ResourceTypes/{name}", READ).route(get().to(discovery::resource_type)))
-        // RFC 7644 section 3.7: known to the protocol, not to this server
-        .service(web::resource("/scim/v2/Bulk").default_service(web::to(not_implemented)))
+        // RFC 7644 section 3.7
+        .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
         // RFC 7644 section 3.11: the caller itself may be read
         .service(
             web::resource("/scim/v2/Me")
@@ -36,8 +36,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         )
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
-        .service(path("/scim/v2/.search", SEARCH).route(web::post().to(search::everything_by_body)))
-        .service(path("/scim/v2/{endpoint}/.search", SEARCH).route(web::post().to(search::by_body)))
+        .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
+        .service(path("/scim/v2/{endpoint}/.search", POST).route(web::post().to(search::by_body)))
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

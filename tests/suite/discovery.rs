@@ -72,8 +72,8 @@ async fn the_discovery_documents_are_true(server: &Server) {
         client.get(&format!("{path}?count=1&startIndex=3")).await.expect(200);
     }
     let config = client.get("/ServiceProviderConfig").await.expect(200).json();
-    assert_eq!(config["bulk"]["supported"], false);
-    client.post("/Bulk", &json!({})).await.expect(501);
+    assert_eq!(config["bulk"]["supported"], true);
+    client.post("/Bulk", &json!({})).await.expect(400);
 
     let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
     let anna = user_with(

@@ -39,6 +39,7 @@ async fn every_path_answers_every_method_as_it_should(server: &Server) {
         ("/ResourceTypes".to_owned(), read),
         ("/ResourceTypes/User".to_owned(), read),
         (String::new(), read),
+        ("/Bulk".to_owned(), &["POST", "OPTIONS"]),
         ("/.search".to_owned(), &["POST", "OPTIONS"]),
         ("/Users/.search".to_owned(), &["POST", "OPTIONS"]),
         ("/Users".to_owned(), &["GET", "HEAD", "POST", "OPTIONS"]),
@@ -85,10 +86,8 @@ async fn every_path_answers_every_method_as_it_should(server: &Server) {
     }
     let answer = client.get("/Users?filter=%FF").await.expect(400);
     assert_eq!(answer.header("content-type"), "application/scim+json");
-    for (path, methods) in [("/Bulk", ["GET", "POST", "PATCH"]), ("/Me", ["PUT", "POST", "PATCH"])] {
-        for method in methods {
-            client.send(method, path, &[JSON], None).await.expect(501);
-        }
+    for method in ["PUT", "POST", "PATCH"] {
+        client.send(method, "/Me", &[JSON], None).await.expect(501);
     }
 }
 

@@ -113,7 +113,11 @@ fn configuration(settings: &Settings, ctx: &Ctx) -> Value {
     let mut document = json!({
         "schemas": [CONFIG_URN],
         "patch": { "supported": true },
-        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "bulk": {
+            "supported": true,
+            "maxOperations": settings.bulk_operations,
+            "maxPayloadSize": settings.bulk_payload,
+        },
         "filter": { "supported": true, "maxResults": settings.page_max },
         "changePassword": { "supported": true },
         "sort": { "supported": true },

@@ -66,6 +66,14 @@ impl Patch {
         self.document.is_empty() && self.relation.is_empty()
     }
 
+    /// The texts that are set as the value of a core attribute without sub-attributes.
+    pub fn texts_of<'p>(&'p self, attribute: &'p str) -> impl Iterator<Item = &'p str> {
+        let about = move |operation: &&Operation| {
+            operation.extension.is_none() && operation.attribute.as_deref() == Some(attribute)
+        };
+        self.document.iter().filter(about).filter_map(|operation| operation.value.as_ref()?.as_str())
+    }
+
     /// 400 mutability when the message repeats an `id` that is not the resource's own.
     pub fn check_id(&self, id: &str) -> Result<(), Error> {
         match &self.claims_id {

@@ -124,6 +124,17 @@ impl<'d> Work<'d> {
         (self.clock, self.nesting) = self.before.clone();
     }
 
+    /// Runs one of several operations of a simulation: what it does is kept when it succeeds and forgotten otherwise,
+    /// and [`Work::changes`] begins anew with each. In a write every operation is a write of its own instead.
+    pub fn rehearse<T, E>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.accept();
+        let outcome = run(self);
+        if outcome.is_err() {
+            self.discard();
+        }
+        outcome
+    }
+
     /// The changes of the open operation so far, in order.
     pub fn changes(&self) -> &[Change] {
         &self.open.changes

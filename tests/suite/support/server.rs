@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -80,6 +82,20 @@ impl Server {
         let made = command(&self.database_url, &arguments);
         let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
+    }
+
+    /// Whether the database is PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        !self.database_url.starts_with("sqlite:")
+    }
+
+    /// Runs statements on the database behind the server's back.
+    pub(crate) fn execute(&self, statements: &str) {
+        let outcome = match self.database_url.strip_prefix("sqlite:") {
+            Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
+            None => PgConnection::establish(&self.database_url).expect("a connection").batch_execute(statements),
+        };
+        outcome.expect("the statements run");
     }
 
     /// Where the data lie.
