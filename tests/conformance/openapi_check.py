@@ -349,6 +349,11 @@ def check_answers(server):
             check_refusals(server, [(method, where, path, None)])
             if missing:
                 server.send(method, re.sub(r"\{\w+\}", missing, path), 404, at=path)
+        me = "/scim/v2/Me"
+        etag = server.send(method, me, 200).headers["ETag"]
+        server.send(method, me, 304, headers={"If-None-Match": etag})
+        server.send(method, me, 400, params={"attributes": "id", "excludedAttributes": "meta"})
+        check_refusals(server, [(method, me, me, None)])
         server.send(method, "/scim/v2", 200)
         server.send(method, "/scim/v2", 400, params={"sortOrder": "sideways"})
         server.send(method, "/scim/v2", 403, params={"filter": "password pr"})
