@@ -15,6 +15,8 @@ mod directory;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod protocol;
