@@ -1,30 +1,33 @@
-//! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
-//! a body; the directory has made it.
+//! Answers that are no errors: media type, `ETag` and `Location`. Never parses or changes a body; the directory has made
+//! it.
 
 use std::convert::Infallible;
 
+use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 
 use super::error::SCIM_JSON;
-use crate::directory::{Fetched, Written};
+use crate::directory::{Fetched, Found, Written};
 
-/// Names the liberties that were taken in understanding the request.
-const TOLERANCE: &str = "Matrikel-Tolerance";
+/// Names the newest change that the first page of a walk by cursor has seen: the pages, brought up to date with the
+/// changes after it, are the state at the end of the walk.
+const FEED_POSITION: &str = "Matrikel-Feed-Position";
+
+/// 200 with the answer to a search.
+pub(super) fn found(found: Found) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    if let Some(position) = found.feed_position {
+        response.insert_header((FEED_POSITION, position.to_string()));
+    }
+    response.body(found.body)
+}
 
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
-}
-
-/// 200 with a BulkResponse (RFC 7644 section 3.7).
-pub(super) fn bulk(body: String, used: &[&'static str]) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
-    tolerances(&mut response, used);
-    response.body(body)
 }
 
 /// 201 with the new resource (RFC 7644 section 3.3).
@@ -41,7 +44,6 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    tolerances(&mut response, &written.tolerances);
     response.finish()
 }
 
@@ -78,18 +80,5 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
         .insert_header((header::ETAG, written.etag.as_str()))
         .insert_header((header::LOCATION, written.location.as_str()));
-    tolerances(&mut response, &written.tolerances);
     response.body(written.body)
-}
-
-fn tolerances(response: &mut HttpResponseBuilder, used: &[&'static str]) {
-    let mut names: Vec<&str> = Vec::new();
-    for name in used {
-        if !names.contains(name) {
-            names.push(name);
-        }
-    }
-    if !names.is_empty() {
-        response.insert_header((TOLERANCE, names.join(", ")));
-    }
 }

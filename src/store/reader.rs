@@ -13,8 +13,8 @@ use crate::roll::Roll;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Error, Record, ResourceId, Seq, Tenant, TenantId, change, credential, dialect, membership, record,
-    tenant,
+    Credential, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, dialect, membership,
+    record, seal, tenant,
 };
 
 /// Members read at a time.
@@ -230,6 +230,11 @@ impl Reader {
     /// The credentials of a client.
     pub fn credentials_of(&mut self, tenant: TenantId, client: ResourceId) -> Result<Vec<Credential>, Error> {
         credential::of_client(&mut self.db, tenant, client)
+    }
+
+    /// The tenant's key for a purpose, if it has been made.
+    pub fn seal_key(&mut self, tenant: TenantId, purpose: &str) -> Result<Option<SealKey>, Error> {
+        seal::find(&mut self.db, tenant, purpose)
     }
 
     /// Every tenant.

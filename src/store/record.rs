@@ -9,6 +9,9 @@ use crate::db::Db;
 use crate::statement::{self, LIST, Statement, Value, delete, runs, update_from};
 use crate::{Error, ResourceId, Seq, TenantId};
 
+/// Resources that one statement names where there may be very many.
+const RUN: usize = 64;
+
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -98,10 +101,18 @@ pub(crate) fn kinds(
     ids: &[ResourceId],
 ) -> Result<HashMap<ResourceId, (String, String)>, Error> {
     let mut found = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(LIST) {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    // In order and with both ends named: see `touch_groups`.
+    for ids in ids.chunks(RUN) {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { continue };
         let rows =
             Statement::<(Binary, Text, Text)>::new("SELECT resource_id, kind, label FROM resource WHERE tenant_id = ")
                 .bind(tenant)
+                .sql(" AND resource_id >= ")
+                .bind(*first)
+                .sql(" AND resource_id <= ")
+                .bind(*last)
                 .sql(" AND resource_id IN ")
                 .list(ids.iter().copied())
                 .load::<(Vec<u8>, String, String)>(db)?;

@@ -7,9 +7,13 @@ mod bulk;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod cursor;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
@@ -17,7 +21,13 @@ mod discovery;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
+mod interface;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]

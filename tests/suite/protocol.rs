@@ -41,6 +41,16 @@ async fn the_examples_of_rfc_7644_hold_on_postgres() {
     run_vectors(&Server::postgres(), "rfc7644").await;
 }
 
+#[tokio::test]
+async fn paging_by_cursor_follows_rfc_9865_on_sqlite() {
+    run_vectors(&Server::sqlite(), "cursor").await;
+}
+
+#[tokio::test]
+async fn paging_by_cursor_follows_rfc_9865_on_postgres() {
+    run_vectors(&Server::postgres(), "cursor").await;
+}
+
 #[test]
 fn scim2_tester_passes_whole_on_sqlite() {
     run_scim2_tester(&Server::sqlite());

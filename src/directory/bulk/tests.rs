@@ -52,7 +52,7 @@ impl Register {
     async fn all(&self, ctx: &Ctx, kind: &str) -> Vec<Value> {
         let definition = self.directory.registry().definition(kind).expect("a type").clone();
         let list = self.directory.search(ctx, &[definition], &SearchRequest::default()).await.expect("a list");
-        let list: Value = serde_json::from_str(&list).expect("JSON");
+        let list: Value = serde_json::from_str(&list.body).expect("JSON");
         list["Resources"].as_array().expect("an array").clone()
     }
 }

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::external::ExternalKey;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
-use crate::{Credential, Record, ResourceId, Seq};
+use crate::{Credential, Record, ResourceId, SealKey, Seq};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -27,6 +27,8 @@ pub(super) struct Layer {
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
+    /// By purpose.
+    pub(super) seal_keys: HashMap<&'static str, SealKey>,
     pub(super) changes: Vec<Change>,
 }
 
@@ -63,6 +65,7 @@ impl Layer {
         self.touched.extend(upper.touched);
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
+        self.seal_keys.extend(upper.seal_keys);
         self.changes.extend(upper.changes);
     }
 

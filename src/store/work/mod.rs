@@ -21,9 +21,8 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{
-    Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record,
-};
+use crate::{Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, SealKey, Seq, TenantId};
+use crate::{credential, dialect, record, seal};
 
 use layer::Layer;
 
@@ -406,6 +405,19 @@ impl<'d> Work<'d> {
     /// Writes a credential of a client.
     pub fn put_credential(&mut self, credential: Credential) {
         self.open.credentials.insert(credential.id, credential);
+    }
+
+    /// The tenant's key for a purpose; made now when it has none.
+    pub fn seal_key(&mut self, purpose: &'static str) -> Result<SealKey, Error> {
+        if let Some(key) = self.open.seal_keys.get(purpose).or_else(|| self.settled.seal_keys.get(purpose)) {
+            return Ok(key.clone());
+        }
+        if let Some(key) = seal::find(self.db, self.tenant, purpose)? {
+            return Ok(key);
+        }
+        let key = SealKey::make()?;
+        self.open.seal_keys.insert(purpose, key.clone());
+        Ok(key)
     }
 
     /// Every credential of a client.

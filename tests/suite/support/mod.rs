@@ -1,11 +1,13 @@
 //! What the integration tests stand on.
 
 pub(crate) mod both;
+pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod messages;
-mod pattern;
+pub(crate) mod pattern;
 pub(crate) mod postgres;
+pub(crate) mod raw;
 pub(crate) mod register;
 pub(crate) mod server;
 pub(crate) mod vector;

@@ -156,8 +156,8 @@ impl Register {
     /// Searches one resource type by query parameters.
     pub(crate) async fn search(&self, ctx: &Ctx, kind: &str, parameters: &[(&str, &str)]) -> Result<Value, Error> {
         let request = scim::query::SearchRequest::from_pairs(parameters.iter().copied())?;
-        let text = self.directory.search(ctx, &[self.definition(kind)], &request).await?;
-        Ok(serde_json::from_str(&text).expect("JSON"))
+        let found = self.directory.search(ctx, &[self.definition(kind)], &request).await?;
+        Ok(serde_json::from_str(&found.body).expect("JSON"))
     }
 
     /// Number and digest of the newest change: equal exactly when nothing was stored in between.
