@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{self, LIST, Statement, Value, delete, runs, update_from};
+use crate::statement::{self, LIST, Statement, Value, delete, runs};
 use crate::{Error, ResourceId, Seq, TenantId};
 
 /// Resources that one statement names where there may be very many.
@@ -172,7 +172,7 @@ pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<Resou
     let mut touched: Vec<(ResourceId, Seq)> = touched.into_iter().collect();
     touched.sort_unstable();
     // In order and with both ends named, so that all runs together read no more than the tenant's resources once,
-    // whatever PostgreSQL thinks is cheapest.
+    // whatever PostgreSQL thinks is cheapest. Both databases call the columns of VALUES `column1`, `column2` ….
     for run in runs(touched) {
         let (Some((first, _)), Some((last, _))) = (run.first().copied(), run.last().copied()) else { continue };
         Statement::<()>::new("UPDATE resource SET groups_seq = touched.column2 FROM (")

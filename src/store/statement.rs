@@ -186,20 +186,6 @@ pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tai
     Ok(())
 }
 
-/// Updates from rows: `head VALUES (…), (…) tail tenant`. Both databases call the columns `column1`, `column2` ….
-pub(crate) fn update_from(
-    db: &mut Db,
-    head: &'static str,
-    rows: Vec<Vec<Value>>,
-    tail: &'static str,
-    tenant: TenantId,
-) -> QueryResult<()> {
-    for run in runs(rows) {
-        Statement::<()>::new(head).values(run).sql(tail).bind(tenant).run(db)?;
-    }
-    Ok(())
-}
-
 /// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so
 /// that both databases find it by the primary key without statistics.
 pub(crate) fn delete(
