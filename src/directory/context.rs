@@ -107,6 +107,8 @@ pub struct Ctx {
     pub base_url: Arc<str>,
     /// The request's id, in logs and answers.
     pub request_id: Arc<str>,
+    /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
+    pub schemas: i64,
     /// Work everything out and store nothing.
     pub simulate: bool,
 }
@@ -132,6 +134,7 @@ impl Ctx {
             random,
             base_url: "".into(),
             request_id: "operator".into(),
+            schemas: 0,
             simulate: false,
         }
     }
@@ -145,6 +148,9 @@ impl Ctx {
     /// What of the answer depends on who asks, as a number: part of every entity tag.
     pub(super) fn lens(&self) -> u64 {
         let mut digest = Sha256::new().chain_update([SCHEMA_REVISION, self.caller.profile as u8]);
+        if self.schemas != 0 {
+            digest.update(self.schemas.to_be_bytes());
+        }
         if *self.view != View::everything() {
             digest.update(format!("{:?}", self.view));
         }

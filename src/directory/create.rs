@@ -47,12 +47,12 @@ impl Directory {
             members => vec![RelationChange::Add(members)],
         };
         let with_members = projection.wants(MEMBERS) && !relation.is_empty();
-        let (registry, kind) = (self.registry.clone(), definition.clone());
+        let kind = definition.clone();
         let external = parts.external;
         let (state, changes) = self
             .commit(ctx, move |work| {
                 let moves = Moves::of(&relation, id, work)?;
-                let members = moves.deltas(&kind, &registry, id, work)?;
+                let members = moves.deltas(&kind, id, work)?;
                 let record = work.create(Draft { members, ..draft.clone() })?;
                 let members = if with_members { Some(work.members(id)?) } else { None };
                 let nesting_seq = work.nesting_seq();

@@ -130,7 +130,7 @@ impl Directory {
         let next = outcome(definition, &record, external.as_deref(), revision, &mut notes)?;
         let moves = Moves::of(revision.relation(), id, work)?;
         let record = if next.is_changed || !moves.is_empty() {
-            let members = moves.deltas(definition, &self.registry, id, work)?;
+            let members = moves.deltas(definition, id, work)?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),

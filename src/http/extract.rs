@@ -51,6 +51,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
             "Answers are application/scim+json, which the Accept header excludes.",
         ));
     }
+    let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
@@ -59,6 +60,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
         random: Random::os(),
         base_url: base_url(request, state)?,
         request_id: request_id(request),
+        schemas: catalog.registry().revision(),
         simulate: false,
     })
 }
@@ -69,9 +71,8 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
     let definition = state
         .directory
-        .registry()
-        .at_endpoint(endpoint)
-        .cloned()
+        .definition_at(&ctx, endpoint)
+        .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
     role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
     Ok(Asked { ctx, definition })

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::external::ExternalKey;
+use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
 use crate::{Credential, Record, ResourceId, Seq};
@@ -28,6 +29,8 @@ pub(super) struct Layer {
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
     pub(super) changes: Vec<Change>,
+    /// What becomes of indexed paths.
+    pub(super) paths: Vec<PathChange>,
 }
 
 impl Layer {
@@ -64,6 +67,7 @@ impl Layer {
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
         self.changes.extend(upper.changes);
+        self.paths.extend(upper.paths);
     }
 
     /// Every membership that was set.
