@@ -108,6 +108,12 @@ fn all(db: &mut Db, tenant: TenantId, kind: &str) -> Result<Vec<Record>, Error> 
 }
 
 impl Reader {
+    /// Indexes that are being built, in all tenants.
+    pub fn unfinished_indexes(&mut self) -> Result<i64, Error> {
+        let count = "SELECT COUNT(*) FROM attr_path WHERE state <> 'ready'";
+        Ok(Statement::<BigInt>::new(count).get_result::<i64>(&mut self.db)?)
+    }
+
     /// The tenant's schemas, resource types and indexes as they stand now.
     pub fn catalog(&mut self, tenant: TenantId) -> Result<Arc<Catalog>, Error> {
         // One state for the version and what it is the version of.

@@ -9,3 +9,5 @@ mod protocol;
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod types;

@@ -2,7 +2,7 @@
 //! serving at a free port until the value goes. Nothing of it is replaced for the tests.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -40,17 +40,26 @@ impl Server {
         Server::start(TempDir::new().expect("a temporary folder"), url, Some(database))
     }
 
+    /// Another process over the same database.
+    pub(crate) fn beside(&self) -> Self {
+        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None)
+    }
+
+    /// Kills the process and starts it again; it serves at another port then.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = serve(&self.database_url, &self.log());
+        self.base_url = self.wait_for_address();
+    }
+
+    /// The database, for looks behind the server's back.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     fn start(folder: TempDir, database_url: String, database: Option<Database>) -> Self {
-        let log = folder.path().join("server.log");
-        let output = File::create(&log).expect("a log file");
-        let process = program(&database_url)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("MATRIKEL_LOG_FORMAT", "json")
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("the log file again"))
-            .stderr(output)
-            .spawn()
-            .expect("the program starts");
+        let process = serve(&database_url, &folder.path().join("server.log"));
         let mut server = Server { base_url: String::new(), database_url, process, folder, _database: database };
         server.base_url = server.wait_for_address();
         server
@@ -98,6 +107,19 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts the program, its output in a new log.
+fn serve(database_url: &str, log: &Path) -> Child {
+    let output = File::create(log).expect("a log file");
+    program(database_url)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("MATRIKEL_LOG_FORMAT", "json")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("the log file again"))
+        .stderr(output)
+        .spawn()
+        .expect("the program starts")
 }
 
 /// Runs one command of the program to its end and returns what it printed.
