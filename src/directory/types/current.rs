@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use scim::schema::{Definition, Registry};
+use scim::schema::{Definition, Registry, lint};
 use store::catalog::Catalog;
 use store::{TenantId, Work};
 
@@ -53,13 +53,17 @@ impl Directory {
     }
 }
 
-/// Fails with 409 when the resource type that a write was prepared for is not the one in force under the lock: it was
-/// changed or deleted while the request was on its way.
+/// Fails with 409 when the resource type that a write was prepared for was deleted while the request was on its way, or
+/// changed so that the write may be invalid.
 pub(in crate::directory) fn refuse_outdated(definition: &Definition, work: &Work<'_>) -> Result<(), Error> {
     let catalog = work.catalog();
-    let same = |known: &Arc<Definition>| std::ptr::eq(known.as_ref(), definition) || known.says_the_same(definition);
+    let holds = |known: &Arc<Definition>| {
+        std::ptr::eq(known.as_ref(), definition)
+            || known.says_the_same(definition)
+            || lint::breaks(definition, known).is_empty()
+    };
     match catalog.registry().definition(definition.name()) {
-        Some(known) if same(known) => Ok(()),
+        Some(known) if holds(known) => Ok(()),
         _ => Err(scim::Error::status(
             409,
             format!("The resource type {} was changed meanwhile. Send the request again.", definition.name()),
