@@ -1,6 +1,8 @@
 //! Structured logs on standard error, as text for people or JSON for machines. What may be in them is decided where they
 //! are written: route templates, statuses, durations, ids and client names; never a body, a query, a filter or a token.
 
+use std::backtrace::Backtrace;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -22,5 +24,11 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
         }
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
+    // A panic is a line of the log like any other, so that one who reads JSON can read it too.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, message, backtrace = %Backtrace::capture(), "panic");
+    }));
     Ok(())
 }

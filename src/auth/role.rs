@@ -28,11 +28,19 @@ pub fn permit(role: Role, definition: &Definition, access: Access) -> Result<(),
     if !sees(role, definition) {
         return Err(format!("Only an administrator may use /{}.", definition.endpoint()));
     }
-    match (role, access) {
-        (Role::Consumer, Access::Write) => {
+    match access {
+        Access::Read => Ok(()),
+        Access::Write => permit_writing(role),
+    }
+}
+
+/// Whether the role may write at all; the error is the sentence for the client.
+pub fn permit_writing(role: Role) -> Result<(), String> {
+    match role {
+        Role::Consumer => {
             Err("This client is a consumer: it may read but not write. Use the credentials of a source.".to_owned())
         }
-        _ => Ok(()),
+        Role::Source | Role::Administrator => Ok(()),
     }
 }
 

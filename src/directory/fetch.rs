@@ -8,7 +8,7 @@ use store::{Derived, Reader, ResourceId, assemble};
 
 use super::render::{State, has_groups};
 use super::shape::id_of;
-use super::{Ctx, Directory, Error, Precondition};
+use super::{Ctx, Directory, Error, Precondition, Tags};
 
 /// The answer to a fetch.
 #[derive(Clone, Debug)]
@@ -44,18 +44,38 @@ impl Directory {
         let (known, projection) = (precondition.if_none_match.clone(), projection.clone());
         self.store
             .read(move |reader| {
-                let mut state = directory.state_of(&caller, &definition, id, reader)?;
-                let etag = state.etag(&caller);
-                if known.is_some_and(|tags| tags.match_whole(&etag)) {
-                    return Ok(Fetched::NotModified { etag });
-                }
                 if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
-                    state.members = Some(reader.all_members(caller.tenant, id)?);
+                    // Members come in slices, which must all be of the state that the entity tag names.
+                    return reader.snapshot(|reader| {
+                        directory.answer(&caller, &definition, id, known.as_ref(), &projection, true, reader)
+                    });
                 }
-                let (body, etag) = directory.present(&caller, &definition, &state, &projection)?;
-                Ok(Fetched::Found { etag, location: Directory::location(&caller, &definition, &state.record), body })
+                directory.answer(&caller, &definition, id, known.as_ref(), &projection, false, reader)
             })
             .await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a fetch asks for, each of its own kind")]
+    fn answer(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        id: ResourceId,
+        known: Option<&Tags>,
+        projection: &Projection,
+        with_members: bool,
+        reader: &mut Reader,
+    ) -> Result<Fetched, Error> {
+        let mut state = self.state_of(ctx, definition, id, reader)?;
+        let etag = state.etag(ctx);
+        if known.is_some_and(|tags| tags.match_whole(&etag)) {
+            return Ok(Fetched::NotModified { etag });
+        }
+        if with_members {
+            state.members = Some(reader.all_members(ctx.tenant, id)?);
+        }
+        let (body, etag) = self.present(ctx, definition, &state, projection)?;
+        Ok(Fetched::Found { etag, location: Directory::location(ctx, definition, &state.record), body })
     }
 
     /// A resource that the caller may see, without its members; 404 otherwise.

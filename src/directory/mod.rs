@@ -4,12 +4,15 @@
 //! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
+mod bulk;
 pub mod clients;
 mod context;
 mod create;
+mod cursor;
 mod derive;
 mod error;
 mod fetch;
+mod mark;
 mod password;
 mod patch;
 mod relation;
@@ -29,10 +32,16 @@ use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
-pub use context::{Caller, Ctx, Profile, Role};
+use cursor::SealKeys;
+use mark::Marks;
+
+pub use bulk::{BulkOutcome, BulkWritten};
+pub use context::{Caller, Ctx, Profile, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;
+pub use password::PasswordPolicy;
 pub use render::Written;
+pub use search::Found;
 pub use store::Random;
 pub use store::change::Change as Planned;
 pub use version::{Precondition, Tags};
@@ -44,13 +53,18 @@ pub struct Limits {
     pub page_default: u64,
     /// Most resources on a page.
     pub page_max: u64,
-    /// Documents that one search may test.
+    /// Documents that one search, or one page of a walk by cursor, may test.
     pub scan: u64,
+    /// Seconds that a cursor is good for.
+    pub cursor_seconds: u64,
+    /// What a password must be like.
+    pub password: PasswordPolicy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { page_default: 100, page_max: 1_000, scan: 100_000 }
+        let password = PasswordPolicy::default();
+        Limits { page_default: 100, page_max: 1_000, scan: 100_000, cursor_seconds: 3_600, password }
     }
 }
 
@@ -64,6 +78,8 @@ pub struct Directory {
     hiding: Arc<HashSet<String>>,
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
+    marks: Marks,
+    seal_keys: SealKeys,
 }
 
 impl Directory {
@@ -71,7 +87,15 @@ impl Directory {
     pub fn new(store: Store, registry: Arc<Registry>, limits: Limits) -> Self {
         let hiding = registry.definitions().iter().filter(|definition| hides_by_default(definition));
         let hiding = Arc::new(hiding.map(|definition| definition.name().to_owned()).collect());
-        Directory { store, registry, limits, hiding, checked: types::Checked::default() }
+        Directory {
+            store,
+            registry,
+            limits,
+            hiding,
+            checked: types::Checked::default(),
+            marks: Marks::default(),
+            seal_keys: SealKeys::default(),
+        }
     }
 
     /// The built-in schemas and resource types.

@@ -8,8 +8,9 @@ use scim::patch::{Patch, RelationChange, apply, parse};
 use scim::resource::{Notes, Projection};
 use scim::schema::Definition;
 
+use super::password::SLOT;
 use super::revise::Revision;
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Patching {
     definition: Arc<Definition>,
@@ -24,6 +25,25 @@ impl Revision for Patching {
     fn relation(&self) -> &[RelationChange] {
         &self.patch.relation
     }
+
+    fn passwords(&self) -> Vec<String> {
+        self.patch.texts_of(SLOT).map(str::to_owned).collect()
+    }
+}
+
+/// Reads a PatchOp message for a resource.
+pub(super) fn patching(
+    ctx: &Ctx,
+    definition: &Arc<Definition>,
+    id: &str,
+    body: &Value,
+    notes: &mut Notes,
+) -> Result<Arc<dyn Revision>, Error> {
+    let patch = parse(definition, body, ctx.caller.profile.strictness(), notes)?;
+    let names_password = patch.document.iter().any(|operation| operation.attribute() == SLOT);
+    password::check_profile(ctx, names_password)?;
+    patch.check_id(id)?;
+    Ok(Arc::new(Patching { definition: definition.clone(), patch }))
 }
 
 impl Directory {
@@ -38,9 +58,9 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
-        let patch = parse(definition, &body, ctx.caller.profile.strictness(), &mut notes)?;
-        patch.check_id(id)?;
-        let revision = Patching { definition: definition.clone(), patch };
+        let revision = patching(ctx, definition, id, &body, &mut notes);
+        ctx.tolerances.take_in(notes.iter());
+        let revision = revision?;
         let mut written = self.revise(ctx, definition, id, revision, precondition, projection).await?;
         written.tolerances.splice(0..0, notes.iter());
         Ok(written)

@@ -3,9 +3,28 @@
 use std::sync::Arc;
 
 use scim::schema::Definition;
+use store::{ResourceId, Work};
 
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, Planned, Precondition};
+
+/// A removal that needs nothing but the lock.
+pub(super) struct Removal {
+    definition: Arc<Definition>,
+    id: ResourceId,
+    precondition: Precondition,
+}
+
+impl Removal {
+    /// Carries it out. Fails with 404 when there is no such resource, [`store::Error::Stale`] for another version.
+    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Error> {
+        let kind = self.definition.name();
+        let record = work.record(self.id)?.filter(|record| record.kind == kind);
+        let record = record.ok_or_else(|| scim::Error::not_found(kind, &self.id.to_string()))?;
+        self.precondition.check(record.version)?;
+        Ok(work.remove(self.id)?)
+    }
+}
 
 impl Directory {
     /// Deletes a resource and returns the changes that were made, or with `simulate` would be.
@@ -16,19 +35,38 @@ impl Directory {
         id: &str,
         precondition: &Precondition,
     ) -> Result<Vec<Planned>, Error> {
-        let id = id_of(definition.name(), id)?;
-        let (directory, caller, kind) = (self.clone(), ctx.clone(), definition.clone());
-        if ctx.view.filter().is_some() {
-            self.store.read(move |reader| directory.state_of(&caller, &kind, id, reader).map(drop)).await?;
-        }
-        let (kind, precondition) = (definition.clone(), precondition.clone());
+        let removal = self.prepare_removal(ctx, definition, id, precondition).await?;
         self.commit(ctx, move |work| {
-            let record = work.record(id)?.filter(|record| record.kind == kind.name());
-            let record = record.ok_or_else(|| scim::Error::not_found(kind.name(), &id.to_string()))?;
-            precondition.check(record.version)?;
-            work.remove(id)?;
+            removal.run(work)?;
             Ok(work.changes().to_vec())
         })
         .await
+    }
+
+    /// What of a removal can be done before the lock: whether the caller may see the resource.
+    pub(super) async fn prepare_removal(
+        &self,
+        ctx: &Ctx,
+        definition: &Arc<Definition>,
+        id: &str,
+        precondition: &Precondition,
+    ) -> Result<Removal, Error> {
+        let id = id_of(definition.name(), id)?;
+        self.check_seen(ctx, definition, id).await?;
+        Ok(Removal { definition: definition.clone(), id, precondition: precondition.clone() })
+    }
+
+    /// Fails with 404 when the caller's view hides the resource.
+    pub(super) async fn check_seen(
+        &self,
+        ctx: &Ctx,
+        definition: &Arc<Definition>,
+        id: ResourceId,
+    ) -> Result<(), Error> {
+        if ctx.view.filter().is_none() {
+            return Ok(());
+        }
+        let (directory, caller, kind) = (self.clone(), ctx.clone(), definition.clone());
+        self.store.read(move |reader| directory.state_of(&caller, &kind, id, reader).map(drop)).await
     }
 }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection, Strictness, replace};
+use scim::resource::{MEMBERS, Notes, Projection, Strictness, replace, validate};
 use scim::schema::Definition;
 
+use super::password::SLOT;
 use super::revise::Revision;
-use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::shape::{Parts, take_apart};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Replacement {
     definition: Arc<Definition>,
     body: Value,
     strictness: Strictness,
     relation: Vec<RelationChange>,
+    password: Option<String>,
 }
 
 impl Revision for Replacement {
@@ -27,6 +29,33 @@ impl Revision for Replacement {
     fn relation(&self) -> &[RelationChange] {
         &self.relation
     }
+
+    fn passwords(&self) -> Vec<String> {
+        self.password.iter().cloned().collect()
+    }
+}
+
+/// Reads a body that shall take a resource's place. Members and password are read from it once; the document is merged
+/// with what is stored under the lock.
+pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
+    let strictness = ctx.caller.profile.strictness();
+    let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
+    password::check_profile(ctx, names_password)?;
+    let has = |name: &str| definition.core.attribute(name).is_some();
+    let read = || take_apart(validate(definition, &body, strictness, &mut Notes::new())?);
+    let parts = match (has(MEMBERS), has(SLOT)) {
+        (true, _) => read()?,
+        // What is wrong with the body is said when it meets the resource: one that is not there is 404 first.
+        (false, true) => read().unwrap_or_default(),
+        (false, false) => Parts::default(),
+    };
+    let relation = match parts.members {
+        _ if !has(MEMBERS) => Vec::new(),
+        members if members.is_empty() => vec![RelationChange::RemoveAll],
+        members => vec![RelationChange::Replace(members)],
+    };
+    let definition = definition.clone();
+    Ok(Arc::new(Replacement { definition, body, strictness, relation, password: parts.password }))
 }
 
 impl Directory {
@@ -40,18 +69,7 @@ impl Directory {
         precondition: &Precondition,
         projection: &Projection,
     ) -> Result<Written, Error> {
-        let strictness = ctx.caller.profile.strictness();
-        let relation = if definition.core.attribute(MEMBERS).is_some() {
-            // The members are read from the body once; the document is merged with what is stored under the lock.
-            let read = scim::resource::validate(definition, &body, strictness, &mut Notes::new())?;
-            match take_apart(read)?.members {
-                members if members.is_empty() => vec![RelationChange::RemoveAll],
-                members => vec![RelationChange::Replace(members)],
-            }
-        } else {
-            Vec::new()
-        };
-        let revision = Replacement { definition: definition.clone(), body, strictness, relation };
+        let revision = replacing(ctx, definition, body)?;
         self.revise(ctx, definition, id, revision, precondition, projection).await
     }
 }

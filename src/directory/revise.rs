@@ -18,11 +18,13 @@ use super::shape::{Parts, id_of, put_together, take_apart};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
-pub(super) trait Revision: Send + Sync + 'static {
+pub(super) trait Revision: Send + Sync {
     /// The document that shall be.
     fn document(&self, current: &Map<String, Value>, notes: &mut Notes) -> Result<Map<String, Value>, scim::Error>;
     /// What becomes of the members.
     fn relation(&self) -> &[RelationChange];
+    /// The passwords in clear that it may set.
+    fn passwords(&self) -> Vec<String>;
 }
 
 /// What a revision makes of a record.
@@ -38,6 +40,50 @@ struct Sealed {
     hash: Vec<u8>,
 }
 
+/// A revision of one resource with all done that needs no lock.
+pub(super) struct Revising {
+    definition: Arc<Definition>,
+    id: ResourceId,
+    revision: Arc<dyn Revision>,
+    precondition: Precondition,
+    sealed: Vec<Sealed>,
+}
+
+impl Revising {
+    /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
+    /// resource, [`store::Error::Stale`] for another version, and as the revision does.
+    pub(super) fn run(&self, ctx: &Ctx, notes: &mut Notes, work: &mut Work<'_>) -> Result<State, Error> {
+        let (definition, id) = (&self.definition, self.id);
+        let record = work.record(id)?.filter(|record| record.kind == definition.name());
+        let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
+        self.precondition.check(record.version)?;
+        let external = work.external_of(id, ctx.caller.domain)?;
+        let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
+        let moves = Moves::of(self.revision.relation(), id, work)?;
+        let record = if next.is_changed || !moves.is_empty() {
+            let members = moves.deltas(definition, id, work)?;
+            work.update(Draft {
+                id,
+                kind: record.kind.clone(),
+                label: next.label,
+                secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
+                doc: next.parts.doc,
+                members,
+                external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
+            })?
+        } else {
+            record
+        };
+        Ok(State {
+            external: next.parts.external,
+            groups: if has_groups(definition) { work.group_refs_of(&record)? } else { Vec::new() },
+            members: None,
+            nesting_seq: work.nesting_seq(),
+            record,
+        })
+    }
+}
+
 impl Directory {
     /// Revises a resource. One that ends as it was is answered without a lock, a version or a change row.
     pub(super) async fn revise(
@@ -45,47 +91,51 @@ impl Directory {
         ctx: &Ctx,
         definition: &Arc<Definition>,
         id: &str,
-        revision: impl Revision,
+        revision: Arc<dyn Revision>,
         precondition: &Precondition,
         projection: &Projection,
     ) -> Result<Written, Error> {
         let id = id_of(definition.name(), id)?;
-        let revision = Arc::new(revision);
         let with_members = projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some();
         let mut notes = Notes::new();
 
-        let state = self.read_state(ctx, definition, id, &revision, with_members).await?;
-        let (state, members_move) = state;
+        let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes)?;
+        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        ctx.tolerances.take_in(notes.iter());
+        let before = before?;
         if !before.is_changed && !members_move {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
-        let sealed = match before.parts.password {
-            Some(clear) if clear != password::KEPT => {
-                let hash = password::seal(clear.clone(), &ctx.random).await?;
-                Some(Arc::new(Sealed { clear, hash }))
-            }
-            _ => None,
-        };
-
-        let (directory, caller, kind, precondition) =
-            (self.clone(), ctx.clone(), definition.clone(), precondition.clone());
+        let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
+        let caller = ctx.clone();
         let (state, changes) = self
             .commit(ctx, move |work| {
-                directory.revise_in(
-                    &caller,
-                    &kind,
-                    id,
-                    &*revision,
-                    &precondition,
-                    sealed.as_deref(),
-                    with_members,
-                    work,
-                )
+                let mut state = revising.run(&caller, &mut Notes::new(), work)?;
+                if with_members {
+                    state.members = Some(work.members(id)?);
+                }
+                Ok((state, work.changes().to_vec()))
             })
             .await?;
         self.written(ctx, definition, &state, projection, &notes, changes)
+    }
+
+    /// What of a revision can be done before the lock: its passwords are hashed.
+    pub(super) async fn prepare_revising(
+        &self,
+        ctx: &Ctx,
+        definition: &Arc<Definition>,
+        id: ResourceId,
+        revision: Arc<dyn Revision>,
+        precondition: &Precondition,
+    ) -> Result<Revising, Error> {
+        let mut sealed = Vec::new();
+        for clear in revision.passwords() {
+            let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
+            sealed.push(Sealed { clear, hash });
+        }
+        Ok(Revising { definition: definition.clone(), id, revision, precondition: precondition.clone(), sealed })
     }
 
     /// The state before the revision, and whether the revision would move a member.
@@ -94,7 +144,7 @@ impl Directory {
         ctx: &Ctx,
         definition: &Arc<Definition>,
         id: ResourceId,
-        revision: &Arc<impl Revision>,
+        revision: &Arc<dyn Revision>,
         with_members: bool,
     ) -> Result<(State, bool), Error> {
         let (directory, caller, kind, revision) = (self.clone(), ctx.clone(), definition.clone(), revision.clone());
@@ -108,49 +158,6 @@ impl Directory {
                 Ok((state, !moves.is_empty()))
             })
             .await
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a revision needs under the lock, each of its own kind")]
-    fn revise_in(
-        &self,
-        ctx: &Ctx,
-        definition: &Definition,
-        id: ResourceId,
-        revision: &impl Revision,
-        precondition: &Precondition,
-        sealed: Option<&Sealed>,
-        with_members: bool,
-        work: &mut Work<'_>,
-    ) -> Result<(State, Vec<Planned>), Error> {
-        let record = work.record(id)?.filter(|record| record.kind == definition.name());
-        let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
-        precondition.check(record.version)?;
-        let external = work.external_of(id, ctx.caller.domain)?;
-        let mut notes = Notes::new();
-        let next = outcome(definition, &record, external.as_deref(), revision, &mut notes)?;
-        let moves = Moves::of(revision.relation(), id, work)?;
-        let record = if next.is_changed || !moves.is_empty() {
-            let members = moves.deltas(definition, id, work)?;
-            work.update(Draft {
-                id,
-                kind: record.kind.clone(),
-                label: next.label,
-                secret: secret_of(&record, next.parts.password.as_deref(), sealed)?,
-                doc: next.parts.doc,
-                members,
-                external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
-            })?
-        } else {
-            record
-        };
-        let state = State {
-            external: next.parts.external,
-            groups: if has_groups(definition) { work.group_refs_of(&record)? } else { Vec::new() },
-            members: if with_members { Some(work.members(id)?) } else { None },
-            nesting_seq: work.nesting_seq(),
-            record,
-        };
-        Ok((state, work.changes().to_vec()))
     }
 
     /// Runs a write, or with `simulate` what would be one.
@@ -186,7 +193,7 @@ fn outcome(
     definition: &Definition,
     record: &Record,
     external: Option<&str>,
-    revision: &impl Revision,
+    revision: &dyn Revision,
     notes: &mut Notes,
 ) -> Result<Outcome, Error> {
     let current = put_together(record, external)?;
@@ -198,12 +205,14 @@ fn outcome(
 }
 
 /// The secret to store: the one there is, the new one, or none.
-fn secret_of(record: &Record, password: Option<&str>, sealed: Option<&Sealed>) -> Result<Option<Vec<u8>>, Error> {
-    match (password, sealed) {
-        (None, _) => Ok(None),
-        (Some(password::KEPT), _) => Ok(record.secret.clone()),
-        (Some(clear), Some(sealed)) if sealed.clear == clear => Ok(Some(sealed.hash.clone())),
-        // Nothing is hashed under the lock: whoever sends the request again is answered.
-        (Some(_), _) => Err(store::Error::Stale.into()),
+fn secret_of(record: &Record, password: Option<&str>, sealed: &[Sealed]) -> Result<Option<Vec<u8>>, Error> {
+    match password {
+        None => Ok(None),
+        Some(password::KEPT) => Ok(record.secret.clone()),
+        Some(clear) => match sealed.iter().find(|sealed| sealed.clear == clear) {
+            Some(sealed) => Ok(Some(sealed.hash.clone())),
+            // Nothing is hashed under the lock: whoever sends the request again is answered.
+            None => Err(store::Error::Stale.into()),
+        },
     }
 }

@@ -1,4 +1,4 @@
-//! Searches (RFC 7644 sections 3.4.2 and 3.4.3).
+//! Searches (RFC 7644 sections 3.4.2 and 3.4.3), paged by index or by cursor (RFC 9865).
 
 use std::sync::Arc;
 
@@ -7,27 +7,60 @@ use scim::page::ListResponse;
 use scim::query::SearchRequest;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
-use store::Reader;
-use store::scan::{Query, Sort};
+use store::scan::{Cut, Query, Sort, Step};
+use store::{Reader, Seq};
 
+use super::cursor::{Binding, Cursor};
+use super::mark::Mark;
 use super::render::has_groups;
 use super::{Ctx, Directory, Error};
+
+/// The answer to a search.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// A ListResponse, JSON.
+    pub body: String,
+    /// On the first page of a walk by cursor: the newest change that the page has seen.
+    pub feed_position: Option<Seq>,
+}
+
+/// What to ask of each resource type, and what of it to answer.
+type Parts = Vec<(Query, Projection)>;
+
+/// A place in the answer: which part, and where in it.
+type Spot = (usize, Cut);
+
+/// A page of a walk by cursor, before its cursors are sealed.
+struct Leg {
+    resources: Vec<String>,
+    /// Where the next page in the same direction begins.
+    rest: Option<Spot>,
+    total: Option<u64>,
+    seq: Seq,
+}
 
 impl Directory {
     /// Searches one resource type, or several one after the other in the order given, and answers with a ListResponse
     /// as JSON text. An attribute that one of several types lacks has no value there.
+    ///
+    /// With a cursor, whatever exists and matches throughout the walk appears exactly once: in id order always, and with
+    /// `sortBy` if its sort key does not change meanwhile. Fails with 400 invalidCursor, expiredCursor or invalidCount.
     pub async fn search(
         &self,
         ctx: &Ctx,
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
-    ) -> Result<String, Error> {
+    ) -> Result<Found, Error> {
         let parts = self.parts(ctx, definitions, request)?;
+        let binding = bind(ctx, &parts, request);
         let count = request.count.unwrap_or(self.limits.page_default).min(self.limits.page_max);
+        if let Some(cursor) = &request.cursor {
+            return self.follow(ctx, parts, &binding, cursor, request.count, count).await;
+        }
         let (directory, caller, start_index) = (self.clone(), ctx.clone(), request.start_index);
-        self.store
-            .read(move |reader| reader.snapshot(|reader| directory.pages(reader, &caller, parts, start_index, count)))
-            .await
+        let read = move |reader: &mut Reader| directory.pages(reader, &caller, parts, &binding, start_index, count);
+        let body = self.store.read(move |reader| reader.snapshot(read)).await?.to_json();
+        Ok(Found { body, feed_position: None })
     }
 
     /// The page that begins at `start_index` of the parts laid end to end.
@@ -35,31 +68,146 @@ impl Directory {
         &self,
         reader: &mut Reader,
         ctx: &Ctx,
-        parts: Vec<(Query, Projection)>,
+        parts: Parts,
+        binding: &Binding,
         start_index: u64,
         count: u64,
-    ) -> Result<String, Error> {
+    ) -> Result<ListResponse, Error> {
+        let mark = if start_index > 1 { self.marks.find(binding, start_index) } else { None };
         let mut total_results = 0;
         let mut resources = Vec::new();
-        for (mut query, projection) in parts {
+        let mut end = None;
+        for (part, (mut query, projection)) in parts.into_iter().enumerate() {
             query.start = start_index.saturating_sub(total_results).max(1);
             query.count = count.saturating_sub(resources.len() as u64);
+            if let Some(mark) = &mark {
+                match part.cmp(&mark.part) {
+                    std::cmp::Ordering::Less => query.count = 0,
+                    std::cmp::Ordering::Equal => query.mark = Some(mark.place.clone()),
+                    std::cmp::Ordering::Greater => query.start = 1,
+                }
+            }
             let page = reader.search(ctx.tenant, &query)?;
             total_results += page.total;
+            if !page.hits.is_empty() {
+                end = page.end.map(|place| Mark { part, place });
+            }
             for hit in &page.hits {
                 resources.push(self.present_hit(ctx, &query.definition, hit, &projection)?);
             }
         }
-        Ok(ListResponse { total_results, start_index, resources }.to_json())
+        if let Some(end) = end.filter(|_| resources.len() as u64 == count) {
+            self.marks.keep(binding, start_index.saturating_add(count), end);
+        }
+        let (total_results, start_index) = (Some(total_results), Some(start_index));
+        Ok(ListResponse { total_results, start_index, resources, ..ListResponse::default() })
+    }
+
+    /// The page of a cursor; an empty one is the first page's.
+    async fn follow(
+        &self,
+        ctx: &Ctx,
+        parts: Parts,
+        binding: &Binding,
+        cursor: &str,
+        asked: Option<u64>,
+        count: u64,
+    ) -> Result<Found, Error> {
+        let key = self.cursor_key(ctx).await?;
+        let is_first = cursor.is_empty();
+        let ((part, from), backwards) = if is_first {
+            ((0, Cut::Start), false)
+        } else {
+            let cursor = Cursor::open(cursor, &key, binding, asked, (ctx.now, self.limits.cursor_seconds))?;
+            ((usize::from(cursor.part), cursor.from), cursor.backwards)
+        };
+        let origin = (part, from);
+        let (directory, caller, start) = (self.clone(), ctx.clone(), origin.clone());
+        let read = move |reader: &mut Reader| match count {
+            0 => directory.count(reader, &caller, parts),
+            _ => directory.leg(reader, &caller, &parts, start, backwards, count),
+        };
+        let leg = self.store.read(move |reader| reader.snapshot(read)).await?;
+
+        let seal = |(part, from): Spot, backwards| {
+            let part = u16::try_from(part).unwrap_or(u16::MAX);
+            let cursor = Cursor { issued_at: ctx.now, count: asked, backwards, part, from };
+            cursor.seal(&key, binding, &ctx.random)
+        };
+        // The page on the other side of where this one began.
+        let other = if is_first { None } else { Some(seal(origin, !backwards)?) };
+        let same = leg.rest.map(|spot| seal(spot, backwards)).transpose()?;
+        let (next_cursor, previous_cursor) = if backwards { (other, same) } else { (same, other) };
+        let response = ListResponse {
+            total_results: leg.total,
+            start_index: None,
+            next_cursor,
+            previous_cursor,
+            resources: leg.resources,
+        };
+        Ok(Found { body: response.to_json(), feed_position: is_first.then_some(leg.seq) })
+    }
+
+    /// No page, the total alone: `count` is 0.
+    fn count(&self, reader: &mut Reader, ctx: &Ctx, parts: Parts) -> Result<Leg, Error> {
+        let mut total = 0;
+        for (mut query, _) in parts {
+            query.count = 0;
+            total += reader.search(ctx.tenant, &query)?.total;
+        }
+        Ok(Leg { resources: Vec::new(), rest: None, total: Some(total), seq: reader.head(ctx.tenant)?.0 })
+    }
+
+    /// At most `count` resources from a spot on, through one part after the other.
+    fn leg(
+        &self,
+        reader: &mut Reader,
+        ctx: &Ctx,
+        parts: &Parts,
+        (mut part, mut from): Spot,
+        backwards: bool,
+        count: u64,
+    ) -> Result<Leg, Error> {
+        let is_first = part == 0 && from == Cut::Start && !backwards;
+        let seq = reader.head(ctx.tenant)?.0;
+        let mut totals = Vec::new();
+        for (query, _) in parts {
+            totals.push(reader.known_total(ctx.tenant, query)?);
+        }
+        let (mut left, mut budget) = (count, self.limits.scan);
+        let mut stretches = Vec::new();
+        let mut rest = None;
+        while let Some((query, projection)) = parts.get(part) {
+            let step = Step { from, backwards, wanted: left, budget };
+            let stretch = reader.walk(ctx.tenant, query, &step)?;
+            left = left.saturating_sub(stretch.hits.len() as u64);
+            budget = budget.saturating_sub(stretch.tested);
+            if let Some(total) = totals.get_mut(part) {
+                *total = total.or(stretch.total);
+            }
+            let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
+            stretches.push(present.collect::<Result<Vec<_>, _>>()?);
+            if let Some(cut) = stretch.rest {
+                rest = Some((part, cut));
+                break;
+            }
+            let next = if backwards { part.checked_sub(1) } else { part.checked_add(1) };
+            let Some(next) = next else { break };
+            (part, from) = (next, if backwards { Cut::End } else { Cut::Start });
+        }
+        if backwards {
+            stretches.reverse();
+        }
+        let resources = stretches.concat();
+        let total = match &rest {
+            None if is_first => Some(resources.len() as u64),
+            _ => totals.into_iter().sum(),
+        };
+        Ok(Leg { resources, rest, total, seq })
     }
 
     /// What to ask of each resource type, and what of it to answer.
-    fn parts(
-        &self,
-        ctx: &Ctx,
-        definitions: &[Arc<Definition>],
-        request: &SearchRequest,
-    ) -> Result<Vec<(Query, Projection)>, Error> {
+    fn parts(&self, ctx: &Ctx, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<Parts, Error> {
         let filters = filters(definitions, request.filter.as_deref())?;
         let sorts = sorts(definitions, request)?;
         definitions
@@ -73,6 +221,7 @@ impl Directory {
                     view: ctx.view.clone(),
                     sort,
                     start: 1,
+                    mark: None,
                     count: 0,
                     domain: ctx.caller.domain,
                     base_url: ctx.base_url.clone(),
@@ -84,6 +233,28 @@ impl Directory {
                 Ok((query, projection))
             })
             .collect()
+    }
+}
+
+impl Ctx {
+    /// 403 sensitive when a search that came in a URL filters by an attribute that the caller must keep out of URLs, as
+    /// those end up in logs (RFC 7644 section 7.5.2).
+    pub fn check_sensitive(&self, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<(), Error> {
+        if self.caller.sensitive.is_empty() {
+            return Ok(());
+        }
+        let filters = filters(definitions, request.filter.as_deref())?;
+        let is_within = |path: &str, named: &str| {
+            let rest = path.get(..named.len()).filter(|head| head.eq_ignore_ascii_case(named));
+            rest.is_some_and(|_| matches!(path.as_bytes().get(named.len()), None | Some(b'.')))
+        };
+        for path in filters.iter().flatten().flat_map(Filter::attributes) {
+            if self.caller.sensitive.iter().any(|named| is_within(path, named)) {
+                let detail = format!("A filter by {path} must not stand in a URL. Send it to .search with POST.");
+                return Err(scim::Error::new(scim::ScimType::Sensitive, detail).into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,4 +282,21 @@ fn sorts(definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<Vec
 
 fn sort_target(definition: &Definition, path: &str) -> Option<Target> {
     Target::resolve(definition, path)?.comparable().cloned()
+}
+
+/// What must stay the same from page to page. The filter is taken as it was understood, so that its spelling may vary.
+fn bind(ctx: &Ctx, parts: &Parts, request: &SearchRequest) -> Binding {
+    let mut words = Vec::new();
+    for (query, _) in parts {
+        words.push(query.definition.name().to_owned());
+        words.push(query.filter.as_ref().map_or_else(String::new, ToString::to_string));
+        words.push(query.sort.as_ref().map_or_else(String::new, |sort| sort.target.canonical.to_string()));
+    }
+    words.push(if request.descending { "descending" } else { "ascending" }.to_owned());
+    for list in [&request.attributes, &request.excluded] {
+        let mut names: Vec<String> = list.iter().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort_unstable();
+        words.push(names.join(","));
+    }
+    Binding::new(ctx, words.iter().map(String::as_str))
 }

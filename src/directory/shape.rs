@@ -31,8 +31,10 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Result<Parts, scim
         Some(Value::String(text)) => Some(text),
         _ => None,
     };
-    // In the form it is compared in, so that one name has one spelling.
-    let external = text(document.shift_remove("externalId")).map(|name| of_text(&name, TextRule::Exact));
+    // In the form it is compared in, so that one name has one spelling. Clients that have no name of their own send an
+    // empty one; two such must not collide.
+    let external = text(document.shift_remove("externalId")).filter(|name| !name.is_empty());
+    let external = external.map(|name| of_text(&name, TextRule::Exact));
     let password = text(document.shift_remove("password"));
     let members = match document.shift_remove("members") {
         Some(Value::Array(members)) => members,

@@ -14,6 +14,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads the JSON object of a request's body, of at most `limit` bytes.
 pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Value, Failure> {
+    read_within(request, payload, limit, "the limit").await
+}
+
+/// Reads the body of a bulk request; its limit has a name of its own (RFC 7644 section 3.7.4).
+pub(super) async fn read_bulk(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Value, Failure> {
+    read_within(request, payload, limit, "maxPayloadSize").await
+}
+
+async fn read_within(request: &HttpRequest, payload: web::Payload, limit: usize, name: &str) -> Result<Value, Failure> {
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     if !text(header::CONTENT_TYPE).is_some_and(accept::is_readable) {
         return Err(Failure::status(
@@ -29,19 +38,19 @@ pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: us
     }
     let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
-        return Err(too_large(limit));
+        return Err(too_large(name, limit));
     }
     match tokio::time::timeout(TIME_LIMIT, payload.to_bytes_limited(limit)).await {
         Ok(Ok(Ok(bytes))) => Ok(json::parse(&bytes)?),
         Ok(Ok(Err(_))) => Err(Failure::status(StatusCode::BAD_REQUEST, "The body ended before it was complete.")),
-        Ok(Err(_)) => Err(too_large(limit)),
+        Ok(Err(_)) => Err(too_large(name, limit)),
         Err(_) => Err(Failure::status(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.")),
     }
 }
 
-fn too_large(limit: usize) -> Failure {
+fn too_large(name: &str, limit: usize) -> Failure {
     Failure::status(
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!("The body is larger than the limit of {limit} bytes. Send less in one request."),
+        format!("The body is larger than {name}, which is {limit} bytes. Send less in one request."),
     )
 }

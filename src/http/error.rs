@@ -64,7 +64,7 @@ impl Failure {
     }
 
     /// What the client is told.
-    fn told(&self) -> scim::Error {
+    pub(super) fn told(&self) -> scim::Error {
         match self {
             Failure::Scim(error) if error.status < 500 || error.status == 501 => error.clone(),
             Failure::Scim(error) => scim::Error::status(error.status, hidden(error.status)),

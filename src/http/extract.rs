@@ -13,10 +13,10 @@ use scim::view::View;
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::{BASE_PATH, State, accept};
+use super::{BASE_PATH, State, accept, proxy};
 use crate::auth::role::{self, Access};
 use crate::directory::version::Tags;
-use crate::directory::{Ctx, Precondition, Random};
+use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
 /// The parameters that choose what an answer holds.
 const PROJECTING: [&str; 2] = ["attributes", "excludedAttributes"];
@@ -30,6 +30,8 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 pub(super) struct Asker {
     pub(super) client: Arc<str>,
     pub(super) tenant: i64,
+    /// What was needed to understand the request; known when it has been answered.
+    pub(super) tolerances: Tolerances,
 }
 
 /// A request for resources of one type, by someone who may make it.
@@ -43,8 +45,15 @@ pub(super) struct Asked {
 /// Authenticates a request and makes its context.
 pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let now = now();
-    let principal = state.authenticator.authenticate(text(request, &header::AUTHORIZATION)?.as_deref(), now).await?;
-    request.extensions_mut().insert(Asker { client: Arc::clone(&principal.caller.name), tenant: principal.tenant.0 });
+    // What is no text is no token either.
+    let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
+    let principal = state.authenticator.authenticate(authorization.as_deref(), now).await?;
+    let tolerances = Tolerances::default();
+    request.extensions_mut().insert(Asker {
+        client: Arc::clone(&principal.caller.name),
+        tenant: principal.tenant.0,
+        tolerances: tolerances.clone(),
+    });
     if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
         return Err(Failure::status(
             StatusCode::NOT_ACCEPTABLE,
@@ -62,6 +71,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
         simulate: false,
+        tolerances,
     })
 }
 
@@ -75,7 +85,19 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
         .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
     role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    if access == Access::Write && ctx.caller.profile.is_interop() {
+        refuse_filter(request)?;
+    }
     Ok(Asked { ctx, definition })
+}
+
+/// 400 invalidSyntax for a filter in the URL of a write: the interoperability profile leaves it no meaning, and ignoring
+/// it would change more than was meant.
+fn refuse_filter(request: &HttpRequest) -> Result<(), Failure> {
+    if parameters(request)?.iter().any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
+        return Err(scim::Error::invalid_syntax("Only a GET can be filtered. Leave the filter out.").into());
+    }
+    Ok(())
 }
 
 /// The `id` part of the path.
@@ -83,11 +105,42 @@ pub(super) fn id(request: &HttpRequest) -> &str {
     request.match_info().get("id").unwrap_or_default()
 }
 
+/// The URN or name of a schema or resource type in the path.
+pub(super) fn document_id(request: &HttpRequest) -> &str {
+    let path = request.match_info();
+    path.get("urn").or_else(|| path.get("name")).unwrap_or_default()
+}
+
 /// The parameters of the query string, decoded.
 pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>, Failure> {
-    web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+    let query = request.query_string();
+    if !is_utf8(query) {
+        return Err(scim::Error::invalid_syntax("The query string is not UTF-8 when it is decoded.").into());
+    }
+    web::Query::<Vec<(String, String)>>::from_query(query)
         .map(web::Query::into_inner)
         .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
+/// silently ask for something else.
+fn is_utf8(query: &str) -> bool {
+    let digit = |byte: Option<u8>| {
+        byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut rest = query.bytes();
+    let mut decoded = Vec::with_capacity(query.len());
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(high * 16 + low);
+                rest = ahead;
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// The search that a query string asks for (RFC 7644 section 3.4.2).
@@ -137,19 +190,20 @@ fn request_id(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }
 
-/// The base URL of answers: as configured, else as the client addressed us. Forwarding headers are not believed; behind
-/// a proxy the operator sets `public_url`.
+/// The base URL of answers: as configured, else as the client addressed us; what a trusted proxy says of that comes
+/// before what reached us.
 fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
     if let Some(url) = &state.base_url {
         return Ok(Arc::clone(url));
     }
     let config = request.app_config();
-    let host = match text(request, &header::HOST)? {
+    let told = proxy::addressed(request, &state.settings.trusted_proxies);
+    let host = match told.host.map_or_else(|| text(request, &header::HOST), |host| Ok(Some(host)))? {
         Some(host) if is_host(&host) => host,
         Some(_) => return Err(Failure::status(StatusCode::BAD_REQUEST, "The Host header is not a host.")),
         None => config.local_addr().to_string(),
     };
-    let scheme = if config.secure() { "https" } else { "http" };
+    let scheme = told.scheme.as_deref().unwrap_or(if config.secure() { "https" } else { "http" });
     Ok(format!("{scheme}://{host}{BASE_PATH}").into())
 }
 
@@ -187,6 +241,16 @@ mod tests {
         for offered in [None, Some(""), Some("a b"), Some("a\nb"), Some("å"), Some(long.as_str())] {
             let id = accept_request_id(offered);
             assert!(Uuid::parse_str(&id.0).is_ok(), "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_must_be_utf8_once_it_is_decoded() {
+        for query in ["", "a=b", "a=%C3%A5&b=%", "a=%zz%2", "filter=userName%20eq%20%22%F0%9F%90%9F%22", "a=+%2B"] {
+            assert!(is_utf8(query), "{query}");
+        }
+        for query in ["%ff", "a=%c0%ae", "a=%ed%a0%80", "a=%C3"] {
+            assert!(!is_utf8(query), "{query}");
         }
     }
 

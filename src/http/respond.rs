@@ -1,14 +1,25 @@
-//! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
-//! a body; the directory has made it.
+//! Answers that are no errors: media type, `ETag` and `Location`. Never parses or changes a body; the directory has made
+//! it.
 
+use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
-use crate::directory::{Fetched, Written};
+use crate::directory::{Fetched, Found, Written};
 
-/// Names the liberties that were taken in understanding the request.
-const TOLERANCE: &str = "Matrikel-Tolerance";
+/// Names the newest change that the first page of a walk by cursor has seen: the pages, brought up to date with the
+/// changes after it, are the state at the end of the walk.
+const FEED_POSITION: &str = "Matrikel-Feed-Position";
+
+/// 200 with the answer to a search.
+pub(super) fn found(found: Found) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    if let Some(position) = found.feed_position {
+        response.insert_header((FEED_POSITION, position.to_string()));
+    }
+    response.body(found.body)
+}
 
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {
@@ -29,7 +40,6 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    tolerances(&mut response, written);
     response.finish()
 }
 
@@ -61,18 +71,5 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
         .insert_header((header::ETAG, written.etag.as_str()))
         .insert_header((header::LOCATION, written.location.as_str()));
-    tolerances(&mut response, &written);
     response.body(written.body)
-}
-
-fn tolerances(response: &mut HttpResponseBuilder, written: &Written) {
-    let mut names: Vec<&str> = Vec::new();
-    for name in &written.tolerances {
-        if !names.contains(name) {
-            names.push(name);
-        }
-    }
-    if !names.is_empty() {
-        response.insert_header((TOLERANCE, names.join(", ")));
-    }
 }

@@ -6,11 +6,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{discovery, resources, search, types};
+use super::scim::{bulk, discovery, resources, search, types};
 use super::{Answer, health, respond};
 
 const READ: &str = "GET, HEAD, OPTIONS";
-const SEARCH: &str = "POST, OPTIONS";
+const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
@@ -26,7 +26,7 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
             path("/scim/v2/Schemas", TYPE).route(get().to(discovery::schemas)).route(web::post().to(types::add_schema)),
         )
         .service(
-            path("/scim/v2/Schemas/{id}", DOCUMENT)
+            path("/scim/v2/Schemas/{urn}", DOCUMENT)
                 .route(get().to(discovery::schema))
                 .route(web::put().to(types::replace_schema))
                 .route(web::delete().to(types::remove_schema)),
@@ -37,18 +37,24 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::post().to(types::add_resource_type)),
         )
         .service(
-            path("/scim/v2/ResourceTypes/{id}", DOCUMENT)
+            path("/scim/v2/ResourceTypes/{name}", DOCUMENT)
                 .route(get().to(discovery::resource_type))
                 .route(web::put().to(types::replace_resource_type))
                 .route(web::delete().to(types::remove_resource_type)),
         )
-        // RFC 7644 sections 3.7 and 3.11: known to the protocol, not to this server
-        .service(web::resource("/scim/v2/Bulk").default_service(web::to(not_implemented)))
-        .service(web::resource("/scim/v2/Me").default_service(web::to(not_implemented)))
+        // RFC 7644 section 3.7
+        .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
+        // RFC 7644 section 3.11: the caller itself may be read
+        .service(
+            web::resource("/scim/v2/Me")
+                .route(get().to(resources::me))
+                .route(web::method(actix_web::http::Method::OPTIONS).to(|| std::future::ready(respond::methods(READ))))
+                .default_service(web::to(not_implemented)),
+        )
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
-        .service(path("/scim/v2/.search", SEARCH).route(web::post().to(search::everything_by_body)))
-        .service(path("/scim/v2/{endpoint}/.search", SEARCH).route(web::post().to(search::by_body)))
+        .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
+        .service(path("/scim/v2/{endpoint}/.search", POST).route(web::post().to(search::by_body)))
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

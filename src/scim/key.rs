@@ -70,6 +70,14 @@ pub(crate) fn borrowed(value: &Value, kind: Type, rule: TextRule) -> Option<Cow<
     }
 }
 
+/// A password in the form in which it is hashed and compared: PRECIS OpaqueString (RFC 8265 section 4.2) without its
+/// refusals. Every space becomes U+0020, the form is NFC, case is kept.
+pub fn opaque(password: &str) -> String {
+    let is_space =
+        |c: char| matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
+    password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
+}
+
 /// At most [`MAX_BYTES`] of a key, cut before a character rather than within one. A range probe on cut keys must be
 /// inclusive and re-tested.
 pub fn cut(key: &str) -> Cow<'_, str> {
@@ -80,6 +88,10 @@ pub fn cut(key: &str) -> Cow<'_, str> {
 /// cut off. `None`: the text is no such instant. Covers the years 0000 to 9999 whole, for `9999-12-31T23:59:59Z` is what
 /// many registers write for "never ends".
 pub fn instant(text: &str) -> Option<i64> {
+    // The parser knows more than RFC 3339 does: years with a sign and six digits.
+    if !text.bytes().take(4).all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     // Not a timestamp type: those of the library end a day before the year 9999 does.
     let pieces = Pieces::parse(text).ok()?;
     if pieces.time_zone_annotation().is_some() {
@@ -89,6 +101,17 @@ pub fn instant(text: &str) -> Option<i64> {
     let local = pieces.date().to_datetime(pieces.time()?).duration_since(date(1970, 1, 1).at(0, 0, 0, 0));
     let nanoseconds = local.as_nanos() - i128::from(offset.seconds()) * 1_000_000_000;
     nanoseconds.div_euclid(1000).try_into().ok()
+}
+
+/// The key of an instant in microseconds since 1970.
+pub fn of_instant(micros: i64) -> String {
+    of_whole(micros.into())
+}
+
+/// The instant whose key this is; `None`: it is the key of none.
+pub fn to_instant(key: &str) -> Option<i64> {
+    let number = u128::from_str_radix(key, 16).ok().filter(|_| key.len() == 17)?;
+    i64::try_from(i128::try_from(number).ok()? + i128::from(i64::MIN)).ok()
 }
 
 /// The whole number that a JSON number stands for, if it has no fraction and fits 64 bits, signed or not.

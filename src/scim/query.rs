@@ -1,9 +1,11 @@
-//! What a search asks for, from query parameters (RFC 7644 section 3.4.2) or a SearchRequest message (section 3.4.3).
+//! What a search asks for, from query parameters (RFC 7644 section 3.4.2) or a SearchRequest message (section 3.4.3),
+//! with the cursor of RFC 9865 section 2 in either.
 //! The filter stays text here: which schema it is checked against is not known yet. Unknown parameters are ignored.
 
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::error::ScimType;
 
 /// URN of the message (RFC 7644 section 3.4.3).
 pub const SEARCH_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
@@ -21,6 +23,8 @@ pub struct SearchRequest {
     pub start_index: u64,
     /// Most results wanted; negative numbers have become 0. `None`: the server decides.
     pub count: Option<u64>,
+    /// Where to go on (RFC 9865); an empty one asks for the first page. `None`: paging by index.
+    pub cursor: Option<String>,
     /// Attributes to answer. Never given together with `excluded`.
     pub attributes: Vec<String>,
     /// Attributes to leave out.
@@ -35,6 +39,7 @@ impl Default for SearchRequest {
             descending: false,
             start_index: 1,
             count: None,
+            cursor: None,
             attributes: Vec::new(),
             excluded: Vec::new(),
         }
@@ -46,9 +51,11 @@ impl SearchRequest {
     ///
     /// Fails with 400 invalidValue for a number that is none, a sort order that is none, `attributes` together with
     /// `excludedAttributes` (they exclude each other, RFC 7644 section 3.9), and a parameter that is given twice,
-    /// because it cannot be known which is meant; the two lists may be repeated and add up.
+    /// because it cannot be known which is meant; the two lists may be repeated and add up. A cursor and `startIndex`
+    /// together are 400 invalidValue, as each asks for another method; beside a cursor a count that is none is 400
+    /// invalidCount.
     pub fn from_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Result<Self, Error> {
-        let mut request = SearchRequest::default();
+        let mut reading = Reading::default();
         let mut seen: Vec<Parameter> = Vec::new();
         for (name, text) in pairs {
             let Some(parameter) = Parameter::of(name) else { continue };
@@ -57,17 +64,19 @@ impl SearchRequest {
                 return Err(Error::invalid_value(format!("{} is given more than once.", parameter.name())));
             }
             seen.push(parameter);
+            let request = &mut reading.request;
             match parameter {
                 Parameter::Filter => request.filter = Some(text.to_owned()),
                 Parameter::SortBy => request.sort_by = path(text),
                 Parameter::SortOrder => request.descending = descending(text)?,
-                Parameter::StartIndex => request.start_index = integer(parameter, text)?.max(1),
-                Parameter::Count => request.count = Some(integer(parameter, text)?),
+                Parameter::StartIndex => reading.start_index(integer(parameter, text)?),
+                Parameter::Count => reading.count(integer(parameter, text)),
+                Parameter::Cursor => request.cursor = Some(text.to_owned()),
                 Parameter::Attributes => request.attributes.extend(list(text)),
                 Parameter::ExcludedAttributes => request.excluded.extend(list(text)),
             }
         }
-        request.exclusive()
+        reading.finish()
     }
 
     /// From the body of `POST …/.search`; members in any case, `null` is absent.
@@ -79,30 +88,68 @@ impl SearchRequest {
             return Err(Error::invalid_syntax("A search request is a JSON object."));
         };
         require_urn(body)?;
-        let mut request = SearchRequest::default();
+        let mut reading = Reading::default();
         for (name, value) in body {
             let Some(parameter) = Parameter::of(name) else { continue };
             if value.is_null() {
                 continue;
             }
+            let request = &mut reading.request;
             match parameter {
                 Parameter::Filter => request.filter = Some(text(parameter, value)?.to_owned()),
                 Parameter::SortBy => request.sort_by = path(text(parameter, value)?),
                 Parameter::SortOrder => request.descending = descending(text(parameter, value)?)?,
-                Parameter::StartIndex => request.start_index = number(parameter, value)?.max(1),
-                Parameter::Count => request.count = Some(number(parameter, value)?),
+                Parameter::StartIndex => reading.start_index(number(parameter, value)?),
+                Parameter::Count => reading.count(number(parameter, value)),
+                Parameter::Cursor => {
+                    let no_text = || Error::new(ScimType::InvalidCursor, "A cursor is a text.");
+                    request.cursor = Some(value.as_str().ok_or_else(no_text)?.to_owned());
+                }
                 Parameter::Attributes => request.attributes = names(parameter, value)?,
                 Parameter::ExcludedAttributes => request.excluded = names(parameter, value)?,
             }
         }
-        request.exclusive()
+        reading.finish()
+    }
+}
+
+/// A request that is being read: what is wrong with some parameters depends on others that may come later.
+#[derive(Default)]
+struct Reading {
+    request: SearchRequest,
+    has_start_index: bool,
+    miscounted: Option<Error>,
+}
+
+impl Reading {
+    fn start_index(&mut self, number: u64) {
+        self.request.start_index = number.max(1);
+        self.has_start_index = true;
     }
 
-    fn exclusive(self) -> Result<Self, Error> {
-        if self.attributes.is_empty() || self.excluded.is_empty() {
-            return Ok(self);
+    fn count(&mut self, count: Result<u64, Error>) {
+        match count {
+            Ok(count) => self.request.count = Some(count),
+            Err(error) => self.miscounted = Some(error),
         }
-        Err(Error::invalid_value("attributes and excludedAttributes exclude each other. Give one of them."))
+    }
+
+    fn finish(self) -> Result<SearchRequest, Error> {
+        let has_cursor = self.request.cursor.is_some();
+        match self.miscounted {
+            Some(error) if has_cursor => return Err(Error::new(ScimType::InvalidCount, error.detail)),
+            Some(error) => return Err(error),
+            None => {}
+        }
+        if has_cursor && self.has_start_index {
+            return Err(Error::invalid_value("cursor and startIndex exclude each other. Give one of them."));
+        }
+        if !self.request.attributes.is_empty() && !self.request.excluded.is_empty() {
+            return Err(Error::invalid_value(
+                "attributes and excludedAttributes exclude each other. Give one of them.",
+            ));
+        }
+        Ok(self.request)
     }
 }
 
@@ -113,17 +160,19 @@ enum Parameter {
     SortOrder,
     StartIndex,
     Count,
+    Cursor,
     Attributes,
     ExcludedAttributes,
 }
 
 impl Parameter {
-    const ALL: [Parameter; 7] = [
+    const ALL: [Parameter; 8] = [
         Parameter::Filter,
         Parameter::SortBy,
         Parameter::SortOrder,
         Parameter::StartIndex,
         Parameter::Count,
+        Parameter::Cursor,
         Parameter::Attributes,
         Parameter::ExcludedAttributes,
     ];
@@ -139,6 +188,7 @@ impl Parameter {
             Parameter::SortOrder => "sortOrder",
             Parameter::StartIndex => "startIndex",
             Parameter::Count => "count",
+            Parameter::Cursor => "cursor",
             Parameter::Attributes => "attributes",
             Parameter::ExcludedAttributes => "excludedAttributes",
         }

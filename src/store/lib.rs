@@ -2,7 +2,7 @@
 //!
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
-//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`tenant`]. [`work`] is the overlay of a write,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `writer` commits what waits in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
 //! "the index proposes, the filter disposes"; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
@@ -26,6 +26,7 @@ mod random;
 mod reader;
 pub mod record;
 pub mod scan;
+mod seal;
 mod statement;
 mod store;
 pub mod tenant;
@@ -43,6 +44,7 @@ pub use nesting::Nesting;
 pub use random::Random;
 pub use reader::Reader;
 pub use record::Record;
+pub use seal::SealKey;
 pub use store::{Options, Store};
 pub use tenant::Tenant;
 pub use work::Work;

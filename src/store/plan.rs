@@ -19,7 +19,7 @@ use crate::statement::Statement;
 use crate::{Error, ResourceId, TenantId};
 
 /// Candidates counted exactly up to here when plans are compared.
-const COUNTED: i64 = 2_000;
+pub(crate) const COUNTED: i64 = 2_000;
 
 /// A way of finding candidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,11 +150,21 @@ impl KeyRange {
         })
     }
 
-    fn bind<Row>(&self, statement: Statement<Row>) -> Statement<Row> {
-        let statement = statement.sql(" AND value >= ").bind(self.low.as_str()).sql(" AND value ");
+    /// Whether one key alone lies in the range.
+    pub(crate) fn is_point(&self) -> bool {
+        matches!(&self.high, High::Inclusive(high) if *high == self.low)
+    }
+
+    /// The condition, as far as the ends are wanted. A point has no ends.
+    fn bind<Row>(&self, statement: Statement<Row>, low: bool, high: bool) -> Statement<Row> {
+        if self.is_point() {
+            return statement.sql(" AND value = ").bind(self.low.as_str());
+        }
+        let statement = if low { statement.sql(" AND value >= ").bind(self.low.as_str()) } else { statement };
         match &self.high {
-            High::Inclusive(high) => statement.sql("<= ").bind(high.as_str()),
-            High::Exclusive(high) => statement.sql("< ").bind(high.as_str()),
+            _ if !high => statement,
+            High::Inclusive(high) => statement.sql(" AND value <= ").bind(high.as_str()),
+            High::Exclusive(high) => statement.sql(" AND value < ").bind(high.as_str()),
         }
     }
 }
@@ -216,13 +226,9 @@ impl Access {
                 all
             }
             _ => {
-                let column = match self {
-                    Access::GroupsOf(_) => "SELECT group_id FROM ",
-                    Access::MembersOf(_) => "SELECT member_id FROM ",
-                    _ => "SELECT resource_id FROM ",
-                };
+                let select = Statement::<Binary>::new("SELECT ").sql(self.column()).sql(" FROM ");
                 let rows = self
-                    .statement::<Binary>(column, tenant, kind)
+                    .within(select, tenant, kind, true, true)
                     .sql(" LIMIT ")
                     .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
                     .load::<Vec<u8>>(db)?;
@@ -237,27 +243,48 @@ impl Access {
     }
 
     fn statement<Row>(&self, select: &'static str, tenant: TenantId, kind: &str) -> Statement<Row> {
-        let statement = Statement::new(select);
+        self.within(Statement::new(select), tenant, kind, true, true)
+    }
+
+    /// The column that names the candidates.
+    pub(crate) fn column(&self) -> &'static str {
         match self {
-            Access::Index { path, range } => range
-                .bind(statement.sql("attr_index WHERE tenant_id = ").bind(tenant).sql(" AND path_id = ").bind(*path)),
-            Access::Modified(from, to) => statement
-                .sql("resource WHERE tenant_id = ")
-                .bind(tenant)
-                .sql(" AND kind = ")
-                .bind(kind)
-                .sql(" AND modified_at >= ")
-                .bind(*from)
-                .sql(" AND modified_at <= ")
-                .bind(*to),
+            Access::GroupsOf(_) => "group_id",
+            Access::MembersOf(_) => "member_id",
+            _ => "resource_id",
+        }
+    }
+
+    /// Appends table and condition; a range without its low or high end where that is not wanted.
+    pub(crate) fn within<Row>(
+        &self,
+        statement: Statement<Row>,
+        tenant: TenantId,
+        kind: &str,
+        low: bool,
+        high: bool,
+    ) -> Statement<Row> {
+        match self {
+            Access::Index { path, range } => {
+                let statement = statement.sql("attr_index WHERE tenant_id = ").bind(tenant);
+                range.bind(statement.sql(" AND path_id = ").bind(*path), low, high)
+            }
+            Access::Modified(from, to) => {
+                let statement = statement.sql("resource WHERE tenant_id = ").bind(tenant);
+                let statement = statement.sql(" AND kind = ").bind(kind);
+                let statement = if low { statement.sql(" AND modified_at >= ").bind(*from) } else { statement };
+                if high { statement.sql(" AND modified_at <= ").bind(*to) } else { statement }
+            }
             Access::GroupsOf(member) => {
                 statement.sql("membership WHERE tenant_id = ").bind(tenant).sql(" AND member_id = ").bind(*member)
             }
-            Access::MembersOf(groups) => statement
-                .sql("membership WHERE tenant_id = ")
-                .bind(tenant)
-                .sql(" AND group_id IN ")
-                .list(groups.iter().copied()),
+            Access::MembersOf(groups) => {
+                let statement = statement.sql("membership WHERE tenant_id = ").bind(tenant);
+                match groups.as_slice() {
+                    [group] => statement.sql(" AND group_id = ").bind(*group),
+                    groups => statement.sql(" AND group_id IN ").list(groups.iter().copied()),
+                }
+            }
             Access::Ids(_) | Access::External(_) | Access::Union(_) => statement.sql("resource WHERE 1 = 0"),
         }
     }

@@ -12,8 +12,8 @@ use crate::nesting::Nesting;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Error, Record, ResourceId, Seq, Tenant, TenantId, change, credential, dialect, membership, record,
-    tenant,
+    Credential, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, dialect, membership,
+    record, seal, tenant,
 };
 
 /// Members read at a time.
@@ -116,8 +116,10 @@ impl Reader {
         tenant: TenantId,
         ids: &[ResourceId],
     ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
-        let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
+        // The number first: outside of a snapshot the groups may then be newer than the entity tag that it goes into,
+        // which costs a client one more fetch. The other way round it would keep old groups under the newest tag.
         let (nesting, seq) = self.nesting(tenant)?;
+        let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
         Ok((direct.into_iter().map(|(id, groups)| (id, nesting.complete(groups))).collect(), seq))
     }
 
@@ -211,6 +213,11 @@ impl Reader {
     /// The credentials of a client.
     pub fn credentials_of(&mut self, tenant: TenantId, client: ResourceId) -> Result<Vec<Credential>, Error> {
         credential::of_client(&mut self.db, tenant, client)
+    }
+
+    /// The tenant's key for a purpose, if it has been made.
+    pub fn seal_key(&mut self, tenant: TenantId, purpose: &str) -> Result<Option<SealKey>, Error> {
+        seal::find(&mut self.db, tenant, purpose)
     }
 
     /// Every tenant.

@@ -2,11 +2,11 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+mod place;
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-
-use diesel::prelude::*;
-use diesel::sql_types::Binary;
 
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
@@ -14,12 +14,13 @@ use scim::schema::Definition;
 use scim::view::View;
 
 use crate::assemble::{Derived, assemble, etag};
-use crate::index::{KindIndexes, Mode};
+use crate::index::KindIndexes;
 use crate::plan::{Access, Planner};
 use crate::reader::Reader;
-use crate::record::resource_id;
-use crate::statement::Statement;
-use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
+use crate::{Error, GroupRef, MemberRef, Nesting, Record, ResourceId, TenantId, external, membership, record};
+
+use place::Heading;
+pub use place::{Cut, Place, Step, Stretch};
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Query {
     pub sort: Option<Sort>,
     /// Place of the first resource of the page, from 1.
     pub start: u64,
+    /// Where the page begins, when that is known better than by counting: the end of the page before it.
+    pub mark: Option<Place>,
     /// Most resources on the page; 0: the total alone.
     pub count: u64,
     /// The client's provisioning domain.
@@ -66,6 +69,8 @@ pub struct Page {
     pub total: u64,
     /// Those on the page, in order.
     pub hits: Vec<Hit>,
+    /// The place of the last of them, where an index has the order: the mark of the page after it.
+    pub end: Option<Place>,
 }
 
 /// A resource with what is derived of it.
@@ -196,9 +201,6 @@ struct Search<'s> {
     sort: Option<&'s Sort>,
 }
 
-/// Where a resource comes in the order: its sort key, then its id.
-type Place = (Option<String>, ResourceId);
-
 impl<'s> Search<'s> {
     fn new(reader: &'s mut Reader, tenant: TenantId, query: &'s Query) -> Result<Self, Error> {
         let kind = query.definition.name();
@@ -219,87 +221,77 @@ impl<'s> Search<'s> {
     /// No condition: the total is known and the order is an index.
     fn everything(&mut self) -> Result<Page, Error> {
         let total = u64::try_from(self.reader.count(self.tenant, self.kind)?).unwrap_or_default();
-        if self.query.count == 0 || self.query.start > total {
-            return Ok(Page { total, hits: Vec::new() });
+        if self.query.count == 0 || (self.query.start > total && self.query.mark.is_none()) {
+            return Ok(Page { total, hits: Vec::new(), end: None });
         }
-        let ids = match self.ordered_index() {
-            Some(statement) => {
-                let page = statement
-                    .sql(" LIMIT ")
-                    .bind(i64::try_from(self.query.count).unwrap_or(i64::MAX))
-                    .sql(" OFFSET ")
-                    .bind(i64::try_from(self.query.start - 1).unwrap_or(i64::MAX));
-                let rows = page.load::<Vec<u8>>(&mut self.reader.db)?;
-                rows.iter().map(|id| resource_id(id)).collect::<Result<Vec<_>, _>>()?
-            }
-            None => {
-                let places = self.test(None, &Filter::Const(true))?.0;
-                self.page_of(places)
-            }
+        let Some(order) = self.order() else {
+            let places = self.test(None, &Filter::Const(true))?.0;
+            let ids = self.page_of(places);
+            return Ok(Page { total, hits: self.reader.hits(self.tenant, &ids, self.query)?, end: None });
         };
-        Ok(Page { total, hits: self.reader.hits(self.tenant, &ids, self.query)? })
-    }
-
-    /// The ids of all resources of the kind in order, where an index has that order.
-    fn ordered_index(&self) -> Option<Statement<Binary>> {
-        let down = self.sort.is_some_and(|sort| sort.descending);
-        let order = |up: &'static str, downwards: &'static str| if down { downwards } else { up };
-        let of_kind = |text: &'static str| Statement::new(text).bind(self.tenant).sql(" AND kind = ").bind(self.kind);
-        let by_id = "SELECT resource_id FROM resource WHERE tenant_id = ";
-        match self.sort.map(|sort| &*sort.target.canonical) {
-            None | Some("id") => Some(of_kind(by_id).sql(order(" ORDER BY resource_id", " ORDER BY resource_id DESC"))),
-            Some("meta.lastModified") => Some(
-                of_kind(by_id)
-                    .sql(order(" ORDER BY modified_at, resource_id", " ORDER BY modified_at DESC, resource_id DESC")),
-            ),
-            Some(path) => {
-                let path = self.indexes.path(path).filter(|path| path.mode == Mode::Sort)?;
-                Some(
-                    Statement::new("SELECT resource_id FROM attr_index WHERE tenant_id = ")
-                        .bind(self.tenant)
-                        .sql(" AND path_id = ")
-                        .bind(path.id)
-                        .sql(order(" ORDER BY value, resource_id", " ORDER BY value DESC, resource_id DESC")),
-                )
-            }
-        }
+        let bound = match &self.query.mark {
+            Some(mark) => Some((mark.clone(), false)),
+            None if self.query.start <= 1 => None,
+            // The one before the page: its place is found in the index alone, and from there it is a step.
+            None => match self.nth(order, self.query.start - 2)? {
+                Some(place) => Some((place, false)),
+                None => return Ok(Page { total, hits: Vec::new(), end: None }),
+            },
+        };
+        let heading = Heading { up: !self.descending(), bound };
+        let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
+        let places = self.places(order, None, &heading, count)?;
+        let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
+        let end = places.into_iter().next_back();
+        Ok(Page { total, hits: self.reader.hits(self.tenant, &ids, self.query)?, end })
     }
 
     /// A condition: candidates are proposed, tested, ordered, and the page is cut out.
     fn matching(&mut self, filter: &Filter<Checked>) -> Result<Page, Error> {
-        let candidates = match self.cheapest(filter)? {
-            Some(access) => {
-                let limit = self.query.limit;
-                Some(access.gather(&mut self.reader.db, self.tenant, self.kind, limit)?.into_iter().collect::<Vec<_>>())
-            }
-            None => None,
-        };
-        let (places, mut kept) = self.test(candidates, filter)?;
+        let access = self.cheapest(filter)?;
+        let candidates = self.candidates(access)?;
+        let (places, kept) = self.test(candidates, filter)?;
         let total = places.len() as u64;
-        if self.query.count == 0 {
-            return Ok(Page { total, hits: Vec::new() });
-        }
-        let ids = self.page_of(places);
+        let hits = match self.query.count {
+            0 => Vec::new(),
+            _ => {
+                let ids = self.page_of(places);
+                self.finish(&ids, kept)?
+            }
+        };
+        Ok(Page { total, hits, end: None })
+    }
+
+    /// What an access proposes; `None`: everything.
+    fn candidates(&mut self, access: Option<Access>) -> Result<Option<Vec<ResourceId>>, Error> {
+        let Some(access) = access else { return Ok(None) };
+        let found = access.gather(&mut self.reader.db, self.tenant, self.kind, self.query.limit)?;
+        Ok(Some(found.into_iter().collect()))
+    }
+
+    /// The page with what is derived of it; what the test has read is not read again.
+    fn finish(&mut self, ids: &[ResourceId], mut kept: HashMap<ResourceId, Record>) -> Result<Vec<Hit>, Error> {
         let needs = Needs {
             external: true,
             groups: self.query.with_groups,
             etag: true,
             members: self.query.with_members.then_some(None),
         };
-        let hits = if ids.iter().all(|id| kept.contains_key(id)) {
-            let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
-            let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
-            ids.iter().filter_map(|id| hits.remove(id)).collect()
-        } else {
-            self.reader.hits(self.tenant, &ids, self.query)?
-        };
-        Ok(Page { total, hits })
+        if !ids.iter().all(|id| kept.contains_key(id)) {
+            return self.reader.hits(self.tenant, ids, self.query);
+        }
+        let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
+        let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
+        Ok(ids.iter().filter_map(|id| hits.remove(id)).collect())
+    }
+
+    fn planner<'p>(&'p self, nesting: &'p Nesting) -> Planner<'p> {
+        Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting }
     }
 
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
         let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: &nesting };
-        let mut accesses = planner.accesses(filter);
+        let mut accesses = self.planner(&nesting).accesses(filter);
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
@@ -374,11 +366,13 @@ impl<'s> Search<'s> {
             if !filter.matches(&document) {
                 continue;
             }
-            let sort_key = self.sort.map(|sort| {
+            // The id is the second part of every place already.
+            let sort = self.sort.filter(|sort| &*sort.target.canonical != "id");
+            let sort_key = sort.map(|sort| {
                 let sort_key = sort.target.sort_key(&document).unwrap_or_else(|| key::ABSENT.to_owned());
                 key::cut(&sort_key).into_owned()
             });
-            places.push((sort_key, id));
+            places.push(Place { key: sort_key, id });
             if kept.len() < KEPT {
                 kept.insert(id, hit.record);
             }
@@ -393,6 +387,6 @@ impl<'s> Search<'s> {
         }
         let skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).map(|(_, id)| id).collect()
+        places.into_iter().skip(skip).take(count).map(|place| place.id).collect()
     }
 }

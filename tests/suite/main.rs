@@ -3,7 +3,33 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod cursor;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod interface;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;

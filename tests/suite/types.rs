@@ -88,7 +88,7 @@ fn shipped(name: &str) -> Value {
 
 const THING: &str = "urn:example:scim:schemas:1.0:Thing";
 
-fn thing(attributes: Value) -> Value {
+fn thing(attributes: &Value) -> Value {
     json!({ "id": THING, "name": "Thing", "attributes": attributes })
 }
 
@@ -166,34 +166,33 @@ async fn a_type_without_code(server: &Server) {
 async fn what_is_refused(server: &Server) {
     let admin = Api::new(server, server.tenant("refused"));
     let source = Api { token: server.client("refused", "hr", "source"), ..admin.clone() };
-    source.post("/Schemas", &thing(json!([{ "name": "label" }]))).await.expect(403);
+    source.post("/Schemas", &thing(&json!([{ "name": "label" }]))).await.expect(403);
     source.delete("/ResourceTypes/User").await.expect(403);
 
     let built_in = "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User";
-    admin.put(built_in, &thing(json!([{ "name": "label" }]))).await.expect(403);
+    admin.put(built_in, &thing(&json!([{ "name": "label" }]))).await.expect(403);
     admin.delete(built_in).await.expect(403);
     admin.delete("/ResourceTypes/User").await.expect(403);
     admin.delete("/ResourceTypes/Nothing").await.expect(404);
     admin.post("/Schemas", &json!({ "id": "urn:ietf:params:scim:schemas:core:2.0:user" })).await.expect(409);
     admin.post("/ResourceTypes", &json!({ "name": "user", "endpoint": "/X", "schema": THING })).await.expect(409);
-    let faults = admin.post("/Schemas", &thing(json!([{ "name": "id" }, { "name": "a", "type": "complex" }]))).await;
+    let faults = admin.post("/Schemas", &thing(&json!([{ "name": "id" }, { "name": "a", "type": "complex" }]))).await;
     let told = faults.expect(400);
     assert_eq!(told.body["scimType"], "invalidValue");
     assert!(told.detail().contains("attributes[0].name") && told.detail().contains("attributes[1].subAttributes"));
     admin.post("/ResourceTypes", &thing_type()).await.expect(400);
 
     let first = json!([{ "name": "label" }, { "name": "weight", "type": "integer" }]);
-    let made = admin.post("/Schemas", &thing(first.clone())).await.expect(201);
+    let made = admin.post("/Schemas", &thing(&first)).await.expect(201);
     admin.post("/ResourceTypes", &thing_type()).await.expect(201);
     let path = format!("/Schemas/{THING}");
     assert!(admin.delete(&path).await.expect(409).detail().contains("Thing"));
     // Without resources everything may change.
     let stale = made.etag.expect("a tag");
     let renamed = json!([{ "name": "label" }, { "name": "weight", "type": "decimal" }]);
-    let changed =
-        admin.ask(Method::PUT, &path, Some(&thing(renamed.clone())), &[("if-match", &stale)]).await.expect(200);
+    let changed = admin.ask(Method::PUT, &path, Some(&thing(&renamed)), &[("if-match", &stale)]).await.expect(200);
     assert_ne!(changed.body["meta"]["version"], made.body["meta"]["version"]);
-    admin.ask(Method::PUT, &path, Some(&thing(first)), &[("if-match", &stale)]).await.expect(412);
+    admin.ask(Method::PUT, &path, Some(&thing(&first)), &[("if-match", &stale)]).await.expect(412);
 
     let thing_of = |label: &str| json!({ "schemas": [THING], "label": label });
     let one = admin.post("/Things", &thing_of("same")).await.expect(201);
@@ -204,7 +203,7 @@ async fn what_is_refused(server: &Server) {
         (json!([{ "name": "label", "required": true }, renamed[1].clone()]), "label: would be required."),
         (json!([{ "name": "label", "multiValued": true }, renamed[1].clone()]), "label: would be multi-valued."),
     ] {
-        let refused = admin.put(&path, &thing(attributes)).await.expect(400);
+        let refused = admin.put(&path, &thing(&attributes)).await.expect(400);
         assert!(refused.detail().contains(fault), "{}", refused.detail());
     }
     let moved = json!({ "name": "Thing", "endpoint": "/Stuff", "schema": THING });
@@ -215,14 +214,14 @@ async fn what_is_refused(server: &Server) {
         .expect(400);
     admin.delete("/ResourceTypes/Thing").await.expect(409);
     let unique = json!([{ "name": "label", "uniqueness": "server" }, renamed[1].clone()]);
-    assert_eq!(admin.put(&path, &thing(unique.clone())).await.expect(409).body["scimType"], "uniqueness");
+    assert_eq!(admin.put(&path, &thing(&unique)).await.expect(409).body["scimType"], "uniqueness");
     admin.get("/Things").await.expect(200);
     let id = one.body["id"].as_str().expect("an id");
     admin.put(&format!("/Things/{id}"), &thing_of("other")).await.expect(200);
-    admin.put(&path, &thing(unique)).await.expect(200);
+    admin.put(&path, &thing(&unique)).await.expect(200);
     admin.post("/Things", &thing_of("SAME")).await.expect(409);
     let more = json!([{ "name": "label", "uniqueness": "server" }, renamed[1].clone(), { "name": "note" }]);
-    admin.put(&path, &thing(more)).await.expect(200);
+    admin.put(&path, &thing(&more)).await.expect(200);
     admin.post("/Things", &json!({ "schemas": [THING], "label": "new", "note": "n" })).await.expect(201);
 
     for one in admin.find("/Things", "label pr", "").await {
@@ -239,10 +238,10 @@ async fn what_is_refused(server: &Server) {
 async fn each_tenant_has_its_own(server: &mut Server) {
     let one = Api::new(server, server.tenant("one"));
     let two = Api::new(server, server.tenant("two"));
-    one.post("/Schemas", &thing(json!([{ "name": "label", "required": true }]))).await.expect(201);
+    one.post("/Schemas", &thing(&json!([{ "name": "label", "required": true }]))).await.expect(201);
     one.post("/ResourceTypes", &thing_type()).await.expect(201);
     two.get("/Things").await.expect(404);
-    two.post("/Schemas", &thing(json!([{ "name": "size", "type": "integer", "required": true }]))).await.expect(201);
+    two.post("/Schemas", &thing(&json!([{ "name": "size", "type": "integer", "required": true }]))).await.expect(201);
     two.post("/ResourceTypes", &thing_type()).await.expect(201);
     one.post("/Things", &json!({ "schemas": [THING], "label": "a" })).await.expect(201);
     two.post("/Things", &json!({ "schemas": [THING], "label": "a" })).await.expect(400);
@@ -265,6 +264,7 @@ async fn each_tenant_has_its_own(server: &mut Server) {
     assert!([404, 409].contains(&late.status), "{late:?}");
     drop(other);
 
+    server.kill();
     server.restart();
     let one = Api { base: server.base_url.clone(), ..one };
     let two = Api { base: server.base_url.clone(), ..two };
@@ -278,7 +278,7 @@ async fn an_index_is_built_while_the_server_serves(server: &Server) {
     const BEFORE: usize = 1_200;
     const DURING: usize = 240;
     let api = Api::new(server, server.tenant("building"));
-    api.post("/Schemas", &thing(json!([{ "name": "mark" }]))).await.expect(201);
+    api.post("/Schemas", &thing(&json!([{ "name": "mark" }]))).await.expect(201);
     api.post("/ResourceTypes", &thing_type()).await.expect(201);
     let write = |from: usize, to: usize, name: &'static str| {
         let lanes = (0..8).map(|lane| {
@@ -298,7 +298,7 @@ async fn an_index_is_built_while_the_server_serves(server: &Server) {
     // `mark` becomes unique, so its index is to be built over what is there, while more comes and is found.
     let writers = write(BEFORE, BEFORE + DURING, "mark");
     let wider = json!([{ "name": "mark", "uniqueness": "server" }, { "name": "displayName" }]);
-    api.put(&format!("/Schemas/{THING}"), &thing(wider)).await.expect(200);
+    api.put(&format!("/Schemas/{THING}"), &thing(&wider)).await.expect(200);
     for n in (0..BEFORE).step_by(97) {
         assert_eq!(api.find("/Things", &format!("mark eq \"N{n}\""), "").await.len(), 1, "n{n}");
     }

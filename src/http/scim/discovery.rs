@@ -19,7 +19,7 @@ const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderC
 /// GET `/ServiceProviderConfig`.
 pub(in crate::http) async fn service_provider_config(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    Ok(respond::message(configuration(&state.settings, &ctx.base_url).to_string()))
+    Ok(respond::message(configuration(&state.settings, &ctx).to_string()))
 }
 
 /// GET `/Schemas`.
@@ -31,7 +31,7 @@ pub(in crate::http) async fn schemas(request: HttpRequest, state: web::Data<Stat
     for schema in catalog.registry().schemas().filter(|schema| !is_hidden(schema, &hidden)) {
         documents.push(match state.directory.own_document(&ctx, &catalog, Document::Schema, &schema.id)? {
             Some(own) => Value::Object(own),
-            None => with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx),
+            None => schema_document(schema, &ctx),
         });
     }
     Ok(list(&documents))
@@ -40,7 +40,7 @@ pub(in crate::http) async fn schemas(request: HttpRequest, state: web::Data<Stat
 /// GET `/Schemas/{id}`.
 pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let urn = extract::id(&request);
+    let urn = extract::document_id(&request);
     let catalog = match state.directory.catalog(ctx.tenant, ctx.now).await? {
         known if known.registry().schema(urn).is_some() => known,
         _ => state.directory.fresh_catalog(ctx.tenant, ctx.now).await?,
@@ -52,7 +52,7 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
     let hidden = hidden(&ctx, catalog.registry());
     let schema = catalog.registry().schema(urn).filter(|schema| !is_hidden(schema, &hidden));
     let schema = schema.ok_or_else(|| scim::Error::not_found("Schema", urn))?;
-    Ok(respond::message(with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx).to_string()))
+    Ok(respond::message(schema_document(schema, &ctx).to_string()))
 }
 
 /// GET `/ResourceTypes`.
@@ -75,7 +75,7 @@ pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Da
 /// GET `/ResourceTypes/{id}`.
 pub(in crate::http) async fn resource_type(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let name = extract::id(&request);
+    let name = extract::document_id(&request);
     let catalog = match state.directory.catalog(ctx.tenant, ctx.now).await? {
         known if known.registry().definition(name).is_some() => known,
         _ => state.directory.fresh_catalog(ctx.tenant, ctx.now).await?,
@@ -113,6 +113,16 @@ fn resource_type_document(definition: &Definition, ctx: &Ctx) -> Value {
     with_meta(&resource_type.document, "ResourceType", "ResourceTypes", &resource_type.name, ctx)
 }
 
+/// A schema as the caller's profile has it, so that it shows no attribute that a request may not name.
+fn schema_document(schema: &Schema, ctx: &Ctx) -> Value {
+    let mut document = with_meta(&schema.document, "Schema", "Schemas", &schema.id, ctx);
+    let attributes = document.get_mut("attributes").and_then(Value::as_array_mut);
+    if let Some(attributes) = attributes.filter(|_| !ctx.caller.profile.has_passwords()) {
+        attributes.retain(|attribute| attribute.get("name").and_then(Value::as_str) != Some("password"));
+    }
+    document
+}
+
 fn with_meta(document: &Value, kind: &str, endpoint: &str, id: &str, ctx: &Ctx) -> Value {
     let mut document = document.clone();
     if let Some(members) = document.as_object_mut() {
@@ -130,21 +140,27 @@ fn list(resources: &[Value]) -> actix_web::HttpResponse {
     respond::message(body.to_string())
 }
 
-fn configuration(settings: &Settings, base_url: &str) -> Value {
-    json!({
+fn configuration(settings: &Settings, ctx: &Ctx) -> Value {
+    let base_url = &ctx.base_url;
+    let mut document = json!({
         "schemas": [CONFIG_URN],
         "patch": { "supported": true },
-        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "bulk": {
+            "supported": true,
+            "maxOperations": settings.bulk_operations,
+            "maxPayloadSize": settings.bulk_payload,
+        },
         "filter": { "supported": true, "maxResults": settings.page_max },
         "changePassword": { "supported": true },
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": false,
+            "cursor": true,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": settings.page_default.min(settings.page_max),
             "maxPageSize": settings.page_max,
+            "cursorTimeout": settings.cursor_timeout_seconds,
         },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
@@ -154,5 +170,10 @@ fn configuration(settings: &Settings, base_url: &str) -> Value {
             "primary": true,
         }],
         "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base_url}/ServiceProviderConfig") },
-    })
+    });
+    // Only to those who are met by its rules; and those begin with TLS.
+    if let (true, Some(members)) = (ctx.caller.profile.is_interop(), document.as_object_mut()) {
+        members.insert("interopProfileConformant".to_owned(), base_url.starts_with("https://").into());
+    }
+    document
 }

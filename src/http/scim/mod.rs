@@ -1,6 +1,7 @@
-//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`discovery`], and the [`types`]
-//! that a tenant adds.
+//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], and the
+//! [`types`] that a tenant adds.
 
+pub(super) mod bulk;
 pub(super) mod discovery;
 pub(super) mod resources;
 pub(super) mod search;

@@ -17,7 +17,8 @@ use crate::http::{Answer, State, body, respond};
 pub(in crate::http) async fn by_query(request: HttpRequest, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let search = extract::search(&request)?;
-    Ok(respond::message(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+    ctx.check_sensitive(slice::from_ref(&definition), &search)?;
+    Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
 }
 
 /// POST to an endpoint's `.search`.
@@ -25,14 +26,16 @@ pub(in crate::http) async fn by_body(request: HttpRequest, payload: web::Payload
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let body = body::read(&request, payload, state.settings.body_limit).await?;
     let search = SearchRequest::from_body(&body)?;
-    Ok(respond::message(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+    Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
 }
 
 /// GET of the base URL.
 pub(in crate::http) async fn everything(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = extract::context(&request, &state).await?;
     let search = extract::search(&request)?;
-    Ok(respond::message(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+    let visible = visible(&ctx, &state);
+    ctx.check_sensitive(&visible, &search)?;
+    Ok(respond::found(state.directory.search(&ctx, &visible, &search).await?))
 }
 
 /// POST to `.search` below the base URL.
@@ -44,7 +47,7 @@ pub(in crate::http) async fn everything_by_body(
     let ctx = extract::context(&request, &state).await?;
     let body = body::read(&request, payload, state.settings.body_limit).await?;
     let search = SearchRequest::from_body(&body)?;
-    Ok(respond::message(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+    Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }
 
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {

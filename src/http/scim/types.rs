@@ -64,14 +64,14 @@ async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, s
     let ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
     let body = body::read(request, payload, state.settings.body_limit).await?;
-    let id = extract::id(request);
+    let id = extract::document_id(request);
     Ok(respond::changed(state.directory.replace_document(&ctx, what, id, body, &condition).await?))
 }
 
 async fn remove(what: Document, request: &HttpRequest, state: &State) -> Answer {
     let ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
-    state.directory.remove_document(&ctx, what, extract::id(request), &condition).await?;
+    state.directory.remove_document(&ctx, what, extract::document_id(request), &condition).await?;
     Ok(respond::removed())
 }
 

@@ -19,12 +19,14 @@
 //!   they spoke of the old one.
 //! - Sub-attributes that only the server sets are ignored within a value; as the target of a path they are 400
 //!   mutability.
-//! - A member is added or removed as a whole; changing one in place is 400 mutability.
+//! - A member is added or removed as a whole; changing one in place is 400 mutability. Removing `members[…].value`
+//!   removes the members.
 
 mod apply;
 mod element;
 mod parse;
 mod quirks;
+mod strict;
 
 #[cfg(test)]
 mod chaos;
@@ -62,6 +64,14 @@ impl Patch {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.document.is_empty() && self.relation.is_empty()
+    }
+
+    /// The texts that are set as the value of a core attribute without sub-attributes.
+    pub fn texts_of<'p>(&'p self, attribute: &'p str) -> impl Iterator<Item = &'p str> {
+        let about = move |operation: &&Operation| {
+            operation.extension.is_none() && operation.attribute.as_deref() == Some(attribute)
+        };
+        self.document.iter().filter(about).filter_map(|operation| operation.value.as_ref()?.as_str())
     }
 
     /// 400 mutability when the message repeats an `id` that is not the resource's own.

@@ -28,6 +28,7 @@ struct Expected {
     descending: bool,
     start_index: Option<u64>,
     count: Option<u64>,
+    cursor: Option<String>,
     #[serde(default)]
     attributes: Vec<String>,
     #[serde(default)]
@@ -48,6 +49,7 @@ fn compare<T: std::fmt::Debug>(case: Case<T>, result: Result<SearchRequest, Erro
             descending: expect.descending,
             start_index: expect.start_index.unwrap_or(1),
             count: expect.count,
+            cursor: expect.cursor,
             attributes: expect.attributes,
             excluded: expect.excluded,
         }),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::normalise::prune;
 use super::{MAX_BINARY, MAX_TEXT, MAX_VALUES, MEMBERS, Notes, Spot, Strictness};
 use crate::Error;
+use crate::key;
 use crate::schema::{Attribute, Mutability, Type};
 
 const LOOSE_PADDING: GeneralPurposeConfig =
@@ -203,5 +204,5 @@ fn check_text(kind: Type, value: &Value, spot: Spot<'_>) -> Result<(), Error> {
 /// RFC 3339 as RFC 7643 section 2.3.5 wants it: date, `T`, time and zone; no zone name in brackets.
 fn is_instant(text: &str) -> bool {
     let has_time = text.as_bytes().get(10).is_some_and(|separator| separator.eq_ignore_ascii_case(&b'T'));
-    has_time && !text.contains('[') && text.parse::<jiff::Timestamp>().is_ok()
+    has_time && key::instant(text).is_some()
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Work, document_of};
 use crate::index::{self, IndexDiff, IndexRow};
-use crate::{Error, Record, Seq, change, credential, external, membership, record, unique};
+use crate::{Error, Record, Seq, change, credential, external, membership, record, seal, unique};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -19,7 +19,10 @@ pub(crate) struct Flushed {
 impl Work<'_> {
     /// Whether something was settled that has to be written.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.settled.changes.is_empty() || !self.settled.credentials.is_empty() || self.has_new_catalog()
+        !self.settled.changes.is_empty()
+            || !self.settled.credentials.is_empty()
+            || !self.settled.seal_keys.is_empty()
+            || self.has_new_catalog()
     }
 
     /// Bytes of documents that were settled so far.
@@ -73,6 +76,7 @@ impl Work<'_> {
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let head = std::mem::take(&mut self.clock.digest);
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;
         self.clock.store(self.db, tenant)?;

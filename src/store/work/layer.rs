@@ -9,7 +9,7 @@ use crate::external::ExternalKey;
 use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
-use crate::{Credential, Record, ResourceId, Seq};
+use crate::{Credential, Record, ResourceId, SealKey, Seq};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -28,6 +28,8 @@ pub(super) struct Layer {
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
+    /// By purpose.
+    pub(super) seal_keys: HashMap<&'static str, SealKey>,
     pub(super) changes: Vec<Change>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
@@ -66,6 +68,7 @@ impl Layer {
         self.touched.extend(upper.touched);
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
+        self.seal_keys.extend(upper.seal_keys);
         self.changes.extend(upper.changes);
         self.paths.extend(upper.paths);
     }

@@ -23,9 +23,8 @@ use crate::index::Indexes;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::unique::{self, UniqueKey};
-use crate::{
-    Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, Seq, TenantId, credential, dialect, record,
-};
+use crate::{Credential, Error, GroupRef, MemberRef, Random, Record, ResourceId, SealKey, Seq, TenantId};
+use crate::{credential, dialect, record, seal};
 
 use layer::Layer;
 
@@ -126,6 +125,17 @@ impl<'d> Work<'d> {
     pub(crate) fn discard(&mut self) {
         self.open = Layer::default();
         (self.clock, self.nesting) = self.before.clone();
+    }
+
+    /// Runs one of several operations of a simulation: what it does is kept when it succeeds and forgotten otherwise,
+    /// and [`Work::changes`] begins anew with each. In a write every operation is a write of its own instead.
+    pub fn rehearse<T, E>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.accept();
+        let outcome = run(self);
+        if outcome.is_err() {
+            self.discard();
+        }
+        outcome
     }
 
     /// The changes of the open operation so far, in order.
@@ -399,6 +409,19 @@ impl<'d> Work<'d> {
     /// Writes a credential of a client.
     pub fn put_credential(&mut self, credential: Credential) {
         self.open.credentials.insert(credential.id, credential);
+    }
+
+    /// The tenant's key for a purpose; made now when it has none.
+    pub fn seal_key(&mut self, purpose: &'static str) -> Result<SealKey, Error> {
+        if let Some(key) = self.open.seal_keys.get(purpose).or_else(|| self.settled.seal_keys.get(purpose)) {
+            return Ok(key.clone());
+        }
+        if let Some(key) = seal::find(self.db, self.tenant, purpose)? {
+            return Ok(key);
+        }
+        let key = SealKey::make()?;
+        self.open.seal_keys.insert(purpose, key.clone());
+        Ok(key)
     }
 
     /// Every credential of a client.

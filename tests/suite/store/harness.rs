@@ -194,6 +194,7 @@ impl Fixture {
             filter: None,
             view: Arc::new(View::everything()),
             sort: None,
+            mark: None,
             start: 1,
             count: 10_000,
             domain: DOMAIN,

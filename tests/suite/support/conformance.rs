@@ -9,11 +9,32 @@ use std::process::Command;
 /// # Errors
 /// The report again, if any check failed; or why it could not be run.
 pub(crate) fn scim2_tester(base_url: &str, token: &str) -> Result<String, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/run_scim2_tester.py");
+    run("run_scim2_tester.py", &[base_url, token])
+}
+
+/// Holds openapi.yaml and a server to each other (`tests/conformance/openapi_check.py`).
+///
+/// # Errors
+/// What differs; or why it could not be found out.
+pub(crate) fn openapi_check(base_url: &str, administrator: &str, consumer: &str) -> Result<String, String> {
+    run("openapi_check.py", &[base_url, administrator, consumer])
+}
+
+/// Runs Schemathesis with openapi.yaml against a server (`tests/conformance/run_schemathesis.py`).
+///
+/// # Errors
+/// Its report, if it found anything; or why it could not be run.
+pub(crate) fn schemathesis(base_url: &str, token: &str) -> Result<String, String> {
+    run("run_schemathesis.py", &[base_url, token])
+}
+
+fn run(script: &str, arguments: &[&str]) -> Result<String, String> {
     let python = python();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(script);
     let output = Command::new(&python)
         .arg(script)
-        .args([base_url, token])
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .map_err(|error| format!("{} cannot be run ({error}). 'make setup' installs it.", python.display()))?;
     let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,13 @@
 //! What the integration tests stand on.
 
+pub(crate) mod both;
+pub(crate) mod catalogue;
+pub(crate) mod client;
 pub(crate) mod conformance;
-mod pattern;
+pub(crate) mod messages;
+pub(crate) mod pattern;
 pub(crate) mod postgres;
+pub(crate) mod raw;
+pub(crate) mod register;
 pub(crate) mod server;
 pub(crate) mod vector;

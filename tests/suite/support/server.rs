@@ -7,10 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::postgres::{Database, database_from};
+
+const LOG: &str = "server.log";
 
 /// A running server over a database of its own.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub(crate) struct Server {
     /// Where SCIM is served, such as `http://127.0.0.1:40001/scim/v2`.
     pub(crate) base_url: String,
     database_url: String,
+    variables: Vec<(String, String)>,
     process: Child,
     // Dropped after the process has been stopped: see `drop`.
     folder: TempDir,
@@ -27,40 +32,39 @@ pub(crate) struct Server {
 impl Server {
     /// A server on a new SQLite file.
     pub(crate) fn sqlite() -> Self {
+        Server::sqlite_with(&[])
+    }
+
+    /// The same with configuration in environment variables.
+    pub(crate) fn sqlite_with(variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("register.db").display());
         command(&url, &["migrate"]);
-        Server::start(folder, url, None)
+        Server::start(folder, url, None, variables)
     }
 
     /// A server on a new PostgreSQL database.
     pub(crate) fn postgres() -> Self {
-        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
-        let url = database.url().to_owned();
-        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database))
+        Server::postgres_with(&[])
     }
 
     /// Another process over the same database.
     pub(crate) fn beside(&self) -> Self {
-        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None)
+        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None, &[])
     }
 
-    /// Kills the process and starts it again; it serves at another port then.
-    pub(crate) fn restart(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        self.process = serve(&self.database_url, &self.log());
-        self.base_url = self.wait_for_address();
+    /// The same with configuration in environment variables.
+    pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
+        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
+        let url = database.url().to_owned();
+        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database), variables)
     }
 
-    /// The database, for looks behind the server's back.
-    pub(crate) fn database_url(&self) -> &str {
-        &self.database_url
-    }
-
-    fn start(folder: TempDir, database_url: String, database: Option<Database>) -> Self {
-        let process = serve(&database_url, &folder.path().join("server.log"));
-        let mut server = Server { base_url: String::new(), database_url, process, folder, _database: database };
+    fn start(folder: TempDir, database_url: String, database: Option<Database>, variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let process = serve(&database_url, &folder.path().join(LOG), &variables);
+        let mut server =
+            Server { base_url: String::new(), database_url, variables, process, folder, _database: database };
         server.base_url = server.wait_for_address();
         server
     }
@@ -73,13 +77,71 @@ impl Server {
 
     /// Makes a client of a tenant and returns its token.
     pub(crate) fn client(&self, slug: &str, name: &str, role: &str) -> String {
-        let made = command(&self.database_url, &["client", "create", "--tenant", slug, name, "--role", role, "--json"]);
+        self.client_with(slug, name, role, &[])
+    }
+
+    /// The same with further arguments of the command line.
+    pub(crate) fn client_with(&self, slug: &str, name: &str, role: &str, further: &[&str]) -> String {
+        let mut arguments = vec!["client", "create", "--tenant", slug, name, "--role", role, "--json"];
+        arguments.extend(further);
+        let made = command(&self.database_url, &arguments);
         let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
+    /// Memory that the server holds now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process is there");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
+        resident.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Whether the database is PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        !self.database_url.starts_with("sqlite:")
+    }
+
+    /// Runs statements on the database behind the server's back.
+    pub(crate) fn execute(&self, statements: &str) {
+        let outcome = match self.database_url.strip_prefix("sqlite:") {
+            Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
+            None => PgConnection::establish(&self.database_url).expect("a connection").batch_execute(statements),
+        };
+        outcome.expect("the statements run");
+    }
+
+    /// Where the data lie.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Everything the server has said so far, on standard output and standard error.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.log()).expect("the log")
+    }
+
+    /// Asks the server to stop, as an init system does, and returns its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(sent.success(), "no process {id}");
+        self.process.wait().expect("the process ends").code()
+    }
+
+    /// Takes the server away without a word: kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("the process was there");
+        self.process.wait().expect("the process ends");
+    }
+
+    /// Starts the server again on the same data, at another port and with an empty log. It must have ended.
+    pub(crate) fn restart(&mut self) {
+        self.process = serve(&self.database_url, &self.log(), &self.variables);
+        self.base_url = self.wait_for_address();
+    }
+
     fn log(&self) -> PathBuf {
-        self.folder.path().join("server.log")
+        self.folder.path().join(LOG)
     }
 
     /// The log says where the server listens.
@@ -109,12 +171,13 @@ impl Drop for Server {
     }
 }
 
-/// Starts the program, its output in a new log.
-fn serve(database_url: &str, log: &Path) -> Child {
+/// Starts the program as a server whose output goes to a file.
+fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Child {
     let output = File::create(log).expect("a log file");
     program(database_url)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env("MATRIKEL_LOG_FORMAT", "json")
+        .envs(variables.iter().cloned())
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("the log file again"))
         .stderr(output)
@@ -123,7 +186,7 @@ fn serve(database_url: &str, log: &Path) -> Child {
 }
 
 /// Runs one command of the program to its end and returns what it printed.
-fn command(database_url: &str, arguments: &[&str]) -> String {
+pub(crate) fn command(database_url: &str, arguments: &[&str]) -> String {
     let output = program(database_url).args(arguments).stdin(Stdio::null()).output().expect("the program runs");
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "matrikel {} failed: {said}{complained}", arguments.join(" "));

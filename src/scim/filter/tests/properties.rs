@@ -71,3 +71,11 @@ fn without_ne(filter: Filter<Checked>) -> Filter<Checked> {
         other => other,
     }
 }
+
+#[test]
+fn a_number_is_read_to_the_last_digit() {
+    // Reading numbers fast instead loses the last bit, and each printing moves on.
+    let printed = Filter::parse("size eq 1.11111111111111111E110").expect("a filter").to_string();
+    assert_eq!(printed, "size eq 1.1111111111111111e+110");
+    assert_eq!(Filter::parse(&printed).expect("a filter").to_string(), printed);
+}

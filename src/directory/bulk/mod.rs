@@ -1,0 +1,156 @@
+//! Bulk (RFC 7644 section 3.7): many writes in one request, each on the same path as a request of its own.
+//!
+//! The ids of all POSTs are drawn and put in the place of bulkIds before anything is written. Then each operation, or
+//! each circle of operations that refer to each other, is one write of the store, in the order that
+//! [`BulkRequest::units`] gives. The tenant's queue keeps that order and commits many of them at a time; other work may
+//! go between. What is committed stays, whatever fails after it.
+
+mod prepare;
+mod run;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use scim::bulk::{BulkRequest, Method};
+use scim::schema::Definition;
+
+use super::{Ctx, Directory, Error, Planned};
+use run::{Refused, Unit};
+use table::{Slot, Table};
+
+/// Writes of one bulk request that wait for the writer at a time: one batch.
+const WINDOW: usize = 500;
+
+/// What became of one operation.
+#[derive(Clone, Debug)]
+pub struct BulkOutcome {
+    /// What it asked for.
+    pub method: Method,
+    /// Its name within the request.
+    pub bulk_id: Option<String>,
+    /// Where the resource is; `None` when a POST failed, or when the path leads nowhere.
+    pub location: Option<String>,
+    /// The entity tag of what is there now, `None` after DELETE; or why it was not carried out.
+    pub outcome: Result<Option<String>, Error>,
+}
+
+/// What became of a bulk request.
+#[derive(Clone, Debug)]
+pub struct BulkWritten {
+    /// The operations in the order of the request, without those left out after too many errors.
+    pub operations: Vec<BulkOutcome>,
+    /// Tolerances that the operations made use of; one used twice stands twice.
+    pub tolerances: Vec<&'static str>,
+    /// The changes that were made, in order; with `simulate` those that would be.
+    pub changes: Vec<Planned>,
+}
+
+impl Directory {
+    /// Carries a bulk request out. `permit` says whether the caller may write resources of a type. Runs to its end even
+    /// when the future is dropped.
+    pub async fn bulk(
+        &self,
+        ctx: &Ctx,
+        request: BulkRequest,
+        permit: impl Fn(&Definition) -> Result<(), String>,
+    ) -> Result<BulkWritten, Error> {
+        let (request, plans) = self.plans(ctx, request, permit)?;
+        let (directory, caller) = (self.clone(), ctx.clone());
+        let running = tokio::spawn(async move { directory.run_bulk(caller, request, plans).await });
+        running.await.map_err(|error| store::Error::Unavailable(error.to_string()))?
+    }
+
+    async fn run_bulk(
+        &self,
+        ctx: Ctx,
+        request: BulkRequest,
+        plans: Vec<Result<prepare::Plan, Error>>,
+    ) -> Result<BulkWritten, Error> {
+        let units = request.units();
+        let steps = self.prepare_steps(&ctx, &request, plans).await?;
+        let table = Arc::new(Table::new(&request, &units, steps));
+        let units: Vec<Unit> =
+            units.into_iter().map(|members| Unit { ctx: ctx.clone(), table: table.clone(), members }).collect();
+        if ctx.simulate {
+            let (tenant, origin) = (ctx.tenant, ctx.origin());
+            let rehearsed = self.store.read(move |reader| {
+                reader.simulate(tenant, origin, |work| {
+                    units.iter().for_each(|unit| drop(work.rehearse(|work| unit.run(work))));
+                    Ok::<_, store::Error>(())
+                })
+            });
+            rehearsed.await?;
+        } else {
+            self.write_units(&ctx, units).await;
+        }
+        Ok(self.conclude(&ctx, &request, &table))
+    }
+
+    /// Gives the writer the units in order, never more than a window of them at a time.
+    async fn write_units(&self, ctx: &Ctx, units: Vec<Unit>) {
+        type Waiting = Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>;
+        async fn settle(unit: Unit, waiting: Waiting) {
+            // A refusal is in the table already; an error of the store came after the unit was run, or instead of it.
+            if let Err(Refused::Store(error)) = waiting.await {
+                unit.members.iter().for_each(|index| unit.table.put(*index, Slot::Failed(error.clone().into())));
+            }
+        }
+        let mut waiting: VecDeque<(Unit, Waiting)> = VecDeque::new();
+        for unit in units {
+            if waiting.len() == WINDOW
+                && let Some((first, outcome)) = waiting.pop_front()
+            {
+                settle(first, outcome).await;
+            }
+            let run = unit.clone();
+            let written = self.store.write(ctx.tenant, ctx.origin(), move |work| run.run(work));
+            waiting.push_back((unit, Box::pin(written)));
+        }
+        for (unit, outcome) in waiting {
+            settle(unit, outcome).await;
+        }
+    }
+
+    fn conclude(&self, ctx: &Ctx, request: &BulkRequest, table: &Table) -> BulkWritten {
+        let registry = self.registry_of(ctx.tenant);
+        let mut written = BulkWritten { operations: Vec::new(), tolerances: Vec::new(), changes: Vec::new() };
+        let slots = table.conclude();
+        for (operation, slot) in request.operations.iter().zip(&slots) {
+            let outcome = match slot {
+                Slot::Waiting | Slot::Skipped => continue,
+                Slot::Failed(error) => Err(error.clone()),
+                Slot::Done { etag, tolerances, .. } => {
+                    written.tolerances.extend(tolerances);
+                    Ok(etag.clone())
+                }
+            };
+            // What a failed POST would have created is nowhere.
+            let is_there = match (operation.method, operation.target) {
+                (Method::Post, _) => outcome.is_ok(),
+                (_, Some(target)) => matches!(slots.get(target), Some(Slot::Done { .. })),
+                (_, None) => true,
+            };
+            let id = operation.id.as_deref().filter(|id| is_there && !id.starts_with("bulkId:"));
+            let location = match (id, registry.at_endpoint(&operation.endpoint)) {
+                (Some(id), Some(definition)) => Some(format!("{}/{}/{id}", ctx.base_url, definition.endpoint())),
+                _ => None,
+            };
+            let (method, bulk_id) = (operation.method, operation.bulk_id.clone());
+            written.operations.push(BulkOutcome { method, bulk_id, location, outcome });
+        }
+        written.changes = slots
+            .into_iter()
+            .flat_map(|slot| match slot {
+                Slot::Done { changes, .. } => changes,
+                _ => Vec::new(),
+            })
+            .collect();
+        written.changes.sort_by_key(|change| change.seq);
+        written
+    }
+}

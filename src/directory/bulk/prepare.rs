@@ -1,0 +1,142 @@
+//! What of a bulk request can be done before the lock: who may do what, the ids of what is created, and each operation
+//! worked out as for a request of its own.
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+
+use scim::bulk::{BulkRequest, Method, Operation};
+use scim::resource::Notes;
+use scim::schema::Definition;
+use store::ResourceId;
+
+use crate::directory::create::Creation;
+use crate::directory::patch::patching;
+use crate::directory::remove::Removal;
+use crate::directory::replace::replacing;
+use crate::directory::revise::Revising;
+use crate::directory::shape::id_of;
+use crate::directory::{Ctx, Directory, Error, Precondition, Tags};
+
+/// Where an operation leads.
+pub(super) struct Plan {
+    definition: Arc<Definition>,
+    /// The id drawn for a POST.
+    created: Option<ResourceId>,
+    body: Value,
+}
+
+/// An operation with all done that needs no lock.
+pub(super) struct Step {
+    pub(super) kind: Kind,
+    /// Tolerances used so far.
+    pub(super) notes: Notes,
+}
+
+pub(super) enum Kind {
+    Create(Creation),
+    Revise(Revising),
+    Remove(Removal),
+}
+
+impl Directory {
+    /// Finds each operation's resource type, asks for permission, draws ids and puts them in the place of bulkIds.
+    /// The bodies move from the request into the plans.
+    pub(super) fn plans(
+        &self,
+        ctx: &Ctx,
+        mut request: BulkRequest,
+        permit: impl Fn(&Definition) -> Result<(), String>,
+    ) -> Result<(BulkRequest, Vec<Result<Plan, Error>>), Error> {
+        let mut plans = Vec::with_capacity(request.operations.len());
+        let mut created = HashMap::new();
+        for (index, operation) in request.operations.iter().enumerate() {
+            let definition = self.definition_of(ctx, operation, &permit);
+            let id = match (operation.method, &definition) {
+                (Method::Post, Ok(definition)) => {
+                    let id = ctx.random.resource_id(ctx.now)?;
+                    let location = format!("{}/{}/{id}", ctx.base_url, definition.endpoint());
+                    created.insert(index, (id.to_string(), location));
+                    Some(id)
+                }
+                _ => None,
+            };
+            plans.push(definition.map(|definition| Plan { definition, created: id, body: Value::Null }));
+        }
+        request.resolve(|index| created.get(&index).cloned());
+        for (operation, plan) in request.operations.iter_mut().zip(&mut plans) {
+            if let Ok(plan) = plan {
+                plan.body = operation.data.take();
+                operation.id = plan.created.map(|id| id.to_string()).or_else(|| operation.id.take());
+            }
+        }
+        Ok((request, plans))
+    }
+
+    fn definition_of(
+        &self,
+        ctx: &Ctx,
+        operation: &Operation,
+        permit: impl Fn(&Definition) -> Result<(), String>,
+    ) -> Result<Arc<Definition>, Error> {
+        if let Some(fault) = &operation.fault {
+            return Err(fault.clone().into());
+        }
+        let endpoint = &operation.endpoint;
+        let definition = self.registry_of(ctx.tenant).at_endpoint(endpoint).cloned();
+        let definition =
+            definition.ok_or_else(|| scim::Error::status(404, format!("There is no endpoint /{endpoint}.")))?;
+        permit(&definition).map_err(Error::Denied)?;
+        Ok(definition)
+    }
+
+    /// Works each operation out, several at a time: a password takes a processor tens of milliseconds. An operation
+    /// whose path names a POST that cannot be carried out is left to the table.
+    pub(super) async fn prepare_steps(
+        &self,
+        ctx: &Ctx,
+        request: &BulkRequest,
+        plans: Vec<Result<Plan, Error>>,
+    ) -> Result<Vec<Result<Step, Error>>, Error> {
+        let width = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let mut steps = Vec::with_capacity(plans.len());
+        for (operation, plan) in request.operations.iter().zip(plans) {
+            let (directory, ctx, operation) = (self.clone(), ctx.clone(), operation.clone());
+            steps.push(async move { directory.prepare_step(&ctx, &operation, plan?).await });
+        }
+        Ok(stream::iter(steps).buffered(width).collect().await)
+    }
+
+    async fn prepare_step(&self, ctx: &Ctx, operation: &Operation, plan: Plan) -> Result<Step, Error> {
+        let Plan { definition, created, body } = plan;
+        let mut notes = Notes::new();
+        let id = operation.id.as_deref().unwrap_or_default();
+        let if_match = match (&operation.version, operation.method) {
+            (Some(version), Method::Put | Method::Patch | Method::Delete) => Some(Tags::parse(version)?),
+            _ => None,
+        };
+        let precondition = Precondition { if_match, if_none_match: None };
+        let kind = match operation.method {
+            Method::Post => {
+                let id = created.ok_or_else(|| store::Error::Corrupt("no id was drawn for a POST".into()))?;
+                Kind::Create(self.prepare_creation(ctx, &definition, id, &body, &mut notes).await?)
+            }
+            Method::Delete => Kind::Remove(self.prepare_removal(ctx, &definition, id, &precondition).await?),
+            Method::Put | Method::Patch => {
+                let resource = id_of(definition.name(), id)?;
+                if operation.target.is_none() {
+                    self.check_seen(ctx, &definition, resource).await?;
+                }
+                let revision = match operation.method {
+                    Method::Put => replacing(ctx, &definition, body)?,
+                    _ => patching(ctx, &definition, id, &body, &mut notes)?,
+                };
+                Kind::Revise(self.prepare_revising(ctx, &definition, resource, revision, &precondition).await?)
+            }
+        };
+        Ok(Step { kind, notes })
+    }
+}

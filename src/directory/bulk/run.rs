@@ -1,0 +1,137 @@
+//! One unit of a bulk request under the lock: an operation, or the operations of a circle, all of which succeed or none.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use store::{ResourceId, Work};
+
+use super::prepare::{Kind, Step};
+use super::table::{Row, Slot, Table};
+use crate::directory::{Ctx, Error};
+
+/// Why a unit left nothing behind.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The table says it.
+    Told,
+    /// The store could not.
+    Store(store::Error),
+}
+
+impl From<store::Error> for Refused {
+    fn from(error: store::Error) -> Self {
+        Refused::Store(error)
+    }
+}
+
+/// Operations that are carried out together, by index in the order of the request.
+#[derive(Clone)]
+pub(super) struct Unit {
+    pub(super) ctx: Ctx,
+    pub(super) table: Arc<Table>,
+    pub(super) members: Vec<usize>,
+}
+
+impl Unit {
+    /// Runs the unit and writes its slots.
+    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Refused> {
+        let table = &self.table;
+        if self.members.first().is_some_and(|first| table.is_over(*first)) {
+            self.members.iter().for_each(|index| table.put(*index, Slot::Skipped));
+            return Err(Refused::Told);
+        }
+        let Err((failed, error)) = self.run_all(work) else { return Ok(()) };
+        for index in self.members.iter().filter(|index| **index != failed) {
+            // One that could not have been carried out anyway keeps its own reason.
+            let own = table.rows.get(*index).and_then(|row| row.step.as_ref().err().cloned());
+            table.put(*index, Slot::Failed(own.unwrap_or_else(|| self.conflict(failed))));
+        }
+        table.put(failed, Slot::Failed(error));
+        Err(Refused::Told)
+    }
+
+    /// Carries all operations of the unit out; the error names the one that failed.
+    fn run_all(&self, work: &mut Work<'_>) -> Result<(), (usize, Error)> {
+        let table = &self.table;
+        let mut left: Vec<(usize, &Row, &Step)> = Vec::with_capacity(self.members.len());
+        for index in &self.members {
+            let Some(row) = table.rows.get(*index) else { continue };
+            let step = row.step.as_ref().map_err(|error| (*index, error.clone()))?;
+            self.check_references(row, work).map_err(|error| (*index, error))?;
+            left.push((*index, row, step));
+        }
+        let mut pending: HashSet<String> = left.iter().filter_map(|(_, row, _)| Some(row.id?.to_string())).collect();
+        while !left.is_empty() {
+            // A group comes after those of the circle that are to be its members.
+            let is_free = |(_, _, step): &(usize, &Row, &Step)| match &step.kind {
+                Kind::Create(creation) if self.members.len() > 1 => {
+                    !creation.members().any(|member| pending.contains(member))
+                }
+                _ => true,
+            };
+            let Some(next) = left.iter().position(is_free) else {
+                let first = left.first().map_or(0, |(index, ..)| *index);
+                return Err((first, within_itself().into()));
+            };
+            let (index, row, step) = left.remove(next);
+            let slot = self.run_step(step, work).map_err(|error| (index, error))?;
+            table.put(index, slot);
+            if let Some(id) = row.id {
+                pending.remove(&id.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn run_step(&self, step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
+        let before = work.changes().len();
+        let mut notes = step.notes.clone();
+        let state = match &step.kind {
+            Kind::Create(creation) => Some(creation.run(work)?),
+            Kind::Revise(revising) => Some(revising.run(&self.ctx, &mut notes, work)?),
+            Kind::Remove(removal) => {
+                removal.run(work)?;
+                None
+            }
+        };
+        Ok(Slot::Done {
+            etag: state.map(|state| state.etag(&self.ctx)),
+            tolerances: notes.iter().collect(),
+            changes: work.changes().get(before..).unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// Fails with 409 when something that the operation refers to was not created. What was done but could not be
+    /// committed after all is not there either.
+    fn check_references(&self, row: &Row, work: &mut Work<'_>) -> Result<(), Error> {
+        let outside = row.refers.iter().filter(|index| !self.members.contains(index));
+        let mut expected: Vec<(usize, ResourceId)> = Vec::new();
+        for index in outside {
+            if !self.table.is_done(*index) {
+                return Err(self.conflict(*index));
+            }
+            let id = self.table.rows.get(*index).and_then(|row| row.id);
+            expected.extend(id.filter(|_| self.table.deleted.get(*index) == Some(&false)).map(|id| (*index, id)));
+        }
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let there = work.kinds(&expected.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
+        match expected.iter().find(|(_, id)| !there.contains_key(id)) {
+            Some((index, _)) => Err(self.conflict(*index)),
+            None => Ok(()),
+        }
+    }
+
+    fn conflict(&self, index: usize) -> Error {
+        let bulk_id = self.table.rows.get(index).map(|row| row.bulk_id.as_str()).unwrap_or_default();
+        scim::Error::status(409, format!("bulkId:{bulk_id} is referred to and could not be carried out.")).into()
+    }
+}
+
+fn within_itself() -> scim::Error {
+    scim::Error::status(
+        409,
+        "members: these groups would hold each other by their bulkIds. A group cannot be within itself.",
+    )
+}

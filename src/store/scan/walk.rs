@@ -1,0 +1,327 @@
+//! Walks: the pages of an answer one after the other in either direction, each from the place where the last one ended.
+//!
+//! Few candidates are tested, ordered and cut in memory. Otherwise the walk goes along an index that has the order of
+//! the answer and tests until the page is full or the budget is used up; a page may then be short, even empty, and still
+//! have a next one. Only an order that no index has makes a walk test everything for each page, and fails beyond the
+//! limit.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use scim::filter::{Checked, Filter};
+use scim::key;
+
+use super::{BATCH, Needs, Query, Search};
+use crate::index::Mode;
+use crate::plan::{Access, COUNTED};
+use crate::reader::Reader;
+use crate::record::resource_id;
+use crate::scan::place::{Heading, Place, Step, Stretch};
+use crate::statement::Statement;
+use crate::{Error, ResourceId, TenantId, record};
+
+/// Fewest documents read at a time.
+const LEAST: usize = 32;
+
+impl Reader {
+    /// One step of a walk through the answer to a search; `start` and `count` of the query do not matter to it.
+    pub fn walk(&mut self, tenant: TenantId, query: &Query, step: &Step) -> Result<Stretch, Error> {
+        Search::new(self, tenant, query)?.step(step)
+    }
+
+    /// How many resources match, where that is known for nothing: without any condition.
+    pub fn known_total(&mut self, tenant: TenantId, query: &Query) -> Result<Option<u64>, Error> {
+        let search = Search::new(self, tenant, query)?;
+        match search.filter {
+            None | Some(Filter::Const(true)) => Ok(u64::try_from(self.count(tenant, query.definition.name())?).ok()),
+            Some(Filter::Const(false)) => Ok(Some(0)),
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+/// An order that can be walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Id,
+    Modified,
+    Path(i64),
+}
+
+impl Search<'_> {
+    /// The index order of the answer; `None`: no index has it.
+    pub(super) fn order(&self) -> Option<Order> {
+        match self.sort.map(|sort| &*sort.target.canonical) {
+            None | Some("id") => Some(Order::Id),
+            Some("meta.lastModified") => Some(Order::Modified),
+            Some(path) => {
+                self.indexes.path(path).filter(|path| path.mode == Mode::Sort).map(|path| Order::Path(path.id))
+            }
+        }
+    }
+
+    pub(super) fn descending(&self) -> bool {
+        self.sort.is_some_and(|sort| sort.descending)
+    }
+
+    fn step(mut self, step: &Step) -> Result<Stretch, Error> {
+        let order = self.order();
+        let filter = self.filter.clone().unwrap_or(Filter::Const(true));
+        let Some(heading) = step.heading(self.descending()) else {
+            return Ok(Stretch { hits: Vec::new(), rest: None, total: None, tested: 0 });
+        };
+        match (order, &filter) {
+            (Some(order), Filter::Const(true)) => self.pass(order, step, &heading),
+            (order, filter) => self.sift(order, filter, step, heading),
+        }
+    }
+
+    /// No condition: the page is a range of the index.
+    fn pass(&mut self, order: Order, step: &Step, heading: &Heading) -> Result<Stretch, Error> {
+        let total = u64::try_from(self.reader.count(self.tenant, self.kind)?).ok();
+        let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
+        let mut places = self.places(order, None, heading, wanted.saturating_add(1))?;
+        let more = places.len() > wanted;
+        places.truncate(wanted);
+        let rest = more.then(|| step.behind(places.last()));
+        let ids: Vec<ResourceId> = in_order(step, places);
+        Ok(Stretch { hits: self.reader.hits(self.tenant, &ids, self.query)?, rest, total, tested: 0 })
+    }
+
+    fn sift(
+        &mut self,
+        order: Option<Order>,
+        filter: &Filter<Checked>,
+        step: &Step,
+        heading: Heading,
+    ) -> Result<Stretch, Error> {
+        let (nesting, _) = self.reader.nesting(self.tenant)?;
+        let mut measured = Vec::new();
+        for access in self.planner(&nesting).accesses(filter) {
+            measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
+        }
+        measured.sort_by_key(|(estimate, _)| *estimate);
+        let few = u64::try_from(COUNTED).unwrap_or_default().min(self.query.limit);
+        let is_few = measured.first().is_some_and(|(least, _)| u64::try_from(*least).unwrap_or_default() < few);
+        match order {
+            Some(order) if !is_few => {
+                let along = measured.into_iter().map(|(_, access)| access).find(|access| order.runs_along(access));
+                self.sift_along(order, along.as_ref(), filter, step, heading)
+            }
+            _ => self.sift_candidates(measured.into_iter().next().map(|(_, access)| access), filter, step, &heading),
+        }
+    }
+
+    /// All candidates are tested and ordered, and the page is cut out.
+    fn sift_candidates(
+        &mut self,
+        access: Option<Access>,
+        filter: &Filter<Checked>,
+        step: &Step,
+        heading: &Heading,
+    ) -> Result<Stretch, Error> {
+        let candidates = self.candidates(access)?;
+        let (mut places, kept) = self.test(candidates, filter)?;
+        let total = places.len() as u64;
+        places.retain(|place| heading.is_ahead(place));
+        places.sort_unstable();
+        if !heading.up {
+            places.reverse();
+        }
+        let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
+        let more = places.len() > wanted;
+        places.truncate(wanted);
+        let rest = more.then(|| step.behind(places.last()));
+        let hits = self.finish(&in_order(step, places), kept)?;
+        Ok(Stretch { hits, rest, total: Some(total), tested: total })
+    }
+
+    /// Goes along an index and tests until the page is full and one more is found, or the budget is used up.
+    fn sift_along(
+        &mut self,
+        order: Order,
+        along: Option<&Access>,
+        filter: &Filter<Checked>,
+        step: &Step,
+        mut heading: Heading,
+    ) -> Result<Stretch, Error> {
+        let needs = Needs::of(filter, self.sort);
+        let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
+        let budget = usize::try_from(step.budget).unwrap_or(usize::MAX);
+        let (mut found, mut kept) = (Vec::new(), std::collections::HashMap::new());
+        let mut passed: Option<Place> = None;
+        let mut tested = 0;
+        let mut batch = wanted.saturating_add(1).clamp(LEAST, BATCH);
+        let more = 'walk: loop {
+            let size = batch.min(budget.saturating_sub(tested));
+            if size == 0 {
+                break true;
+            }
+            let places = self.places(order, along, &heading, size)?;
+            let is_last = places.len() < size;
+            let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
+            let mut records = record::find_all(&mut self.reader.db, self.tenant, &ids)?;
+            records.retain(|_, record| record.kind == self.kind);
+            let mut fit = Vec::new();
+            self.test_batch(records, filter, &needs, &mut fit, &mut kept)?;
+            let fit: HashSet<ResourceId> = fit.into_iter().map(|place| place.id).collect();
+            tested += places.len();
+            for place in places {
+                if fit.contains(&place.id) {
+                    if found.len() == wanted {
+                        break 'walk true;
+                    }
+                    found.push(place.clone());
+                }
+                passed = Some(place);
+            }
+            if is_last {
+                break false;
+            }
+            heading.bound = passed.clone().map(|place| (place, false));
+            batch = (batch * 2).min(BATCH);
+        };
+        let rest = more.then(|| step.behind(passed.as_ref()));
+        let hits = self.finish(&in_order(step, found), kept)?;
+        Ok(Stretch { hits, rest, total: None, tested: tested as u64 })
+    }
+
+    /// The place of the resource that has `skipped` others before it; `None`: there are not that many.
+    pub(super) fn nth(&mut self, order: Order, skipped: u64) -> Result<Option<Place>, Error> {
+        let heading = Heading { up: !self.descending(), bound: None };
+        Ok(self.slice(order, None, &heading, 1, skipped)?.pop())
+    }
+
+    /// The next places of an index, in the direction of the walk.
+    pub(super) fn places(
+        &mut self,
+        order: Order,
+        along: Option<&Access>,
+        heading: &Heading,
+        limit: usize,
+    ) -> Result<Vec<Place>, Error> {
+        self.slice(order, along, heading, limit, 0)
+    }
+
+    fn slice(
+        &mut self,
+        order: Order,
+        along: Option<&Access>,
+        heading: &Heading,
+        limit: usize,
+        skipped: u64,
+    ) -> Result<Vec<Place>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
+        let db = &mut self.reader.db;
+        let place = |key: Option<String>, id: &[u8]| Ok(Place { key, id: resource_id(id)? });
+        let bound = heading.bound.as_ref();
+        match order {
+            Order::Id => {
+                let column = along.map_or("resource_id", Access::column);
+                let statement = Statement::<Binary>::new("SELECT ").sql(column).sql(" FROM ");
+                let mut statement = begin(statement, self.tenant, self.kind, order, along, heading);
+                if let Some((place, inclusive)) = bound {
+                    statement = statement.sql(" AND ").sql(column).sql(compare(heading.up, *inclusive)).bind(place.id);
+                }
+                let statement = statement.sql(" ORDER BY ").sql(column).sql(direction(heading.up));
+                let rows = statement.sql(" LIMIT ").bind(limit).sql(" OFFSET ").bind(skipped).load::<Vec<u8>>(db)?;
+                rows.iter().map(|id| place(None, id)).collect()
+            }
+            Order::Modified => {
+                let statement = Statement::<(BigInt, Binary)>::new("SELECT modified_at, resource_id FROM ");
+                let mut statement = begin(statement, self.tenant, self.kind, order, along, heading);
+                if let Some((place, inclusive)) = bound {
+                    let at = place.key.as_deref().and_then(key::to_instant).ok_or_else(strayed)?;
+                    let comparison = compare(heading.up, *inclusive);
+                    statement = statement.sql(" AND (modified_at, resource_id)").sql(comparison);
+                    statement = statement.sql("(").bind(at).sql(", ").bind(place.id).sql(")");
+                }
+                let down = direction(heading.up);
+                let statement = statement.sql(" ORDER BY modified_at").sql(down).sql(", resource_id").sql(down);
+                let rows =
+                    statement.sql(" LIMIT ").bind(limit).sql(" OFFSET ").bind(skipped).load::<(i64, Vec<u8>)>(db)?;
+                rows.iter().map(|(at, id)| place(Some(key::of_instant(*at)), id)).collect()
+            }
+            Order::Path(_) => {
+                let statement = Statement::<(Text, Binary)>::new("SELECT value, resource_id FROM ");
+                let mut statement = begin(statement, self.tenant, self.kind, order, along, heading);
+                if let Some((place, inclusive)) = bound {
+                    let value = place.key.clone().ok_or_else(strayed)?;
+                    let comparison = compare(heading.up, *inclusive);
+                    statement = statement.sql(" AND (value, resource_id)").sql(comparison);
+                    statement = statement.sql("(").bind(value).sql(", ").bind(place.id).sql(")");
+                }
+                let down = direction(heading.up);
+                let statement = statement.sql(" ORDER BY value").sql(down).sql(", resource_id").sql(down);
+                let rows =
+                    statement.sql(" LIMIT ").bind(limit).sql(" OFFSET ").bind(skipped).load::<(String, Vec<u8>)>(db)?;
+                rows.into_iter().map(|(value, id)| place(Some(value), &id)).collect()
+            }
+        }
+    }
+}
+
+impl Order {
+    /// Whether the candidates of an access lie in this order.
+    fn runs_along(self, access: &Access) -> bool {
+        match (self, access) {
+            (Order::Id, Access::Index { range, .. }) => range.is_point(),
+            (Order::Id, Access::MembersOf(groups)) => groups.len() == 1,
+            (Order::Id, Access::GroupsOf(_)) | (Order::Modified, Access::Modified(..)) => true,
+            (Order::Path(order), Access::Index { path, .. }) => order == *path,
+            _ => false,
+        }
+    }
+}
+
+/// Table and condition of a walk. The end of a range that the walk has left behind is not asked for: the planner could
+/// take it for the better beginning, and go over everything again.
+fn begin<Row>(
+    statement: Statement<Row>,
+    tenant: TenantId,
+    kind: &str,
+    order: Order,
+    along: Option<&Access>,
+    heading: &Heading,
+) -> Statement<Row> {
+    match (order, along) {
+        (_, Some(access)) => {
+            let is_inside = heading.bound.is_some();
+            access.within(statement, tenant, kind, !(is_inside && heading.up), !is_inside || heading.up)
+        }
+        (Order::Path(path), None) => {
+            statement.sql("attr_index WHERE tenant_id = ").bind(tenant).sql(" AND path_id = ").bind(path)
+        }
+        _ => statement.sql("resource WHERE tenant_id = ").bind(tenant).sql(" AND kind = ").bind(kind),
+    }
+}
+
+fn compare(up: bool, inclusive: bool) -> &'static str {
+    match (up, inclusive) {
+        (true, true) => " >= ",
+        (true, false) => " > ",
+        (false, true) => " <= ",
+        (false, false) => " < ",
+    }
+}
+
+fn direction(up: bool) -> &'static str {
+    if up { "" } else { " DESC" }
+}
+
+/// The resources in the order of the answer.
+fn in_order(step: &Step, places: Vec<Place>) -> Vec<ResourceId> {
+    let mut ids: Vec<ResourceId> = places.into_iter().map(|place| place.id).collect();
+    if step.backwards {
+        ids.reverse();
+    }
+    ids
+}
+
+/// Places are made for one order; only a mistake of ours brings one into another.
+fn strayed() -> Error {
+    Error::Corrupt("a place of another order".into())
+}

@@ -1,0 +1,389 @@
+"""Holds openapi.yaml and a running server to each other.
+
+    openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN
+
+The tenant must be new. Checked are:
+ - examples: each fits the schema that it stands beside;
+ - attributes: User, Group, Client and the extensions in the file have those of schemas/*.json, no more and no less;
+ - routes: every path of src/http/routes.rs is in the file and the other way round, with the methods that OPTIONS names;
+ - answers: requests for every operation; each answer's status, headers and body are as the file says, and every status
+   that the file lists is seen, but for those that no client can bring about (UNSEEN).
+Ends with 'N passed, M failed' and exits with 1 if anything failed.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import requests
+import yaml
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}
+# Made by the server's own trouble, or by a client that is slow; the slow one is in tests/vectors/hostile.
+UNSEEN = {"408", "500", "503"}
+# HTTP's own headers, which no description has to name.
+PLAIN = {"content-type", "content-length", "transfer-encoding", "date", "connection", "vary", "content-encoding"}
+SCIM = "application/scim+json"
+# `body_limit` and `bulk_operations` as the server has them unless it is told otherwise.
+BODY_LIMIT = 1 << 20
+BULK_OPERATIONS = 1000
+CORE = "urn:ietf:params:scim:schemas:core:2.0:"
+MESSAGE = "urn:ietf:params:scim:api:messages:2.0:"
+JSON_TYPES = {
+    "string": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "decimal": {"type": "number"},
+    "reference": {"type": "string", "format": "uri-reference"},
+    "dateTime": {"type": "string", "format": "date-time"},
+    "binary": {"type": "string", "contentEncoding": "base64"},
+}
+
+document = yaml.safe_load((ROOT / "openapi.yaml").read_text(encoding="utf-8"))
+passed = 0
+faults = []
+
+
+def check(holds, fault):
+    global passed
+    if holds:
+        passed += 1
+    else:
+        faults.append(fault)
+
+
+def resolve(node):
+    """What a `$ref` within the file points to."""
+    while isinstance(node, dict) and "$ref" in node and node["$ref"].startswith("#/"):
+        target = document
+        for part in node["$ref"][2:].split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+def validator(schema):
+    # The components come along, so that references within the schema lead somewhere.
+    return Draft202012Validator({"components": document["components"], "allOf": [schema]})
+
+
+def differences(schema, value):
+    return "; ".join(f"{error.json_path}: {error.message[:300]}" for error in validator(schema).iter_errors(value))
+
+
+def operations():
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                yield path, method, operation
+
+
+def check_examples():
+    def check_content(where, holder):
+        for media, content in holder.get("content", {}).items():
+            examples = content.get("examples", {})
+            check(examples, f"{where}: {media} has no example")
+            for name, example in examples.items():
+                wrong = differences(content["schema"], resolve(example)["value"])
+                check(not wrong, f"{where}: the example {name} does not fit: {wrong}")
+
+    for path, method, operation in operations():
+        where = f"{method.upper()} {path}"
+        check_content(where, resolve(operation.get("requestBody", {})))
+        for status, response in operation["responses"].items():
+            check_content(f"{where} {status}", resolve(response))
+
+
+def check_attributes():
+    def compare(where, attributes, properties, required):
+        names = {attribute["name"] for attribute in attributes}
+        check(names == set(properties), f"{where}: differ in {sorted(names ^ set(properties))}")
+        check(
+            {attribute["name"] for attribute in attributes if attribute.get("required")} == set(required),
+            f"{where}: required is {sorted(required)}",
+        )
+        for attribute in attributes:
+            if attribute["name"] in properties:
+                compare_one(f"{where}.{attribute['name']}", attribute, resolve(properties[attribute["name"]]))
+
+    def compare_one(where, attribute, schema):
+        for keyword, mutability in (("readOnly", "readOnly"), ("writeOnly", "writeOnly")):
+            said = schema.get(keyword, False)
+            check(said == (attribute.get("mutability") == mutability), f"{where}: {keyword} is {said}")
+        if attribute["multiValued"]:
+            check(schema.get("type") == "array", f"{where}: is no array")
+            schema = resolve(schema.get("items", {}))
+        if attribute["type"] == "complex":
+            check(schema.get("type") == "object", f"{where}: is no object")
+            compare(where, attribute["subAttributes"], schema.get("properties", {}), schema.get("required", []))
+            return
+        wanted = JSON_TYPES[attribute["type"]]
+        said = {keyword: schema[keyword] for keyword in ("type", "format", "contentEncoding") if keyword in schema}
+        check(said == wanted, f"{where}: is {said}, not {wanted}")
+
+    schemas = document["components"]["schemas"]
+    by_urn = {}
+    for file in sorted((ROOT / "schemas").glob("*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            by_urn[content["id"]] = content
+    for file in sorted((ROOT / "schemas" / "types").glob("*.json")):
+        kind = json.loads(file.read_text(encoding="utf-8"))
+        name = kind["name"]
+        check(name in schemas, f"{name} is not among the schemas")
+        if name not in schemas:
+            continue
+        common = {"schemas", "id", "externalId", "meta"}
+        properties = dict(schemas[name]["properties"])
+        check(common <= set(properties), f"{name} lacks one of {sorted(common)}")
+        for extension in kind["schemaExtensions"]:
+            there = resolve(properties.pop(extension["schema"], {}))
+            attributes = by_urn[extension["schema"]]["attributes"]
+            compare(extension["schema"], attributes, there.get("properties", {}), there.get("required", []))
+        properties = {key: value for key, value in properties.items() if key not in common}
+        required = set(schemas[f"{name}Written"]["required"]) - {"schemas"}
+        compare(name, by_urn[kind["schema"]]["attributes"], properties, required)
+
+
+class Server:
+    """Sends requests and holds each answer to the file."""
+
+    def __init__(self, base_url, token, consumer):
+        self.origin = base_url.removesuffix("/scim/v2")
+        self.token, self.consumer = token, consumer
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.seen = {}
+
+    def send(self, method, path, status, at=None, token=None, body=None, **rest):
+        """One request; `at` is the path in the file when it differs."""
+        headers = {"Authorization": f"Bearer {token or self.token}", "Accept": SCIM} | rest.pop("headers", {})
+        if body is not None:
+            headers = {"Content-Type": SCIM} | headers
+            rest["data"] = body if isinstance(body, (str, bytes)) else json.dumps(body).encode()
+        answer = self.session.request(
+            method, self.origin + path, headers=headers, allow_redirects=False, timeout=60, **rest
+        )
+        where = f"{method} {at or path} {answer.status_code}"
+        check(answer.status_code == status, f"{where}: expected {status}: {answer.text[:300]}")
+        operation = document["paths"].get(at or path, {}).get(method.lower())
+        check(operation is not None, f"{where}: the operation is not in the file")
+        if operation is not None:
+            self.check_answer(where, operation, answer)
+            self.seen.setdefault((at or path, method.lower()), set()).add(str(answer.status_code))
+        return answer
+
+    def check_answer(self, where, operation, answer):
+        response = resolve(operation["responses"].get(str(answer.status_code), {}))
+        check(response, f"{where}: the file does not list the status")
+        listed = {name.lower(): resolve(header) for name, header in response.get("headers", {}).items()}
+        for name, header in listed.items():
+            value = answer.headers.get(name)
+            check(value is not None or not header.get("required"), f"{where}: the header {name} is missing")
+            if value is not None:
+                typed = int(value) if header["schema"].get("type") == "integer" and value.isdigit() else value
+                wrong = differences(header["schema"], typed)
+                check(not wrong, f"{where}: the header {name} does not fit: {wrong}")
+        stray = {name.lower() for name in answer.headers} - set(listed) - PLAIN
+        check(not stray, f"{where}: the file does not list the headers {sorted(stray)}")
+        content = response.get("content", {})
+        if not content or answer.request.method == "HEAD":
+            check(not answer.content, f"{where}: the file lists no body, but there is {answer.text[:200]}")
+            return
+        media = answer.headers.get("Content-Type", "none")
+        check(media in content, f"{where}: the media type is {media}")
+        if media in content:
+            wrong = differences(content[media]["schema"], answer.json())
+            check(not wrong, f"{where}: the body does not fit: {wrong}: {answer.text[:500]}")
+
+
+def check_routes(server):
+    source = (ROOT / "src/http/routes.rs").read_text(encoding="utf-8")
+    patterns = re.findall(r'(?:path|resource)\(\s*"(/[^"]*)"', source)
+    check(len(patterns) > 10, "routes.rs cannot be read any more")
+    endpoints = [
+        kind["endpoint"].strip("/")
+        for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
+    ]
+    served = {}
+    for pattern in patterns:
+        paths = [pattern.replace("{endpoint}", name) for name in endpoints] if "{endpoint}" in pattern else [pattern]
+        for path in paths:
+            answer = server.session.options(server.origin + re.sub(r"\{\w+\}", "1", path), timeout=60)
+            # A path without methods is one that this server does not have, and says so.
+            if answer.status_code != 501:
+                allowed = answer.headers.get("Allow", "").lower().split(", ")
+                served.setdefault(path, set()).update(allowed)
+    described = {path: {method for method in item if method in METHODS} for path, item in document["paths"].items()}
+    for path in sorted(set(served) | set(described)):
+        there, said = served.get(path, set()), described.get(path, set())
+        check(there == said, f"{path}: the server has {sorted(there)}, the file {sorted(said)}")
+    check(server.session.get(server.origin + "/scim/v2/Nothing", timeout=60).status_code == 401, "401 before 404")
+
+
+PATCH = {"schemas": [MESSAGE + "PatchOp"]}
+SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
+
+
+def check_kind(server, endpoint, name, bodies, change, unique):
+    """Every operation of one resource type; `bodies` are two resources that differ in `unique`."""
+    path, one_path = f"/scim/v2/{endpoint}", f"/scim/v2/{endpoint}/{{id}}"
+
+    def on_one(method, status, where, **rest):
+        return server.send(method, where, status, at=one_path, **rest)
+
+    first = server.send("POST", path, 201, body=bodies[0]).json()
+    one = f"{path}/{first['id']}"
+    second = server.send("POST", path, 201, body=bodies[1] | {"unknown": True}, params={"attributes": "id"}).json()
+    other = f"{path}/{second['id']}"
+    missing = f"{path}/01913a52-0000-7000-8000-000000000000"
+    etag = on_one("GET", 200, one).headers["ETag"]
+    on_one("GET", 304, one, headers={"If-None-Match": etag})
+    on_one("HEAD", 304, one, headers={"If-None-Match": etag})
+    patch = PATCH | {"Operations": [change]}
+    on_one("PATCH", 200, one, body=patch, params={"attributes": "id,meta"})
+    if endpoint == "Groups":
+        on_one("PATCH", 204, one, body=patch)
+    else:
+        on_one("PATCH", 200, one, body=patch)
+    on_one("PUT", 200, one, body=bodies[0], headers={"If-Match": "*"})
+    taken = {"op": "replace", "path": unique, "value": bodies[0][unique]}
+    server.send("POST", path, 409, body=bodies[0])
+    on_one("PUT", 409, other, body=bodies[0])
+    on_one("PATCH", 409, other, body=PATCH | {"Operations": [taken]})
+    for method, body in (("PUT", bodies[0]), ("PATCH", patch), ("DELETE", None)):
+        on_one(method, 412, one, body=body, headers={"If-Match": 'W/"999.0"'})
+        on_one(method, 404, missing, body=body)
+        on_one(method, 400, one, body=body, headers={"If-Match": "unquoted"})
+        on_one(method, 403, one, body=body, token=server.consumer)
+    searches = [("GET", path, None), ("HEAD", path, None), ("POST", path + "/.search", SEARCH)]
+    for method, where, body in searches:
+        server.send(method, where, 200, body=body)
+        filters = {"filter": "nothing is"}
+        if body is None:
+            server.send(method, where, 400, params=filters)
+        else:
+            server.send(method, where, 400, body=body | filters)
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1}).json()
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1})
+    server.send("GET", path, 400, params={"cursor": "none", "count": 1})
+    server.send("POST", path, 400, body={"schemas": []})
+    server.send("POST", path, 403, body=bodies[0], token=server.consumer)
+    for method in ("GET", "HEAD"):
+        on_one(method, 200, one)
+        on_one(method, 404, missing)
+        on_one(method, 400, one, params={"attributes": "id", "excludedAttributes": "meta"})
+        if endpoint == "Clients":
+            on_one(method, 403, one, token=server.consumer)
+    forbidden = {"token": server.consumer} if endpoint == "Clients" else {}
+    asked = {} if forbidden else {"filter": "password pr"}
+    if endpoint != "Groups":
+        server.send("GET", path, 403, params=asked, **forbidden)
+        server.send("HEAD", path, 403, params=asked, **forbidden)
+        server.send("POST", path + "/.search", 403, body=SEARCH | asked, **forbidden)
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD", "DELETE")])
+    check_refusals(server, [("PUT", one, one_path, bodies[0]), ("PATCH", one, one_path, patch)])
+    check_refusals(server, [("POST", path, path, bodies[0])] + [(m, w, w, b) for m, w, b in searches])
+    for where, at in ((path, path), (path + "/.search", path + "/.search"), (one, one_path)):
+        server.send("OPTIONS", where, 204, at=at)
+    for method in ("PUT", "PATCH"):
+        on_one(method, 400, one, body="{")
+    on_one("DELETE", 204, other)
+    check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
+
+
+def check_bulk(server):
+    path = "/scim/v2/Bulk"
+    example = resolve(document["components"]["examples"]["BulkRequest"])["value"]
+    wrong = {"method": "DELETE", "path": "/Users/nobody"}
+    answer = server.send("POST", path, 200, body=example | {"Operations": example["Operations"] + [wrong]}).json()
+    statuses = [operation["status"] for operation in answer["Operations"]]
+    check(statuses == ["201", "201", "404"], f"{path}: the operations ended as {statuses}")
+    server.send("POST", path, 400, body=example | {"Operations": []})
+    server.send("POST", path, 403, body=example, token=server.consumer)
+    many = [wrong] * (BULK_OPERATIONS + 1)
+    server.send("POST", path, 413, body=example | {"Operations": many})
+    check_refusals(server, [("POST", path, path, example)], too_large=False)
+
+
+def check_refusals(server, requests_, too_large=True):
+    """What every operation refuses alike: no token, an Accept that excludes SCIM, a body that is none or too large."""
+    for method, where, at, body in requests_:
+        server.send(method, where, 401, at=at, body=body, token="mk_wrong")
+        server.send(method, where, 406, at=at, body=body, headers={"Accept": "text/html"})
+        if body is not None:
+            server.send(method, where, 415, at=at, body="a=b", headers={"Content-Type": "text/plain"})
+            if too_large:
+                server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
+
+
+def check_answers(server):
+    user = {"schemas": [CORE + "User"], "active": True, "name": {"familyName": "Lind", "givenName": "Maj"}}
+    users = [user | {"userName": f"{name}@kommun.example"} for name in ("maj", "ove")]
+    users[0]["password"] = "Vinter-och-sommar-2026"
+    change = {"op": "Replace", "path": "active", "value": "False"}
+    check_kind(server, "Users", "User", users, change, "userName")
+    group = {"schemas": [CORE + "Group"], "displayName": "Hemtjänsten"}
+    groups = [group | {"externalId": name} for name in ("north", "south")]
+    change = {"op": "add", "path": "displayName", "value": "Hemtjänsten norr"}
+    check_kind(server, "Groups", "Group", groups, change, "externalId")
+    client = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source"}
+    clients = [client | {"name": name} for name in ("personnel", "school")]
+    change = {"op": "replace", "path": "description", "value": "Pushes at night."}
+    check_kind(server, "Clients", "Client", clients, change, "name")
+    for method in ("GET", "HEAD"):
+        for path, found, missing in (
+            ("/scim/v2/ServiceProviderConfig", None, None),
+            ("/scim/v2/Schemas", None, None),
+            ("/scim/v2/Schemas/{urn}", CORE + "User", "urn:nothing"),
+            ("/scim/v2/ResourceTypes", None, None),
+            ("/scim/v2/ResourceTypes/{name}", "User", "Nothing"),
+        ):
+            where = re.sub(r"\{\w+\}", found or "", path)
+            server.send(method, where, 200, at=path)
+            server.send(method, where, 403, at=path, params={"filter": "id pr"})
+            server.send(method, where, 400, at=path, headers={"Host": "a b"})
+            check_refusals(server, [(method, where, path, None)])
+            if missing:
+                server.send(method, re.sub(r"\{\w+\}", missing, path), 404, at=path)
+        server.send(method, "/scim/v2", 200)
+        server.send(method, "/scim/v2", 400, params={"sortOrder": "sideways"})
+        server.send(method, "/scim/v2", 403, params={"filter": "password pr"})
+        check_refusals(server, [(method, "/scim/v2", "/scim/v2", None)])
+        server.send(method, "/healthz", 200)
+        server.send(method, "/readyz", 200)
+    server.send("POST", "/scim/v2/.search", 200, body=SEARCH)
+    server.send("POST", "/scim/v2/.search", 400, body={})
+    server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
+    check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
+    check_bulk(server)
+    for path in document["paths"]:
+        if "{id}" not in path:
+            server.send("OPTIONS", re.sub(r"\{\w+\}", "x", path), 204, at=path)
+    for path, method, operation in operations():
+        if method == "head":
+            continue  # One description serves several paths.
+        unseen = set(operation["responses"]) - server.seen.get((path, method), set()) - UNSEEN
+        check(not unseen, f"{method.upper()} {path}: the file lists {sorted(unseen)}, which were never seen")
+
+
+def main():
+    if len(sys.argv) != 4:
+        print("usage: openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN", file=sys.stderr)
+        return 2
+    server = Server(*sys.argv[1:])
+    check_examples()
+    check_attributes()
+    check_routes(server)
+    check_answers(server)
+    for fault in faults:
+        print(fault)
+    print(f"{passed} passed, {len(faults)} failed")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+//! A view hides: no question about what is hidden, however it is asked, is answered otherwise than in a register in
+//! which the hidden values are others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use matrikel::directory::{Ctx, Error};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use scim::filter::Filter;
+use scim::view::View;
+use serde_json::{Map, Value, json};
+use store::TenantId;
+
+use crate::support::both::on_both_databases;
+use crate::support::messages::{user, user_with};
+use crate::support::register::{NEW_YEAR, Register, id, refusal};
+
+on_both_databases!(Register: nothing_that_is_hidden_can_be_found_out, a_hidden_resource_is_not_there);
+
+/// Attributes that a view may hide: canonical path, and where its text lies in a body.
+const ATTRIBUTES: [&str; 9] = [
+    "title",
+    "nickName",
+    "displayName",
+    "userName",
+    "name.familyName",
+    "emails.value",
+    "roles.value",
+    "preferredLanguage",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
+];
+
+/// So few words that values meet by chance.
+const WORDS: [&str; 4] = ["ada", "Bo", "åsa", "x y"];
+
+const USERS: usize = 5;
+
+/// One attribute's word for each user; `None`: absent.
+type Column = [Option<usize>; USERS];
+
+#[derive(Clone, Debug)]
+struct Case {
+    /// What each user has, in one register and in the other.
+    values: [[Column; ATTRIBUTES.len()]; 2],
+    /// Which attributes are hidden.
+    hidden: [bool; ATTRIBUTES.len()],
+    /// A filter of the view over one attribute, which is the same in both registers even if it is hidden.
+    sees: Option<(usize, usize)>,
+    filters: Vec<String>,
+    sorts: Vec<(usize, bool)>,
+}
+
+fn column() -> impl Strategy<Value = Column> {
+    prop::array::uniform5(prop::option::weighted(0.7, 0..WORDS.len()))
+}
+
+fn atom() -> impl Strategy<Value = String> {
+    let operator = prop::sample::select(vec!["eq", "ne", "co", "sw", "ew", "gt", "le", "pr"]);
+    (0..ATTRIBUTES.len(), operator, 0..WORDS.len(), 0..4_u8).prop_map(|(attribute, operator, word, form)| {
+        let (path, word) = (ATTRIBUTES[attribute], WORDS[word]);
+        match (operator, path.split_once('.').filter(|(head, _)| ["emails", "roles"].contains(head)), form) {
+            ("pr", Some((head, _)), 0) => format!("{head} pr"),
+            ("pr", _, _) => format!("{path} pr"),
+            (_, Some((head, sub)), 0) => format!("{head}[{sub} {operator} \"{word}\"]"),
+            (_, Some((head, sub)), 1) => format!("{head}[not ({sub} {operator} \"{word}\")]"),
+            (_, Some((head, sub)), 2) => format!("{head}[type eq \"work\" and {sub} {operator} \"{word}\"]"),
+            _ => format!("{path} {operator} \"{word}\""),
+        }
+    })
+}
+
+fn filter() -> impl Strategy<Value = String> {
+    atom().prop_recursive(3, 8, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} and {other})")),
+            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} or {other})")),
+            inner.prop_map(|one| format!("not ({one})")),
+        ]
+    })
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let columns = || prop::array::uniform9(column());
+    let sees = prop::option::of((0..ATTRIBUTES.len(), 0..WORDS.len()));
+    let asked = (prop::collection::vec(filter(), 6), prop::collection::vec((0..ATTRIBUTES.len(), any::<bool>()), 3));
+    (columns(), columns(), prop::array::uniform9(any::<bool>()), sees, asked).prop_map(
+        |(one, other, hidden, sees, (filters, sorts))| {
+            let mut values = [one, other];
+            for attribute in 0..ATTRIBUTES.len() {
+                let by_view = sees.is_some_and(|(path, _)| path == attribute);
+                if !hidden[attribute] || by_view {
+                    values[1][attribute] = values[0][attribute];
+                }
+            }
+            Case { values, hidden, sees, filters, sorts }
+        },
+    )
+}
+
+fn document(values: &[Column; ATTRIBUTES.len()], n: usize) -> Value {
+    let mut body = user(&format!("user-{n}"));
+    for (path, column) in ATTRIBUTES.iter().zip(values) {
+        let Some(word) = column[n].map(|word| WORDS[word]) else { continue };
+        match path.rsplit_once(':') {
+            Some((urn, attribute)) => body[urn] = json!({ attribute: word }),
+            // Names are unique: the word and who has it.
+            None if *path == "userName" => body["userName"] = json!(format!("{word}{n}")),
+            None => match path.split_once('.') {
+                Some(("name", sub)) => body["name"] = json!({ sub: word }),
+                Some((head, sub)) => body[head] = json!([{ sub: word, "type": "work" }]),
+                None => body[*path] = json!(word),
+            },
+        }
+    }
+    body
+}
+
+fn view(register: &Register, case: &Case) -> View {
+    let released: BTreeSet<String> = ATTRIBUTES
+        .iter()
+        .zip(case.hidden)
+        .filter(|(_, hidden)| !hidden)
+        .map(|(path, _)| (*path).to_owned())
+        .chain(["emails.type".to_owned(), "roles.type".to_owned()])
+        .collect();
+    let filter = case.sees.map(|(attribute, word)| {
+        let text = format!("not ({} eq \"{}\")", ATTRIBUTES[attribute], WORDS[word]);
+        Filter::parse(&text).and_then(|filter| filter.check(&register.definition("User"))).expect("a filter")
+    });
+    View::new(filter, Some(released))
+}
+
+/// All that a client with the view is told.
+async fn told(register: &Register, tenant: TenantId, case: &Case, values: &[Column; ATTRIBUTES.len()]) -> Vec<Value> {
+    let mut ctx = Ctx { tenant, now: NEW_YEAR, ..register.seeded(1) };
+    let mut ids = Vec::new();
+    for n in 0..USERS {
+        ids.push(id(&register.create(&ctx, "User", document(values, n)).await.expect("created")));
+    }
+    ctx.view = Arc::new(view(register, case));
+    let mut answers = Vec::new();
+    let mut tell = |answer: Result<Value, Error>| {
+        answers.push(match answer {
+            Ok(answer) => answer,
+            Err(Error::Scim(error)) => error.body(),
+            Err(other) => panic!("{other}"),
+        });
+    };
+    for id in &ids {
+        tell(register.fetch(&ctx, "User", id).await.map(|(body, etag)| json!([body, etag])));
+    }
+    for filter in &case.filters {
+        tell(register.search(&ctx, "User", &[("filter", filter)]).await);
+    }
+    for (attribute, descending) in &case.sorts {
+        let order = if *descending { "descending" } else { "ascending" };
+        let sorted = [("sortBy", ATTRIBUTES[*attribute]), ("sortOrder", order), ("count", "2"), ("startIndex", "2")];
+        tell(register.search(&ctx, "User", &sorted).await);
+    }
+    let names = ATTRIBUTES.join(",");
+    tell(register.search(&ctx, "User", &[("attributes", &names)]).await);
+    tell(register.search(&ctx, "User", &[("excludedAttributes", &names), ("sortBy", "id")]).await);
+    answers
+}
+
+async fn nothing_that_is_hidden_can_be_found_out(register: &Register) {
+    let handle = tokio::runtime::Handle::current();
+    let number = AtomicU32::new(0);
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+    let outcome: Result<(), String> = tokio::task::block_in_place(|| {
+        let outcome = runner.run(&case(), |mut case| {
+            // That there is an e-mail, a role or an extension is told by its type, or by `schemas`, which names what a
+            // resource has: so it is there in both registers or in none.
+            for (attribute, path) in ATTRIBUTES.iter().enumerate() {
+                if path.starts_with("emails") || path.starts_with("roles") || path.starts_with("urn:") {
+                    let (one, other) = case.values.split_at_mut(1);
+                    for (one, other) in one[0][attribute].iter().zip(&mut other[0][attribute]) {
+                        *other = one.map(|_| other.unwrap_or(0));
+                    }
+                }
+            }
+            let mut answers = Vec::new();
+            for values in &case.values {
+                let number = number.fetch_add(1, Ordering::Relaxed);
+                let tenant = register
+                    .directory
+                    .store()
+                    .create_tenant(&format!("t{number}"), "T", NEW_YEAR)
+                    .expect("a tenant")
+                    .id;
+                answers.push(handle.block_on(told(register, tenant, &case, values)));
+            }
+            for (one, other) in answers[0].iter().zip(&answers[1]) {
+                prop_assert_eq!(one, other);
+            }
+            Ok(())
+        });
+        outcome.map_err(|error| error.to_string())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+async fn a_hidden_resource_is_not_there(register: &Register) {
+    let seen = register.made("User", user_with("seen", &json!({ "userType": "employee" }))).await;
+    let hidden = register.made("User", user_with("hidden", &json!({ "userType": "protected" }))).await;
+    let mut ctx = register.ctx();
+    let filter =
+        Filter::parse("userType ne \"protected\"").and_then(|filter| filter.check(&register.definition("User")));
+    ctx.view = Arc::new(View::new(Some(filter.expect("a filter")), None));
+    let head = register.head().await;
+    let nobody = "0198c0de-0000-7000-8000-000000000000";
+    // Word for word what is said of somebody who does not exist.
+    let absent = |id: &str, error: Error| match error {
+        Error::Scim(error) => error.detail.replace(id, nobody),
+        other => panic!("{other}"),
+    };
+    let title = crate::support::messages::set("title", &json!("x"));
+    let mut said = BTreeSet::new();
+    for id in [hidden.as_str(), nobody] {
+        said.insert(absent(id, register.fetch(&ctx, "User", id).await.expect_err("hidden")));
+        said.insert(absent(id, register.patch(&ctx, "User", id, title.clone()).await.expect_err("hidden")));
+        said.insert(absent(id, register.replace(&ctx, "User", id, user("hidden")).await.expect_err("hidden")));
+        said.insert(absent(id, register.remove(&ctx, "User", id).await.expect_err("hidden")));
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(register.head().await, head);
+    for parameters in [
+        vec![],
+        vec![("filter", "userName eq \"hidden\"")],
+        vec![("filter", "userType eq \"protected\" or userName pr")],
+        vec![("filter", "not (userName eq \"seen\")")],
+        vec![("sortBy", "userType"), ("count", "1"), ("startIndex", "2")],
+    ] {
+        let found = register.search(&ctx, "User", &parameters).await.expect("searched");
+        assert!(!found.to_string().contains(&hidden), "{parameters:?}: {found}");
+        assert!(found["totalResults"].as_u64() <= Some(1), "{parameters:?}: {found}");
+    }
+    register.fetch(&ctx, "User", &seen).await.expect("seen");
+    let error = register.replace(&ctx, "User", &hidden, Value::Object(Map::new())).await.expect_err("hidden");
+    assert!([400, 404].contains(&refusal(&error).0));
+}

@@ -1,0 +1,38 @@
+//! The server and openapi.yaml hold each other: paths, methods, statuses, headers, bodies and attributes; and what
+//! Schemathesis makes up from the file finds no fault with the server.
+
+use crate::support::conformance::{openapi_check, schemathesis};
+use crate::support::server::Server;
+
+fn check_file(server: &Server) {
+    let (administrator, consumer) = (server.tenant("described"), server.client("described", "reader", "consumer"));
+    if let Err(report) = openapi_check(&server.base_url, &administrator, &consumer) {
+        panic!("the server and openapi.yaml differ\n{report}");
+    }
+}
+
+fn run_schemathesis(server: &Server) {
+    if let Err(report) = schemathesis(&server.base_url, &server.tenant("explored")) {
+        panic!("Schemathesis is not content\n{report}");
+    }
+}
+
+#[test]
+fn the_server_on_sqlite_and_the_file_say_the_same() {
+    check_file(&Server::sqlite());
+}
+
+#[test]
+fn the_server_on_postgres_and_the_file_say_the_same() {
+    check_file(&Server::postgres());
+}
+
+#[test]
+fn schemathesis_finds_no_fault_on_sqlite() {
+    run_schemathesis(&Server::sqlite());
+}
+
+#[test]
+fn schemathesis_finds_no_fault_on_postgres() {
+    run_schemathesis(&Server::postgres());
+}
