@@ -82,7 +82,7 @@ impl Api {
 }
 
 fn shipped(name: &str) -> Value {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(format!("{name}.json"));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/install").join(format!("{name}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).expect("a shipped document")).expect("JSON")
 }
 

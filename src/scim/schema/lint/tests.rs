@@ -67,9 +67,9 @@ fn a_document_has_the_findings_that_its_case_says() {
 fn the_shipped_schemas_of_types_that_can_be_installed_are_sound() {
     let mut schemas = Vec::new();
     for text in [
-        include_str!("../../../../schemas/device.json"),
-        include_str!("../../../../schemas/role.json"),
-        include_str!("../../../../schemas/entitlement.json"),
+        include_str!("../../../../schemas/install/device.json"),
+        include_str!("../../../../schemas/install/role.json"),
+        include_str!("../../../../schemas/install/entitlement.json"),
     ] {
         let document: Value = serde_json::from_str(text).expect("JSON");
         let canonical = schema(&document).unwrap_or_else(|findings| panic!("{findings:?}"));
@@ -78,9 +78,9 @@ fn the_shipped_schemas_of_types_that_can_be_installed_are_sound() {
     }
     let mut registry = base().extend(schemas, Vec::new(), 1).expect("a registry");
     for text in [
-        include_str!("../../../../schemas/types/device.json"),
-        include_str!("../../../../schemas/types/role.json"),
-        include_str!("../../../../schemas/types/entitlement.json"),
+        include_str!("../../../../schemas/install/types/device.json"),
+        include_str!("../../../../schemas/install/types/role.json"),
+        include_str!("../../../../schemas/install/types/entitlement.json"),
     ] {
         let document: Value = serde_json::from_str(text).expect("JSON");
         let canonical = resource_type(&document, &registry).unwrap_or_else(|findings| panic!("{findings:?}"));
