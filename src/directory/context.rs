@@ -145,6 +145,8 @@ pub struct Ctx {
     pub base_url: Arc<str>,
     /// The request's id, in logs and answers.
     pub request_id: Arc<str>,
+    /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
+    pub schemas: i64,
     /// Work everything out and store nothing.
     pub simulate: bool,
     /// Where the liberties that the request needs are noted.
@@ -173,6 +175,7 @@ impl Ctx {
             random,
             base_url: "".into(),
             request_id: "operator".into(),
+            schemas: 0,
             simulate: false,
             tolerances: Tolerances::default(),
         }
@@ -187,6 +190,9 @@ impl Ctx {
     /// What of the answer depends on who asks, as a number: part of every entity tag.
     pub(super) fn lens(&self) -> u64 {
         let mut digest = Sha256::new().chain_update([SCHEMA_REVISION, self.caller.profile as u8]);
+        if self.schemas != 0 {
+            digest.update(self.schemas.to_be_bytes());
+        }
         if *self.view != View::everything() {
             digest.update(format!("{:?}", self.view));
         }

@@ -26,10 +26,10 @@ pub(super) struct Creation {
 
 impl Creation {
     /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one.
-    pub(super) fn run(&self, directory: &Directory, work: &mut Work<'_>) -> Result<State, Error> {
+    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<State, Error> {
         let id = self.draft.id;
         let moves = Moves::of(&self.relation, id, work)?;
-        let members = moves.deltas(&self.definition, &directory.registry, id, work)?;
+        let members = moves.deltas(&self.definition, id, work)?;
         let record = work.create(Draft { members, ..self.draft.clone() })?;
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
         Ok(State { record, external, groups: Vec::new(), members: None, nesting_seq: work.nesting_seq() })
@@ -60,10 +60,9 @@ impl Directory {
         ctx.tolerances.take_in(notes.iter());
         let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
-        let directory = self.clone();
         let (state, changes) = self
             .commit(ctx, move |work| {
-                let mut state = creation.run(&directory, work)?;
+                let mut state = creation.run(work)?;
                 if with_members {
                     state.members = Some(work.members(id)?);
                 }

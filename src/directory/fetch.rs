@@ -134,6 +134,6 @@ impl Directory {
             member_names: true,
             etag: &etag,
         };
-        Ok(ctx.view.admits(&assemble(&state.record, &derived, &self.registry)?))
+        Ok(ctx.view.admits(&assemble(&state.record, &derived, &self.registry_of(ctx.tenant))?))
     }
 }

@@ -22,6 +22,7 @@ mod replace;
 mod revise;
 mod search;
 mod shape;
+pub mod types;
 pub mod version;
 
 use std::collections::HashSet;
@@ -78,8 +79,10 @@ pub struct Directory {
     store: Store,
     registry: Arc<Registry>,
     limits: Limits,
-    /// Resource types of which a plain answer leaves something of the stored document out.
+    /// Built-in resource types of which a plain answer leaves something of the stored document out.
     hiding: Arc<HashSet<String>>,
+    /// When the resource types of each tenant were last compared with the database.
+    checked: types::Checked,
     marks: Marks,
     seal_keys: SealKeys,
 }
@@ -89,10 +92,18 @@ impl Directory {
     pub fn new(store: Store, registry: Arc<Registry>, limits: Limits) -> Self {
         let hiding = registry.definitions().iter().filter(|definition| hides_by_default(definition));
         let hiding = Arc::new(hiding.map(|definition| definition.name().to_owned()).collect());
-        Directory { store, registry, limits, hiding, marks: Marks::default(), seal_keys: SealKeys::default() }
+        Directory {
+            store,
+            registry,
+            limits,
+            hiding,
+            checked: types::Checked::default(),
+            marks: Marks::default(),
+            seal_keys: SealKeys::default(),
+        }
     }
 
-    /// Schemas and resource types.
+    /// The built-in schemas and resource types.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }

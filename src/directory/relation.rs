@@ -11,6 +11,7 @@ use store::change::Delta;
 use store::{MemberRef, Reader, ResourceId, TenantId, Work};
 
 use super::Error;
+use super::types::refuse_outdated;
 
 /// Where a group's members can be looked up: in the work of a write, or in a read before it.
 pub(super) trait Members {
@@ -113,14 +114,14 @@ impl Moves {
     }
 
     /// The members that come and go. Fails with 400 invalidValue for one that does not exist, cannot be a member, or
-    /// would put a group within itself.
+    /// would put a group within itself, and with 409 when the resource type has changed meanwhile.
     pub(super) fn deltas(
         &self,
         definition: &Definition,
-        registry: &Registry,
         group: ResourceId,
         work: &mut Work<'_>,
     ) -> Result<Vec<Delta>, Error> {
+        refuse_outdated(definition, work)?;
         let moved: Vec<(ResourceId, bool)> = self
             .0
             .iter()
@@ -139,7 +140,8 @@ impl Moves {
             };
             deltas.push(Delta { member, kind, joined });
         }
-        refuse_cycles(registry, group, &deltas, &kinds, work)?;
+        let catalog = work.catalog().clone();
+        refuse_cycles(catalog.registry(), group, &deltas, &kinds, work)?;
         Ok(deltas)
     }
 

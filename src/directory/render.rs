@@ -1,7 +1,7 @@
 //! The answer: a resource as JSON text, as far as the view and the projection release it. Where both release all of
 //! it, the stored text is passed through unparsed.
 
-use scim::resource::{MEMBERS, Projection};
+use scim::resource::{MEMBERS, Projection, hides_by_default};
 use scim::schema::Definition;
 use store::roll::{Roll, Slices};
 use store::scan::Hit;
@@ -127,13 +127,21 @@ impl Directory {
         derived: &Derived<'_>,
         projection: &Projection,
     ) -> Result<String, Error> {
-        if projection.is_whole() && ctx.view.is_whole() && !self.hiding.contains(definition.name()) {
-            return Ok(render(record, derived, &self.registry));
+        if projection.is_whole() && ctx.view.is_whole() && !self.hides(definition) {
+            return Ok(render(record, derived, &self.registry_of(ctx.tenant)));
         }
-        let mut document = assemble(record, derived, &self.registry)?;
+        let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
         ctx.view.project(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
+    }
+
+    /// Whether a plain answer leaves something of the stored document out.
+    fn hides(&self, definition: &Definition) -> bool {
+        match self.registry.definition(definition.name()) {
+            Some(_) => self.hiding.contains(definition.name()),
+            None => hides_by_default(definition),
+        }
     }
 
     /// `meta.location` of a resource.

@@ -52,13 +52,7 @@ pub(super) struct Revising {
 impl Revising {
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
     /// resource, [`store::Error::Stale`] for another version, and as the revision does.
-    pub(super) fn run(
-        &self,
-        directory: &Directory,
-        ctx: &Ctx,
-        notes: &mut Notes,
-        work: &mut Work<'_>,
-    ) -> Result<State, Error> {
+    pub(super) fn run(&self, ctx: &Ctx, notes: &mut Notes, work: &mut Work<'_>) -> Result<State, Error> {
         let (definition, id) = (&self.definition, self.id);
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
         let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
@@ -67,7 +61,7 @@ impl Revising {
         let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
         let moves = Moves::of(self.revision.relation(), id, work)?;
         let record = if next.is_changed || !moves.is_empty() {
-            let members = moves.deltas(definition, &directory.registry, id, work)?;
+            let members = moves.deltas(definition, id, work)?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),
@@ -114,10 +108,10 @@ impl Directory {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
-        let (directory, caller) = (self.clone(), ctx.clone());
+        let caller = ctx.clone();
         let (state, changes) = self
             .commit(ctx, move |work| {
-                let mut state = revising.run(&directory, &caller, &mut Notes::new(), work)?;
+                let mut state = revising.run(&caller, &mut Notes::new(), work)?;
                 if with_members {
                     state.members = Some(work.members(id)?);
                 }

@@ -60,6 +60,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
             "Answers are application/scim+json, which the Accept header excludes.",
         ));
     }
+    let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
@@ -68,6 +69,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
         random: Random::os(),
         base_url: base_url(request, state)?,
         request_id: request_id(request),
+        schemas: catalog.registry().revision(),
         simulate: false,
         tolerances,
     })
@@ -79,9 +81,8 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
     let definition = state
         .directory
-        .registry()
-        .at_endpoint(endpoint)
-        .cloned()
+        .definition_at(&ctx, endpoint)
+        .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
     role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
     if access == Access::Write && ctx.caller.profile.is_interop() {
@@ -102,6 +103,12 @@ fn refuse_filter(request: &HttpRequest) -> Result<(), Failure> {
 /// The `id` part of the path.
 pub(super) fn id(request: &HttpRequest) -> &str {
     request.match_info().get("id").unwrap_or_default()
+}
+
+/// The URN or name of a schema or resource type in the path.
+pub(super) fn document_id(request: &HttpRequest) -> &str {
+    let path = request.match_info();
+    path.get("urn").or_else(|| path.get("name")).unwrap_or_default()
 }
 
 /// The parameters of the query string, decoded.

@@ -6,11 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, discovery, resources, search};
+use super::scim::{bulk, discovery, resources, search, types};
 use super::{Answer, health, respond};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
+const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
@@ -21,10 +22,26 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/readyz", READ).route(get().to(health::ready)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
-        .service(path("/scim/v2/Schemas", READ).route(get().to(discovery::schemas)))
-        .service(path("/scim/v2/Schemas/{urn}", READ).route(get().to(discovery::schema)))
-        .service(path("/scim/v2/ResourceTypes", READ).route(get().to(discovery::resource_types)))
-        .service(path("/scim/v2/ResourceTypes/{name}", READ).route(get().to(discovery::resource_type)))
+        .service(
+            path("/scim/v2/Schemas", TYPE).route(get().to(discovery::schemas)).route(web::post().to(types::add_schema)),
+        )
+        .service(
+            path("/scim/v2/Schemas/{urn}", DOCUMENT)
+                .route(get().to(discovery::schema))
+                .route(web::put().to(types::replace_schema))
+                .route(web::delete().to(types::remove_schema)),
+        )
+        .service(
+            path("/scim/v2/ResourceTypes", TYPE)
+                .route(get().to(discovery::resource_types))
+                .route(web::post().to(types::add_resource_type)),
+        )
+        .service(
+            path("/scim/v2/ResourceTypes/{name}", DOCUMENT)
+                .route(get().to(discovery::resource_type))
+                .route(web::put().to(types::replace_resource_type))
+                .route(web::delete().to(types::remove_resource_type)),
+        )
         // RFC 7644 section 3.7
         .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
         // RFC 7644 section 3.11: the caller itself may be read

@@ -21,11 +21,13 @@ pub(crate) struct Clock {
     pub(crate) nesting_seq: Seq,
     /// Living resources by kind.
     pub(crate) counts: BTreeMap<String, i64>,
+    /// Version of the tenant's schemas, resource types and indexes.
+    pub(crate) catalog: i64,
     /// Digest of the newest change: the head of the chain.
     pub(crate) digest: Vec<u8>,
 }
 
-type Row = (i64, i64, i64, String, Vec<u8>);
+type Row = (i64, i64, i64, String, i64, Vec<u8>);
 
 impl Clock {
     /// Reads the clock and locks it until the transaction ends.
@@ -40,14 +42,21 @@ impl Clock {
     }
 
     fn load(db: &mut Db, tenant: TenantId, lock: &'static str) -> Result<Self, Error> {
-        let (seq, last_at, nesting_seq, counts, digest) = Statement::<(BigInt, BigInt, BigInt, Text, Binary)>::new(
-            "SELECT seq, last_at, nesting_seq, counts, digest FROM tenant_clock WHERE tenant_id = ",
+        let (seq, last_at, nesting_seq, counts, catalog, digest) = Statement::<(
+            BigInt,
+            BigInt,
+            BigInt,
+            Text,
+            BigInt,
+            Binary,
+        )>::new(
+            "SELECT seq, last_at, nesting_seq, counts, catalog_version, digest FROM tenant_clock WHERE tenant_id = ",
         )
         .bind(tenant)
         .sql(lock)
         .get_result::<Row>(db)?;
         let counts = serde_json::from_str(&counts).map_err(|error| Error::Corrupt(error.to_string()))?;
-        Ok(Clock { seq, last_at, nesting_seq, counts, digest })
+        Ok(Clock { seq, last_at, nesting_seq, counts, catalog, digest })
     }
 
     /// Draws the next number and its instant, which is later than every instant before it.
@@ -73,6 +82,8 @@ impl Clock {
             .bind(self.nesting_seq)
             .sql(", counts = ")
             .bind(counts)
+            .sql(", catalog_version = ")
+            .bind(self.catalog)
             .sql(", digest = ")
             .bind(self.digest.clone())
             .sql(" WHERE tenant_id = ")

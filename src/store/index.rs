@@ -14,15 +14,22 @@ use serde_json::{Map, Value};
 
 use scim::filter::Target;
 use scim::key;
-use scim::schema::{Definition, Registry, Uniqueness};
+use scim::schema::{Attribute, Definition, Registry, Schema, Type, Uniqueness};
 
 use crate::db::Db;
 use crate::statement::{self, Statement, insert};
 use crate::unique::UniqueKey;
-use crate::{Error, ResourceId, TenantId};
+use crate::{Error, ResourceId, TenantId, catalog};
 
 /// The indexes that a tenant starts with.
 const DEFAULTS: &str = include_str!("../../schemas/indexes.json");
+
+/// An index that answers searches.
+const READY: &str = "ready";
+/// An index that some resources have no rows of yet.
+const BUILDING: &str = "building";
+/// What people call a resource, in schemas that are not ours.
+const NAMES: [&str; 6] = ["displayName", "display", "name", "title", "value", "userName"];
 
 #[derive(Deserialize)]
 struct Default {
@@ -47,6 +54,8 @@ pub(crate) struct IndexedPath {
     pub(crate) id: i64,
     pub(crate) mode: Mode,
     pub(crate) target: Target,
+    /// Whether every resource has its rows; until then writes keep it up and searches pass it over.
+    is_ready: bool,
 }
 
 /// What the store knows of one resource type in one tenant.
@@ -67,31 +76,43 @@ pub(crate) struct Indexes {
 pub(crate) type IndexRow = (i64, String);
 
 impl Indexes {
-    /// Reads which paths are indexed and ready.
+    /// Reads which paths are indexed.
     pub(crate) fn load(db: &mut Db, tenant: TenantId, registry: &Registry) -> Result<Self, Error> {
-        let rows = Statement::<(BigInt, Text, Text, Text)>::new(
-            "SELECT path_id, kind, path, type FROM attr_path WHERE state = 'ready' AND tenant_id = ",
+        let rows = Statement::<(BigInt, Text, Text, Text, Text)>::new(
+            "SELECT path_id, kind, path, type, state FROM attr_path WHERE tenant_id = ",
         )
         .bind(tenant)
         .sql(" ORDER BY path_id")
-        .load::<(i64, String, String, String)>(db)?;
+        .load::<(i64, String, String, String, String)>(db)?;
         let mut paths: HashMap<String, Vec<IndexedPath>> = HashMap::new();
-        for (id, kind, path, mode) in rows {
+        for (id, kind, path, mode, state) in rows {
             let target = registry.definition(&kind).and_then(|definition| Target::resolve(definition, &path));
             let target = target.ok_or_else(|| Error::Corrupt(format!("index on the unknown path {path} of {kind}")))?;
             let mode = if mode == "sort" { Mode::Sort } else { Mode::Values };
-            paths.entry(kind).or_default().push(IndexedPath { id, mode, target });
+            paths.entry(kind).or_default().push(IndexedPath { id, mode, target, is_ready: state == READY });
         }
         let kinds = registry.definitions().iter().map(|definition| {
             let paths = paths.remove(definition.name()).unwrap_or_default();
             (definition.name().to_owned(), Arc::new(KindIndexes::new(definition, paths)))
         });
-        Ok(Indexes { kinds: kinds.collect() })
+        let own = catalog::KINDS.into_iter().filter_map(|kind| KindIndexes::of_catalog(registry, kind));
+        Ok(Indexes { kinds: kinds.chain(own).collect() })
+    }
+
+    /// What is unique among resources of a kind, by a registry that is not in force yet; without paths.
+    pub(crate) fn unique_of(registry: &Registry, kind: &str) -> Result<KindIndexes, Error> {
+        let definition = registry.definition(kind).ok_or_else(|| Error::Corrupt(format!("no resource type {kind}")))?;
+        Ok(KindIndexes::new(definition, Vec::new()))
     }
 
     /// Whether nothing is indexed, as in a tenant that does not exist.
     pub(crate) fn is_empty(&self) -> bool {
         self.kinds.values().all(|kind| kind.paths.is_empty())
+    }
+
+    /// Every kind of resource with its indexes.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&str, &Arc<KindIndexes>)> {
+        self.kinds.iter().map(|(kind, indexes)| (kind.as_str(), indexes))
     }
 
     /// The indexes of a resource type.
@@ -102,12 +123,28 @@ impl Indexes {
 
 impl KindIndexes {
     fn new(definition: &Definition, paths: Vec<IndexedPath>) -> Self {
-        let unique = definition
-            .attributes()
-            .filter(|attribute| attribute.uniqueness != Uniqueness::None && attribute.name != "id")
-            .filter_map(|attribute| Target::resolve(definition, &attribute.name))
-            .collect();
+        let unique = unique_paths(definition).into_iter();
+        let unique = unique.filter_map(|(path, _)| Target::resolve(definition, &path)).collect();
         KindIndexes { paths, unique, has_members: definition.core.attribute("members").is_some() }
+    }
+
+    /// Schemas and resource types are found by their `id`, which no two of a tenant share.
+    fn of_catalog(registry: &Registry, kind: &str) -> Option<(String, Arc<KindIndexes>)> {
+        let any = registry.definitions().first()?;
+        let unique = Target::resolve(any, "id").into_iter().collect();
+        Some((kind.to_owned(), Arc::new(KindIndexes { paths: Vec::new(), unique, has_members: false })))
+    }
+
+    /// Whether every resource has its rows at that path.
+    pub(crate) fn is_ready(&self, path: i64) -> bool {
+        self.paths.iter().any(|known| known.id == path && known.is_ready)
+    }
+
+    /// Whether the same paths are unique.
+    pub(crate) fn has_same_unique(&self, other: &KindIndexes) -> bool {
+        let paths =
+            |kind: &KindIndexes| kind.unique.iter().map(|target| target.canonical.clone()).collect::<BTreeSet<_>>();
+        paths(self) == paths(other)
     }
 
     /// Whether resources of the type have members.
@@ -115,9 +152,14 @@ impl KindIndexes {
         self.has_members
     }
 
-    /// The index of a path, by its canonical form.
+    /// Every indexed path, with its number and whether it is ready.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (i64, &str)> {
+        self.paths.iter().map(|path| (path.id, &*path.target.canonical))
+    }
+
+    /// The index of a path, by its canonical form, if it is ready.
     pub(crate) fn path(&self, canonical: &str) -> Option<&IndexedPath> {
-        self.paths.iter().find(|path| &*path.target.canonical == canonical)
+        self.paths.iter().find(|path| path.is_ready && &*path.target.canonical == canonical)
     }
 
     /// The index rows of a document.
@@ -152,13 +194,127 @@ impl KindIndexes {
     }
 }
 
+/// The attributes that are unique, with their paths: simple ones of the core schema and of extensions.
+fn unique_paths(definition: &Definition) -> Vec<(String, &Attribute)> {
+    let of = |schema: &'_ Schema, prefix: String| -> Vec<(String, usize)> {
+        let numbered = schema.attributes.iter().enumerate();
+        let unique =
+            numbered.filter(|(_, attribute)| attribute.uniqueness != Uniqueness::None && attribute.name != "id");
+        unique.map(|(n, attribute)| (format!("{prefix}{}", attribute.name), n)).collect()
+    };
+    let schemas = std::iter::once((&definition.core, String::new()))
+        .chain(definition.extensions.iter().map(|(schema, _)| (schema, format!("{}:", schema.id))));
+    schemas
+        .flat_map(|(schema, prefix)| {
+            let places = of(schema, prefix);
+            places.into_iter().filter_map(move |(path, n)| Some((path, schema.attributes.get(n)?)))
+        })
+        .collect()
+}
+
+/// Paths of a tenant's own resource type that are indexed from the start, and how: what is unique, and what people
+/// call a resource.
+pub(crate) fn proposed(definition: &Definition) -> Vec<(String, &'static str)> {
+    let mode = |attribute: &Attribute| if attribute.multi_valued { "value" } else { "sort" };
+    let mut paths: Vec<(String, &'static str)> =
+        unique_paths(definition).into_iter().map(|(path, attribute)| (path, mode(attribute))).collect();
+    for name in NAMES {
+        let named = definition.core.attribute(name).filter(|attribute| attribute.kind == Type::String);
+        if let Some(attribute) = named.filter(|_| !paths.iter().any(|(path, _)| path == name)) {
+            paths.push((attribute.name.clone(), mode(attribute)));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// What becomes of an indexed path.
+#[derive(Debug)]
+pub(crate) enum PathChange {
+    /// It is indexed from now on; `is_ready`: there is no resource yet that lacks its rows.
+    Add { id: i64, kind: String, path: String, mode: &'static str, is_ready: bool },
+    /// Every resource has its rows now.
+    Ready(i64),
+    /// It is indexed no more. No resource has rows of it.
+    Remove(i64),
+}
+
+/// Writes what became of indexed paths.
+pub(crate) fn store_paths(db: &mut Db, tenant: TenantId, changes: Vec<PathChange>) -> Result<(), Error> {
+    for change in changes {
+        match change {
+            PathChange::Add { id, kind, path, mode, is_ready } => {
+                let state = if is_ready { READY } else { BUILDING };
+                let row = vec![tenant.into(), id.into(), kind.into(), path.into(), mode.into(), state.into()];
+                insert(db, "INSERT INTO attr_path (tenant_id, path_id, kind, path, type, state)", vec![row], "")?;
+            }
+            PathChange::Ready(id) => {
+                Statement::<()>::new("UPDATE attr_path SET state = ")
+                    .bind(READY)
+                    .sql(" WHERE tenant_id = ")
+                    .bind(tenant)
+                    .sql(" AND path_id = ")
+                    .bind(id)
+                    .run(db)?;
+            }
+            PathChange::Remove(id) => {
+                statement::delete(db, "attr_path", &["tenant_id", "path_id"], vec![vec![tenant.into(), id.into()]])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How far an index is built: the path and the last resource that has its rows.
+pub(crate) type Place = (i64, Option<ResourceId>);
+
+/// The first path of a tenant that is being built, with its resource type.
+pub(crate) fn to_build(db: &mut Db, tenant: TenantId) -> Result<Option<(i64, String)>, Error> {
+    let found = Statement::<(BigInt, Text)>::new("SELECT path_id, kind FROM attr_path WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND state = ")
+        .bind(BUILDING)
+        .sql(" ORDER BY path_id LIMIT 1")
+        .get_result::<(i64, String)>(db)
+        .optional()?;
+    Ok(found)
+}
+
+/// The highest number of a path in the tenant; 0 without any.
+pub(crate) fn highest(db: &mut Db, tenant: TenantId) -> Result<i64, Error> {
+    let highest = Statement::<BigInt>::new("SELECT COALESCE(MAX(path_id), 0) FROM attr_path WHERE tenant_id = ")
+        .bind(tenant)
+        .get_result::<i64>(db)?;
+    Ok(highest)
+}
+
+/// Tenants with an index that is being built.
+pub(crate) fn tenants_to_build(db: &mut Db) -> Result<Vec<TenantId>, Error> {
+    let tenants = Statement::<BigInt>::new("SELECT DISTINCT tenant_id FROM attr_path WHERE state = ")
+        .bind(BUILDING)
+        .load::<i64>(db)?;
+    Ok(tenants.into_iter().map(TenantId).collect())
+}
+
+/// Adds rows of one path; those that are there already stay.
+pub(crate) fn add_rows(db: &mut Db, tenant: TenantId, rows: Vec<(ResourceId, IndexRow)>) -> Result<(), Error> {
+    let row = |(id, (path, value)): (ResourceId, IndexRow)| -> Vec<statement::Value> {
+        vec![tenant.into(), path.into(), value.into(), id.into()]
+    };
+    let head = "INSERT INTO attr_index (tenant_id, path_id, value, resource_id)";
+    let tail = "ON CONFLICT (tenant_id, path_id, value, resource_id) DO NOTHING";
+    insert(db, head, rows.into_iter().map(row).collect(), tail)?;
+    Ok(())
+}
+
 /// Writes the indexes that a new tenant starts with.
 pub(crate) fn lay_defaults(db: &mut Db, tenant: TenantId) -> Result<(), Error> {
     let defaults: Vec<Default> = serde_json::from_str(DEFAULTS).map_err(|error| Error::Corrupt(error.to_string()))?;
     let rows = (1_i64..)
         .zip(defaults)
         .map(|(id, path)| {
-            vec![tenant.into(), id.into(), path.kind.into(), path.path.into(), path.mode.into(), "ready".into()]
+            vec![tenant.into(), id.into(), path.kind.into(), path.path.into(), path.mode.into(), READY.into()]
         })
         .collect();
     insert(db, "INSERT INTO attr_path (tenant_id, path_id, kind, path, type, state)", rows, "")?;

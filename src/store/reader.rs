@@ -92,9 +92,9 @@ impl Reader {
     ) -> Result<T, E> {
         self.snapshot(|reader| {
             let clock = Clock::read(&mut reader.db, tenant)?;
-            let indexes = reader.shared.indexes(&mut reader.db, tenant)?;
+            let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
             let nesting = reader.shared.cached_nesting(tenant);
-            let mut work = Work::new(&mut reader.db, tenant, indexes, clock, nesting, origin.clone());
+            let mut work = Work::new(&mut reader.db, tenant, catalog, clock, nesting, origin.clone());
             work.begin(origin)?;
             body(&mut work)
         })

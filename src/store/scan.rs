@@ -362,7 +362,7 @@ impl<'s> Search<'s> {
                 member_names: true,
                 etag: &hit.etag,
             };
-            let document = assemble(&hit.record, &derived, &self.reader.shared.registry)?;
+            let document = assemble(&hit.record, &derived, &self.reader.shared.registry_of(self.tenant))?;
             if !filter.matches(&document) {
                 continue;
             }

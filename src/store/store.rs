@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use scim::schema::Registry;
 
+use crate::catalog::{self, Catalog};
 use crate::db::{Address, Db, Purpose};
 use crate::index::Indexes;
 use crate::nesting::Nesting;
@@ -44,23 +45,43 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     /// How often the connections of readers were found to be lost.
     pub(crate) losses: AtomicUsize,
-    indexes: RwLock<HashMap<TenantId, Arc<Indexes>>>,
+    catalogs: RwLock<HashMap<TenantId, Arc<Catalog>>>,
     nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
 }
 
 impl Shared {
-    /// The indexes of a tenant, read once.
+    /// The indexes of a tenant as the transaction sees them.
     pub(crate) fn indexes(&self, db: &mut Db, tenant: TenantId) -> Result<Arc<Indexes>, Error> {
-        if let Some(known) = self.indexes.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
-            return Ok(known.clone());
+        let version = catalog::version(db, tenant)?;
+        Ok(self.catalog(db, tenant, version)?.indexes.clone())
+    }
+
+    /// The catalog of a tenant at the version that the transaction sees, read once for each.
+    pub(crate) fn catalog(&self, db: &mut Db, tenant: TenantId, version: i64) -> Result<Arc<Catalog>, Error> {
+        if let Some(known) = self.cached_catalog(tenant)
+            && known.version() == version
+        {
+            return Ok(known);
         }
-        let indexes = Arc::new(Indexes::load(db, tenant, &self.registry)?);
-        if indexes.is_empty() {
-            // No such tenant yet: its writer must not find this when it comes to be.
-            return Ok(indexes);
+        let catalog = Arc::new(Catalog::load(db, tenant, version, &self.registry)?);
+        // No index at all: no such tenant yet. Its writer must not find this when it comes to be.
+        if !catalog.indexes.is_empty() {
+            let mut known = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
+            // An older snapshot may still be read; what is newer stays.
+            if known.get(&tenant).is_none_or(|old| old.version() < version) {
+                known.insert(tenant, catalog.clone());
+            }
         }
-        self.indexes.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, indexes.clone());
-        Ok(indexes)
+        Ok(catalog)
+    }
+
+    pub(crate) fn cached_catalog(&self, tenant: TenantId) -> Option<Arc<Catalog>> {
+        self.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+    }
+
+    /// What is known of a tenant's resource types without asking; the built-in ones when that is nothing.
+    pub(crate) fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
+        self.cached_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
     }
 
     pub(crate) fn cached_nesting(&self, tenant: TenantId) -> Option<(Seq, Arc<Nesting>)> {
@@ -101,7 +122,7 @@ impl Store {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
             losses: AtomicUsize::new(0),
-            indexes: RwLock::default(),
+            catalogs: RwLock::default(),
             nesting: RwLock::default(),
         });
         let mut threads = Vec::new();
@@ -118,13 +139,18 @@ impl Store {
         }
         let store =
             Store(Arc::new(Inner { shared, address, reads: Mutex::new(Some(sender)), threads: Mutex::new(threads) }));
-        store.resume_sweeps()?;
+        store.resume()?;
         Ok(store)
     }
 
-    /// The schemas and resource types the store indexes by.
+    /// The built-in schemas and resource types.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.0.shared.registry
+    }
+
+    /// The tenant's catalog as it was last seen, which costs nothing; `None` when it was not yet.
+    pub fn known_catalog(&self, tenant: TenantId) -> Option<Arc<Catalog>> {
+        self.0.shared.cached_catalog(tenant)
     }
 
     /// Runs a write in the next batch of its tenant and answers after the commit. `run` reads and changes through
@@ -221,13 +247,18 @@ impl Store {
         }
     }
 
-    /// Memberships of groups that were deleted before the last stop are cleared now.
-    fn resume_sweeps(&self) -> Result<(), OpenError> {
+    /// Memberships of groups that were deleted before the last stop are cleared now, and indexes that were being built
+    /// are built anew.
+    fn resume(&self) -> Result<(), OpenError> {
         let mut db = Db::open(&self.0.address, Purpose::Write)?;
         match crate::membership::tenants_to_sweep(&mut db) {
             Ok(tenants) => tenants.into_iter().for_each(|tenant| self.0.shared.queue.sweep(tenant)),
             // An empty database is not an error here: it has yet to be migrated.
             Err(error) => tracing::debug!(%error, "no memberships to clear could be read"),
+        }
+        match crate::index::tenants_to_build(&mut db) {
+            Ok(tenants) => tenants.into_iter().for_each(|tenant| self.0.shared.queue.build(tenant)),
+            Err(error) => tracing::debug!(%error, "no indexes to build could be read"),
         }
         Ok(())
     }

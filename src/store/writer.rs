@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
+use crate::index::Place;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, membership};
@@ -25,6 +26,8 @@ const TURN: usize = 100;
 const WEIGHT: usize = 2 << 20;
 /// Memberships of a deleted group cleared at a time.
 const SWEEP: i64 = 5_000;
+/// Resources whose index rows are built at a time.
+const SLICE: i64 = 500;
 /// How often, and how long apart, a lost database is tried before an answer is given.
 const RECONNECTS: u32 = 40;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
@@ -95,6 +98,38 @@ impl Op for Sweep {
     }
 }
 
+/// Builds a slice of an index while the server serves. Slices follow one another by id; what is written meanwhile
+/// keeps its rows by itself.
+struct Build {
+    after: Option<Place>,
+    next: Option<Place>,
+    queue: Arc<Queue>,
+    tenant: TenantId,
+}
+
+impl Op for Build {
+    fn run(&mut self, work: &mut Work<'_>) -> bool {
+        match work.build(self.after, SLICE) {
+            Ok(next) => {
+                self.next = next;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "building an index failed; it is tried again at the next start");
+                self.next = None;
+                false
+            }
+        }
+    }
+
+    fn settle(self: Box<Self>, committed: Result<(), Error>) {
+        if committed.is_ok() && self.next.is_some() {
+            let (after, tenant) = (self.next, self.tenant);
+            self.queue.push(tenant, Box::new(Build { after, next: None, queue: self.queue.clone(), tenant }));
+        }
+    }
+}
+
 impl Work<'_> {
     /// Clears memberships of a deleted group straight in the database; `true` when something may be left.
     fn sweep(&mut self, limit: i64) -> Result<bool, Error> {
@@ -152,6 +187,11 @@ impl Queue {
     /// Asks for a deleted group's memberships to be cleared.
     pub(crate) fn sweep(self: &Arc<Self>, tenant: TenantId) {
         self.push(tenant, Box::new(Sweep { more: false, queue: self.clone(), tenant }));
+    }
+
+    /// Asks for the indexes that a tenant lacks to be built.
+    pub(crate) fn build(self: &Arc<Self>, tenant: TenantId) {
+        self.push(tenant, Box::new(Build { after: None, next: None, queue: self.clone(), tenant }));
     }
 
     /// Operations that wait.
@@ -302,7 +342,9 @@ impl Writer {
                         return Err(error);
                     }
                 };
+                // What comes after a change of the catalog goes by the new one, in a batch of its own.
                 while weight + work.weight() <= WEIGHT
+                    && !work.has_new_catalog()
                     && let Some(mut op) = ops.pop_front()
                 {
                     refused |= !run_one(&mut op, &mut work);
@@ -356,9 +398,19 @@ impl Writer {
                 Err(error) => return Err(Failure { error, outcome_known: false }),
             }
         } else {
+            for ending in endings.iter().filter(|ending| ending.catalog.is_some()) {
+                // Whoever is answered after this finds the new catalog without asking.
+                let version = ending.catalog.unwrap_or_default();
+                if let Err(error) = self.shared.catalog(&mut db, ending.tenant, version) {
+                    tracing::warn!(%error, "a changed catalog could not be read; it is read when it is needed");
+                }
+            }
             self.db = Some(db);
         }
         for ending in endings {
+            if ending.catalog.is_some() {
+                self.shared.queue.build(ending.tenant);
+            }
             if ending.sweep {
                 self.shared.queue.sweep(ending.tenant);
             }
@@ -423,15 +475,17 @@ struct Ending {
     tenant: TenantId,
     dirty: bool,
     sweep: bool,
+    /// The version of the tenant's catalog, if it is a new one.
+    catalog: Option<i64>,
     last: Option<(Seq, Uuid)>,
 }
 
 fn open_work<'d>(db: &'d mut Db, shared: &Arc<Shared>, tenant: TenantId) -> Result<Work<'d>, Error> {
     let clock = Clock::lock(db, tenant)?;
-    let indexes = shared.indexes(db, tenant)?;
+    let catalog = shared.catalog(db, tenant, clock.catalog)?;
     let nesting = shared.cached_nesting(tenant);
     let nobody = Origin { actor: ResourceId::SYSTEM, cause: "batch", now: 0, random: Random::os() };
-    Ok(Work::new(db, tenant, indexes, clock, nesting, nobody))
+    Ok(Work::new(db, tenant, catalog, clock, nesting, nobody))
 }
 
 /// Runs an operation and says whether it was accepted.
@@ -447,8 +501,9 @@ fn run_one(op: &mut Box<dyn Op>, work: &mut Work<'_>) -> bool {
 
 fn finish(work: Work<'_>, tenant: TenantId) -> Result<Ending, Error> {
     if !work.is_dirty() {
-        return Ok(Ending { tenant, dirty: work.swept(), sweep: false, last: None });
+        return Ok(Ending { tenant, dirty: work.swept(), sweep: false, catalog: None, last: None });
     }
+    let catalog = work.new_catalog();
     let flushed = work.flush()?;
-    Ok(Ending { tenant, dirty: true, sweep: flushed.sweep, last: flushed.last })
+    Ok(Ending { tenant, dirty: true, sweep: flushed.sweep, catalog, last: flushed.last })
 }

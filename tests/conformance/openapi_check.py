@@ -224,6 +224,50 @@ def check_routes(server):
     check(server.session.get(server.origin + "/scim/v2/Nothing", timeout=60).status_code == 401, "401 before 404")
 
 
+def check_documents(server):
+    """A schema and a resource type of the tenant's own come, change and go."""
+    urn = "urn:example:scim:schemas:1.0:Badge"
+    attributes = [{"name": "colour", "description": "Its colour."}]
+    schema = {"id": urn, "name": "Badge", "description": "A badge.", "attributes": attributes}
+    kind = {"name": "Badge", "endpoint": "/Badges", "description": "Badges.", "schema": urn}
+    stale = {"headers": {"If-Match": 'W/"999"'}}
+    made = []
+    for path, hole, name, body in (("Schemas", "{urn}", urn, schema), ("ResourceTypes", "{name}", "Badge", kind)):
+        many, one = f"/scim/v2/{path}", f"/scim/v2/{path}/{name}"
+        at = f"/scim/v2/{path}/{hole}"
+        server.send("POST", many, 201, body=body)
+        server.send("POST", many, 409, body=body)
+        server.send("POST", many, 400, body={"name": 1})
+        server.send("POST", many, 403, body=body, token=server.consumer)
+        server.send("PUT", one, 200, at=at, body=body)
+        server.send("PUT", one, 400, at=at, body=body | {"schemas": 1})
+        server.send("PUT", one, 403, at=at, body=body, token=server.consumer)
+        server.send("PUT", one, 412, at=at, body=body, **stale)
+        server.send("PUT", many + "/urn:nothing", 404, at=at, body=body)
+        server.send("DELETE", many + "/urn:nothing", 404, at=at)
+        server.send("DELETE", one, 403, at=at, token=server.consumer)
+        server.send("DELETE", one, 412, at=at, **stale)
+        server.send("DELETE", one, 400, at=at, headers={"If-Match": "x"})
+        check_refusals(server, [("POST", many, many, body), ("PUT", one, at, body), ("DELETE", one, at, None)])
+        made.append((one, at))
+    # The file cannot describe a type that a tenant adds, so these are sent past it.
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+    badges = [
+        server.session.post(
+            server.origin + "/scim/v2/Badges", json={"schemas": [urn], "colour": "red"}, headers=headers, timeout=60
+        ).json()
+        for _ in range(2)
+    ]
+    unique = schema | {"attributes": [{"name": "colour", "uniqueness": "server"}]}
+    server.send("PUT", made[0][0], 409, at=made[0][1], body=unique)
+    server.send("DELETE", made[0][0], 409, at=made[0][1])
+    server.send("DELETE", made[1][0], 409, at=made[1][1])
+    for badge in badges:
+        server.session.delete(f"{server.origin}/scim/v2/Badges/{badge['id']}", headers=headers, timeout=60)
+    for one, at in reversed(made):
+        server.send("DELETE", one, 204, at=at)
+
+
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 
@@ -365,6 +409,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
     check_bulk(server)
+    check_documents(server)
     for path in document["paths"]:
         if "{id}" not in path:
             server.send("OPTIONS", re.sub(r"\{\w+\}", "x", path), 204, at=path)

@@ -37,3 +37,5 @@ mod security;
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod types;

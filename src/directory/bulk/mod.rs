@@ -74,10 +74,8 @@ impl Directory {
         let units = request.units();
         let steps = self.prepare_steps(&ctx, &request, plans).await?;
         let table = Arc::new(Table::new(&request, &units, steps));
-        let units: Vec<Unit> = units
-            .into_iter()
-            .map(|members| Unit { directory: self.clone(), ctx: ctx.clone(), table: table.clone(), members })
-            .collect();
+        let units: Vec<Unit> =
+            units.into_iter().map(|members| Unit { ctx: ctx.clone(), table: table.clone(), members }).collect();
         if ctx.simulate {
             let (tenant, origin) = (ctx.tenant, ctx.origin());
             let rehearsed = self.store.read(move |reader| {
@@ -119,6 +117,7 @@ impl Directory {
     }
 
     fn conclude(&self, ctx: &Ctx, request: &BulkRequest, table: &Table) -> BulkWritten {
+        let registry = self.registry_of(ctx.tenant);
         let mut written = BulkWritten { operations: Vec::new(), tolerances: Vec::new(), changes: Vec::new() };
         let slots = table.conclude();
         for (operation, slot) in request.operations.iter().zip(&slots) {
@@ -137,7 +136,7 @@ impl Directory {
                 (_, None) => true,
             };
             let id = operation.id.as_deref().filter(|id| is_there && !id.starts_with("bulkId:"));
-            let location = match (id, self.registry.at_endpoint(&operation.endpoint)) {
+            let location = match (id, registry.at_endpoint(&operation.endpoint)) {
                 (Some(id), Some(definition)) => Some(format!("{}/{}/{id}", ctx.base_url, definition.endpoint())),
                 _ => None,
             };

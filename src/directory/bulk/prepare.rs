@@ -54,7 +54,7 @@ impl Directory {
         let mut plans = Vec::with_capacity(request.operations.len());
         let mut created = HashMap::new();
         for (index, operation) in request.operations.iter().enumerate() {
-            let definition = self.definition_of(operation, &permit);
+            let definition = self.definition_of(ctx, operation, &permit);
             let id = match (operation.method, &definition) {
                 (Method::Post, Ok(definition)) => {
                     let id = ctx.random.resource_id(ctx.now)?;
@@ -78,6 +78,7 @@ impl Directory {
 
     fn definition_of(
         &self,
+        ctx: &Ctx,
         operation: &Operation,
         permit: impl Fn(&Definition) -> Result<(), String>,
     ) -> Result<Arc<Definition>, Error> {
@@ -85,7 +86,7 @@ impl Directory {
             return Err(fault.clone().into());
         }
         let endpoint = &operation.endpoint;
-        let definition = self.registry.at_endpoint(endpoint).cloned();
+        let definition = self.registry_of(ctx.tenant).at_endpoint(endpoint).cloned();
         let definition =
             definition.ok_or_else(|| scim::Error::status(404, format!("There is no endpoint /{endpoint}.")))?;
         permit(&definition).map_err(Error::Denied)?;

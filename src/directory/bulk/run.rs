@@ -7,7 +7,7 @@ use store::{ResourceId, Work};
 
 use super::prepare::{Kind, Step};
 use super::table::{Row, Slot, Table};
-use crate::directory::{Ctx, Directory, Error};
+use crate::directory::{Ctx, Error};
 
 /// Why a unit left nothing behind.
 #[derive(Debug)]
@@ -27,7 +27,6 @@ impl From<store::Error> for Refused {
 /// Operations that are carried out together, by index in the order of the request.
 #[derive(Clone)]
 pub(super) struct Unit {
-    pub(super) directory: Directory,
     pub(super) ctx: Ctx,
     pub(super) table: Arc<Table>,
     pub(super) members: Vec<usize>,
@@ -88,8 +87,8 @@ impl Unit {
         let before = work.changes().len();
         let mut notes = step.notes.clone();
         let state = match &step.kind {
-            Kind::Create(creation) => Some(creation.run(&self.directory, work)?),
-            Kind::Revise(revising) => Some(revising.run(&self.directory, &self.ctx, &mut notes, work)?),
+            Kind::Create(creation) => Some(creation.run(work)?),
+            Kind::Revise(revising) => Some(revising.run(&self.ctx, &mut notes, work)?),
             Kind::Remove(removal) => {
                 removal.run(work)?;
                 None

@@ -4,11 +4,12 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
-use scim::schema::{Definition, Schema};
+use scim::schema::{Definition, Registry, Schema};
 use serde_json::{Value, json};
 
 use crate::auth::role;
 use crate::directory::Ctx;
+use crate::directory::types::Document;
 use crate::http::error::Failure;
 use crate::http::{Answer, Settings, State, extract, respond};
 
@@ -24,18 +25,32 @@ pub(in crate::http) async fn service_provider_config(request: HttpRequest, state
 /// GET `/Schemas`.
 pub(in crate::http) async fn schemas(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let registry = state.directory.registry();
-    let hidden = hidden(&ctx, &state);
-    let documents = registry.schemas().filter(|schema| !is_hidden(schema, &hidden));
-    Ok(list(&documents.map(|schema| schema_document(schema, &ctx)).collect::<Vec<_>>()))
+    let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
+    let hidden = hidden(&ctx, catalog.registry());
+    let mut documents = Vec::new();
+    for schema in catalog.registry().schemas().filter(|schema| !is_hidden(schema, &hidden)) {
+        documents.push(match state.directory.own_document(&ctx, &catalog, Document::Schema, &schema.id)? {
+            Some(own) => Value::Object(own),
+            None => schema_document(schema, &ctx),
+        });
+    }
+    Ok(list(&documents))
 }
 
-/// GET `/Schemas/{urn}`.
+/// GET `/Schemas/{id}`.
 pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let urn = request.match_info().get("urn").unwrap_or_default();
-    let hidden = hidden(&ctx, &state);
-    let schema = state.directory.registry().schema(urn).filter(|schema| !is_hidden(schema, &hidden));
+    let urn = extract::document_id(&request);
+    let catalog = match state.directory.catalog(ctx.tenant, ctx.now).await? {
+        known if known.registry().schema(urn).is_some() => known,
+        _ => state.directory.fresh_catalog(ctx.tenant, ctx.now).await?,
+    };
+    let condition = extract::precondition(&request)?;
+    if let Some(own) = state.directory.fetch_document(&ctx, &catalog, Document::Schema, urn, &condition)? {
+        return Ok(respond::fetched(own));
+    }
+    let hidden = hidden(&ctx, catalog.registry());
+    let schema = catalog.registry().schema(urn).filter(|schema| !is_hidden(schema, &hidden));
     let schema = schema.ok_or_else(|| scim::Error::not_found("Schema", urn))?;
     Ok(respond::message(schema_document(schema, &ctx).to_string()))
 }
@@ -43,18 +58,35 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
 /// GET `/ResourceTypes`.
 pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let definitions = state.directory.registry().definitions();
-    let shown = definitions.iter().filter(|definition| role::sees(ctx.caller.role, definition));
-    Ok(list(&shown.map(|definition| resource_type_document(definition, &ctx)).collect::<Vec<_>>()))
+    let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
+    let definitions = catalog.registry().definitions();
+    let mut documents = Vec::new();
+    for definition in definitions.iter().filter(|definition| role::sees(ctx.caller.role, definition)) {
+        documents.push(
+            match state.directory.own_document(&ctx, &catalog, Document::ResourceType, definition.name())? {
+                Some(own) => Value::Object(own),
+                None => resource_type_document(definition, &ctx),
+            },
+        );
+    }
+    Ok(list(&documents))
 }
 
-/// GET `/ResourceTypes/{name}`.
+/// GET `/ResourceTypes/{id}`.
 pub(in crate::http) async fn resource_type(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    let name = request.match_info().get("name").unwrap_or_default();
-    let definition =
-        state.directory.registry().definition(name).filter(|definition| role::sees(ctx.caller.role, definition));
+    let name = extract::document_id(&request);
+    let catalog = match state.directory.catalog(ctx.tenant, ctx.now).await? {
+        known if known.registry().definition(name).is_some() => known,
+        _ => state.directory.fresh_catalog(ctx.tenant, ctx.now).await?,
+    };
+    let definition = catalog.registry().definition(name);
+    let definition = definition.filter(|definition| role::sees(ctx.caller.role, definition));
     let definition = definition.ok_or_else(|| scim::Error::not_found("ResourceType", name))?;
+    let condition = extract::precondition(&request)?;
+    if let Some(own) = state.directory.fetch_document(&ctx, &catalog, Document::ResourceType, name, &condition)? {
+        return Ok(respond::fetched(own));
+    }
     Ok(respond::message(resource_type_document(definition, &ctx).to_string()))
 }
 
@@ -67,8 +99,8 @@ async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
 }
 
 /// The resource types that the caller does not see.
-fn hidden<'s>(ctx: &Ctx, state: &'s State) -> Vec<&'s Definition> {
-    let definitions = state.directory.registry().definitions().iter();
+fn hidden<'r>(ctx: &Ctx, registry: &'r Registry) -> Vec<&'r Definition> {
+    let definitions = registry.definitions().iter();
     definitions.map(AsRef::as_ref).filter(|definition| !role::sees(ctx.caller.role, definition)).collect()
 }
 

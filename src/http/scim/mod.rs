@@ -1,6 +1,8 @@
-//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], and [`discovery`].
+//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], and the
+//! [`types`] that a tenant adds.
 
 pub(super) mod bulk;
 pub(super) mod discovery;
 pub(super) mod resources;
 pub(super) mod search;
+pub(super) mod types;

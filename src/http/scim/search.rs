@@ -51,6 +51,6 @@ pub(in crate::http) async fn everything_by_body(
 }
 
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
-    let registry = state.directory.registry();
+    let registry = state.directory.registry_of(ctx.tenant);
     registry.definitions().iter().filter(|definition| role::sees(ctx.caller.role, definition)).cloned().collect()
 }

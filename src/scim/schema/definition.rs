@@ -53,6 +53,15 @@ impl Definition {
         Definition { resource_type, core, extensions }
     }
 
+    /// Whether the other one says the same, document for document.
+    pub fn says_the_same(&self, other: &Definition) -> bool {
+        let same = |one: &Arc<Schema>, other: &Arc<Schema>| Arc::ptr_eq(one, other) || one.document == other.document;
+        self.resource_type.document == other.resource_type.document
+            && same(&self.core, &other.core)
+            && self.extensions.len() == other.extensions.len()
+            && self.extensions.iter().zip(&other.extensions).all(|((one, _), (other, _))| same(one, other))
+    }
+
     /// The resource type's name, such as `User`.
     pub fn name(&self) -> &str {
         &self.resource_type.name

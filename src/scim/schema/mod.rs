@@ -2,6 +2,7 @@
 
 mod attribute;
 mod definition;
+pub mod lint;
 mod registry;
 
 pub use attribute::{Attribute, Mutability, Returned, Type, Uniqueness};

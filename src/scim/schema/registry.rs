@@ -1,7 +1,7 @@
 //! The set of schemas and resource types that a server speaks. [`Registry::builtin`] holds the documents that are
 //! shipped in `schemas/`; [`Registry::new`] builds one from any documents and refuses a set that contradicts itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -80,10 +80,13 @@ pub enum RegistryError {
 }
 
 /// Schemas by URN and resource types by name. Cheap to clone behind an [`Arc`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Registry {
     schemas: BTreeMap<String, Arc<Schema>>,
     definitions: Vec<Arc<Definition>>,
+    /// URNs, in lower case, and names of what [`Registry::extend`] added.
+    own: BTreeSet<String>,
+    revision: i64,
 }
 
 const SCHEMAS: &[&str] = &[
@@ -119,18 +122,41 @@ impl Registry {
 
     /// Builds a registry from schema and resource type documents.
     pub fn new(schemas: Vec<Value>, resource_types: Vec<Value>) -> Result<Self, RegistryError> {
-        let mut by_urn = BTreeMap::new();
+        let nothing = Registry { schemas: BTreeMap::new(), definitions: Vec::new(), own: BTreeSet::new(), revision: 0 };
+        Ok(Registry { own: BTreeSet::new(), ..nothing.extend(schemas, resource_types, 0)? })
+    }
+
+    /// This registry and more documents: a tenant's own beside the built-in ones. `revision` is a number that grows
+    /// with every change of the documents.
+    pub fn extend(
+        &self,
+        schemas: Vec<Value>,
+        resource_types: Vec<Value>,
+        revision: i64,
+    ) -> Result<Self, RegistryError> {
+        let mut registry = Registry { revision, ..self.clone() };
         for document in schemas {
             let schema = parse_schema(document)?;
-            by_urn.insert(schema.id.to_ascii_lowercase(), Arc::new(schema));
+            registry.own.insert(schema.id.to_ascii_lowercase());
+            registry.schemas.insert(schema.id.to_ascii_lowercase(), Arc::new(schema));
         }
-        let mut registry = Registry { schemas: by_urn, definitions: Vec::new() };
         for document in resource_types {
             let resource_type = parse_resource_type(document)?;
+            registry.own.insert(resource_type.name.clone());
             let definition = registry.define(resource_type)?;
             registry.definitions.push(Arc::new(definition));
         }
         Ok(registry)
+    }
+
+    /// Whether the schema of that URN, or the resource type of that name, was added to the built-in ones.
+    pub fn is_own(&self, id: &str) -> bool {
+        self.own.contains(id) || self.own.contains(&id.to_ascii_lowercase())
+    }
+
+    /// Grows with every change of the documents that were added; 0 without any.
+    pub fn revision(&self) -> i64 {
+        self.revision
     }
 
     /// The schema of that URN; URNs compare case-insensitively (RFC 7643 section 2.1).

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::{Work, document_of};
-use crate::index::{IndexDiff, IndexRow};
+use crate::index::{self, IndexDiff, IndexRow};
 use crate::{Error, Record, Seq, change, credential, external, membership, record, seal, unique};
 
 /// What a flushed batch left behind for its writer.
@@ -19,7 +19,10 @@ pub(crate) struct Flushed {
 impl Work<'_> {
     /// Whether something was settled that has to be written.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.settled.changes.is_empty() || !self.settled.credentials.is_empty() || !self.settled.seal_keys.is_empty()
+        !self.settled.changes.is_empty()
+            || !self.settled.credentials.is_empty()
+            || !self.settled.seal_keys.is_empty()
+            || self.has_new_catalog()
     }
 
     /// Bytes of documents that were settled so far.
@@ -69,6 +72,7 @@ impl Work<'_> {
         unique::store(self.db, tenant, &settled.unique.drain().collect::<Vec<_>>())?;
         external::store(self.db, tenant, &settled.external.drain().collect::<Vec<_>>())?;
         membership::store(self.db, tenant, settled.take_memberships())?;
+        index::store_paths(self.db, tenant, std::mem::take(&mut settled.paths))?;
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::external::ExternalKey;
+use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
 use crate::{Credential, Record, ResourceId, SealKey, Seq};
@@ -30,6 +31,8 @@ pub(super) struct Layer {
     /// By purpose.
     pub(super) seal_keys: HashMap<&'static str, SealKey>,
     pub(super) changes: Vec<Change>,
+    /// What becomes of indexed paths.
+    pub(super) paths: Vec<PathChange>,
 }
 
 impl Layer {
@@ -67,6 +70,7 @@ impl Layer {
         self.credentials.extend(upper.credentials);
         self.seal_keys.extend(upper.seal_keys);
         self.changes.extend(upper.changes);
+        self.paths.extend(upper.paths);
     }
 
     /// Every membership that was set.

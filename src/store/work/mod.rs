@@ -6,6 +6,7 @@
 
 mod flush;
 mod layer;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::catalog::Catalog;
 use crate::change::{Change, Delta, Op};
 use crate::clock::Clock;
 use crate::db::Db;
@@ -62,6 +64,7 @@ pub struct Draft {
 pub struct Work<'d> {
     db: &'d mut Db,
     tenant: TenantId,
+    catalog: Arc<Catalog>,
     indexes: Arc<Indexes>,
     clock: Clock,
     nesting: Option<Arc<Nesting>>,
@@ -81,7 +84,7 @@ impl<'d> Work<'d> {
     pub(crate) fn new(
         db: &'d mut Db,
         tenant: TenantId,
-        indexes: Arc<Indexes>,
+        catalog: Arc<Catalog>,
         clock: Clock,
         cached_nesting: Option<(Seq, Arc<Nesting>)>,
         origin: Origin,
@@ -89,7 +92,8 @@ impl<'d> Work<'d> {
         Work {
             db,
             tenant,
-            indexes,
+            indexes: catalog.indexes.clone(),
+            catalog,
             before: (clock.clone(), None),
             clock,
             nesting: None,

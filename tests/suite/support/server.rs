@@ -48,6 +48,11 @@ impl Server {
         Server::postgres_with(&[])
     }
 
+    /// Another process over the same database.
+    pub(crate) fn beside(&self) -> Self {
+        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None, &[])
+    }
+
     /// The same with configuration in environment variables.
     pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
         let database = database_from("migrated", |url| drop(command(url, &["migrate"])));

@@ -1,0 +1,1 @@
+ALTER TABLE tenant_clock DROP COLUMN catalog_version;

@@ -1,0 +1,73 @@
+//! Which documents are in force. A node remembers a tenant's catalog; its own changes it knows at once, those of other
+//! nodes after [`TRUSTED`], and whatever is not found is looked for anew before it is called missing. A write is judged
+//! by the catalog under the lock in any case.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use scim::schema::{Definition, Registry, lint};
+use store::catalog::Catalog;
+use store::{TenantId, Work};
+
+use super::super::{Ctx, Directory, Error};
+
+/// How long a catalog is trusted without a look at the clock row, µs.
+const TRUSTED: u64 = 1_000_000;
+
+/// When each tenant's catalog was last compared with the database, µs.
+#[derive(Clone, Debug, Default)]
+pub(in crate::directory) struct Checked(Arc<Mutex<HashMap<TenantId, i64>>>);
+
+impl Directory {
+    /// The tenant's schemas and resource types, at most a second old.
+    pub async fn catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
+        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
+        if let Some(known) = self.store.known_catalog(tenant)
+            && checked.is_some_and(|at| at.abs_diff(now) < TRUSTED)
+        {
+            return Ok(known);
+        }
+        self.fresh_catalog(tenant, now).await
+    }
+
+    /// The tenant's schemas and resource types as they are now.
+    pub async fn fresh_catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
+        let catalog = self.store.read(move |reader| reader.catalog(tenant)).await?;
+        self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, now);
+        Ok(catalog)
+    }
+
+    /// The resource type that the tenant serves at an endpoint. What is not known is looked for anew.
+    pub async fn definition_at(&self, ctx: &Ctx, endpoint: &str) -> Result<Option<Arc<Definition>>, Error> {
+        let known = self.catalog(ctx.tenant, ctx.now).await?;
+        if let Some(definition) = known.registry().at_endpoint(endpoint) {
+            return Ok(Some(definition.clone()));
+        }
+        let fresh = self.fresh_catalog(ctx.tenant, ctx.now).await?;
+        Ok(fresh.registry().at_endpoint(endpoint).cloned())
+    }
+
+    /// The tenant's schemas and resource types as they were last seen.
+    pub fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
+        self.store.known_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
+    }
+}
+
+/// Fails with 409 when the resource type that a write was prepared for was deleted while the request was on its way, or
+/// changed so that the write may be invalid.
+pub(in crate::directory) fn refuse_outdated(definition: &Definition, work: &Work<'_>) -> Result<(), Error> {
+    let catalog = work.catalog();
+    let holds = |known: &Arc<Definition>| {
+        std::ptr::eq(known.as_ref(), definition)
+            || known.says_the_same(definition)
+            || lint::breaks(definition, known).is_empty()
+    };
+    match catalog.registry().definition(definition.name()) {
+        Some(known) if holds(known) => Ok(()),
+        _ => Err(scim::Error::status(
+            409,
+            format!("The resource type {} was changed meanwhile. Send the request again.", definition.name()),
+        )
+        .into()),
+    }
+}
