@@ -9,6 +9,7 @@ Ends with 'N passed, M failed' (operations) and exits with 1 if anything was fou
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +27,9 @@ def main() -> int:
         *("--url", base_url.removesuffix("/scim/v2")),
         *("--header", f"Authorization: Bearer {token}"),
     ]
-    run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    # It keeps notes where it stands; every run begins without any.
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
     print(run.stdout, run.stderr, sep="\n")
     tested = re.search(r"Tested: (\d+)", run.stdout)
     found = len(set(re.findall(r"^_+ ([A-Z]+ /\S*) _+$", run.stdout, re.MULTILINE)))
