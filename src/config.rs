@@ -3,12 +3,14 @@
 //! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
 mod keys;
+mod network;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use keys::KEYS;
+pub use network::Network;
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "matrikel.toml";
@@ -62,6 +64,14 @@ pub struct Config {
     pub scan_limit: u64,
     /// Seconds that a cursor is good for after the page it came with.
     pub cursor_timeout_seconds: u64,
+    /// Fewest characters of a password.
+    pub password_min: usize,
+    /// Most characters of a password.
+    pub password_max: usize,
+    /// Proxies whose word is taken for how the client addressed us.
+    pub trusted_proxies: Vec<Network>,
+    /// Origins whose scripts may use the interface from a browser.
+    pub cors_origins: Vec<String>,
     /// What is logged.
     pub log: Log,
     /// Seconds that running requests get at shutdown.
@@ -86,6 +96,10 @@ impl Default for Config {
             page_max: 1000,
             scan_limit: 100_000,
             cursor_timeout_seconds: 3600,
+            password_min: 8,
+            password_max: 256,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
         }
@@ -168,6 +182,12 @@ impl Config {
             return Err(ConfigError(format!(
                 "page_default ({}) is larger than page_max ({}). Lower the first or raise the second.",
                 self.page_default, self.page_max
+            )));
+        }
+        if self.password_min > self.password_max {
+            return Err(ConfigError(format!(
+                "password_min ({}) is larger than password_max ({}). Lower the first or raise the second.",
+                self.password_min, self.password_max
             )));
         }
         check_listen(&self.listen)?;

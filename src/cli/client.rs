@@ -11,7 +11,7 @@ use super::{Shared, now, open, output, wait};
 use crate::auth::token;
 use crate::config::ConfigError;
 use crate::directory::clients::{self, ClientRow, NewCredential};
-use crate::directory::{Ctx, Directory, Random, Role};
+use crate::directory::{Ctx, Directory, Profile, Random, Role};
 
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -28,6 +28,9 @@ pub(super) enum Command {
         /// What it may do
         #[arg(long, value_enum)]
         role: RoleName,
+        /// How strictly the protocol is read for it
+        #[arg(long, value_enum, default_value_t = ProfileName::Rfc)]
+        profile: ProfileName,
         /// Days until the token ends
         #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(i64).range(1..=3650))]
         days: i64,
@@ -83,6 +86,31 @@ pub(super) enum RoleName {
     Administrator,
 }
 
+/// A profile on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum ProfileName {
+    /// The RFCs, and the habits of real clients understood
+    Rfc,
+    /// The interoperability profile, draft 01
+    #[value(name = "interop-01")]
+    Interop01,
+    /// The IPSIE identity lifecycle profile
+    Ipsie,
+    /// The Swedish school profile
+    Egil,
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Rfc => Profile::Rfc,
+            ProfileName::Interop01 => Profile::Interop01,
+            ProfileName::Ipsie => Profile::Ipsie,
+            ProfileName::Egil => Profile::Egil,
+        }
+    }
+}
+
 impl From<RoleName> for Role {
     fn from(name: RoleName) -> Self {
         match name {
@@ -110,12 +138,14 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
     let tenant = open::tenant(directory.store(), &place.tenant).await?.id;
     let ctx = Ctx::system(tenant, now(), Random::os());
     match &command {
-        Command::Create { name, place, role, days } => {
+        Command::Create { name, place, role, profile, days } => {
             if clients::find(directory, &ctx, name).await?.is_some() {
                 anyhow::bail!("there is a client {name} already; `matrikel client rotate` gives it a new token");
             }
             let issued = Issued::new(tenant, Some(ctx.now + days * DAY))?;
-            let id = clients::create(directory, &ctx, name, Role::from(*role), issued.credential).await?;
+            let id =
+                clients::create(directory, &ctx, name, Role::from(*role), Profile::from(*profile), issued.credential)
+                    .await?;
             show(place, name, id, &issued.token, issued.expires_at)
         }
         Command::Rotate { name, place, days } => {

@@ -10,7 +10,7 @@ use scim::schema::Registry;
 use store::{Store, Tenant};
 
 use crate::config::{Config, ConfigError};
-use crate::directory::{Directory, Limits};
+use crate::directory::{Directory, Limits, PasswordPolicy};
 
 /// Operations that may wait for a writer before the server says that it is busy.
 const QUEUE: usize = 4096;
@@ -26,6 +26,7 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
         page_max: config.page_max,
         scan: config.scan_limit,
         cursor_seconds: config.cursor_timeout_seconds,
+        password: PasswordPolicy { min: config.password_min, max: config.password_max },
     };
     Ok(Directory::new(store, registry, limits))
 }

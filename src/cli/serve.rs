@@ -6,8 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Shared, open, output, wait};
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::http::Settings;
 use crate::http::server::{self, Listen, Running};
+use crate::http::{Network, Settings};
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -22,6 +22,9 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   bulk_payload      largest bulk request in bytes, 10485760
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
+  password_min, password_max           8 and 256 characters
+  trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
+  cors_origins      origins whose scripts may use the interface in a browser: none
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
 
@@ -88,6 +91,8 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_default: config.page_default,
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
+        trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
+        cors_origins: config.cors_origins.clone(),
     };
     server::start(&listen, settings, directory)
         .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{Config, LogFormat, redact};
+use super::{Config, LogFormat, Network, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -152,6 +152,47 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "password_min",
+        help: "the fewest characters of a password, 1 to 1024",
+        set: |config, value| number(&value, 1, 1024).map(|number| config.password_min = number),
+        show: |config| Some(config.password_min.to_string()),
+        number: true,
+    },
+    Key {
+        name: "password_max",
+        help: "the most characters of a password, 1 to 1024",
+        set: |config, value| number(&value, 1, 1024).map(|number| config.password_max = number),
+        show: |config| Some(config.password_max.to_string()),
+        number: true,
+    },
+    Key {
+        name: "trusted_proxies",
+        help: "a list of addresses or networks such as 10.0.0.0/8 whose Forwarded and X-Forwarded headers are believed",
+        set: |config, value| {
+            let networks = texts(value)?.into_iter().map(|text| {
+                Network::parse(&text).ok_or_else(|| format!("has {text:?}, which is no address or network."))
+            });
+            config.trusted_proxies = networks.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| shown(config.trusted_proxies.iter().map(ToString::to_string)),
+        number: false,
+    },
+    Key {
+        name: "cors_origins",
+        help: "a list of origins such as https://console.example.se whose scripts may use the interface",
+        set: |config, value| {
+            let origins = texts(value)?;
+            if let Some(wrong) = origins.iter().find(|origin| !is_origin(origin)) {
+                return Err(format!("has {wrong:?}, which is no origin: scheme, host and port alone."));
+            }
+            config.cors_origins = origins;
+            Ok(())
+        },
+        show: |config| shown(config.cors_origins.iter().cloned()),
+        number: false,
+    },
+    Key {
         name: "log.format",
         help: "text or json",
         set: |config, value| {
@@ -197,6 +238,33 @@ fn text(value: Value) -> Result<String, String> {
         Value::String(_) => Err("is empty.".to_owned()),
         other => Err(format!("is {}, not text in quotation marks.", article(&other))),
     }
+}
+
+/// A list of texts; in the environment one text with commas.
+fn texts(value: Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(values) => values.into_iter().map(text).collect(),
+        Value::String(list) => {
+            let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(parts.map(str::to_owned).collect())
+        }
+        other => Err(format!("is {}, not a list.", article(&other))),
+    }
+}
+
+/// A list as TOML; an empty one is not set.
+fn shown(texts: impl Iterator<Item = String>) -> Option<String> {
+    let texts: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
+}
+
+/// An origin as browsers send it (RFC 6454 section 6.2): no path, no upper case, no `*`.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|host| {
+        !host.is_empty()
+            && host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte))
+    })
 }
 
 fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N, String> {

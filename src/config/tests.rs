@@ -28,7 +28,8 @@ fn every_key_of_a_file_arrives() {
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
          bulk_operations = 6\nbulk_payload = 4096\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
          cursor_timeout_seconds = 40\n\
-         shutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
+         password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
+         cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
     )
     .expect("reads");
     let expected = Config {
@@ -46,6 +47,10 @@ fn every_key_of_a_file_arrives() {
         page_max: 20,
         scan_limit: 30,
         cursor_timeout_seconds: 40,
+        password_min: 12,
+        password_max: 64,
+        trusted_proxies: ["10.0.0.0/8", "::1"].map(|text| Network::parse(text).expect("a network")).into(),
+        cors_origins: vec!["https://console.example.se".into()],
         log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
         shutdown_seconds: 1,
     };
@@ -81,6 +86,13 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ),
         ("workers = 0", "matrikel.toml: workers is 0. It is the number of threads that serve HTTP, 1 to 1024."),
         ("listen = 8080", "matrikel.toml: listen is a number, not text in quotation marks."),
+        (
+            "trusted_proxies = ['proxy']",
+            "matrikel.toml: trusted_proxies has \"proxy\", which is no address or network.",
+        ),
+        ("trusted_proxies = 1", "matrikel.toml: trusted_proxies is a number, not a list."),
+        ("cors_origins = ['*']", "matrikel.toml: cors_origins has \"*\", which is no origin:"),
+        ("cors_origins = ['https://x.se/']", "matrikel.toml: cors_origins has \"https://x.se/\", which is no origin:"),
         ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
         ("listen = ", "matrikel.toml is not valid TOML:"),
@@ -98,12 +110,14 @@ fn the_environment_overrides_and_leaves_foreign_variables_alone() {
         ("MATRIKEL_WORKERS", "7"),
         ("MATRIKEL_LOG_FORMAT", "json"),
         ("MATRIKEL_DATA_DIR", "17"),
+        ("MATRIKEL_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"),
         ("MATRIKEL_CONFIG", "x"),
         ("MATRIKEL_TEST_POSTGRES", "x"),
         ("HOME", "/"),
     ])
     .expect("reads");
     assert_eq!(config.workers, 7);
+    assert_eq!(config.trusted_proxies.len(), 2);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.data_dir, PathBuf::from("17"));
     assert_eq!(config.database_url(), "postgres://u:p@h/d");
@@ -115,6 +129,7 @@ fn the_environment_overrides_and_leaves_foreign_variables_alone() {
 fn values_that_do_not_fit_each_other_are_refused() {
     let table = [
         ("page_default = 200\npage_max = 100", "page_default (200) is larger than page_max (100)."),
+        ("password_min = 20\npassword_max = 10", "password_min (20) is larger than password_max (10)."),
         ("listen = 'localhost'", "listen is \"localhost\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),
         ("database_url = 'mysql://h/d'", "The database URL is mysql, which Matrikel does not speak. Use sqlite:PATH"),

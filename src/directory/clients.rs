@@ -55,7 +55,7 @@ pub struct CredentialRow {
 }
 
 /// The resource type of clients.
-pub(super) const CLIENT: &str = "Client";
+pub const CLIENT: &str = "Client";
 
 /// Creates a tenant. Fails with 409 uniqueness when the short name is in use.
 pub async fn create_tenant(store: &Store, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
@@ -72,11 +72,13 @@ pub async fn create(
     ctx: &Ctx,
     name: &str,
     role: Role,
+    profile: Profile,
     credential: NewCredential,
 ) -> Result<ResourceId, Error> {
     let definition = definition(directory)?;
     let body = json!({
-        "schemas": [definition.core.id], "name": name, "role": role.as_str(), "active": true, "profile": "rfc"
+        "schemas": [definition.core.id], "name": name, "role": role.as_str(), "active": true,
+        "profile": profile.as_str(),
     });
     let written = directory.create(ctx, &definition, body, &Projection::whole(&definition)).await?;
     let id = written.changes.first().map(|change| change.resource);
@@ -162,6 +164,10 @@ impl Directory {
             return Ok(None);
         }
         let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let texts = |name: &str| {
+            let values = document.get(name).and_then(Value::as_array).into_iter().flatten();
+            values.filter_map(Value::as_str).map(str::to_owned)
+        };
         let Some(role) = text("role").and_then(Role::parse) else { return Ok(None) };
         Ok(Some(Caller {
             id: client,
@@ -169,6 +175,7 @@ impl Directory {
             role,
             profile: text("profile").and_then(Profile::parse).unwrap_or_default(),
             domain: text("domain").map_or(client, shared_domain),
+            sensitive: texts("sensitiveAttributes").collect(),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! On whose behalf a use case runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use scim::resource::Strictness;
 use scim::view::View;
@@ -48,7 +48,7 @@ pub enum Profile {
     Rfc,
     /// The interoperability profile, draft 01.
     Interop01,
-    /// The IPSIE identity lifecycle profile.
+    /// The IPSIE identity lifecycle profile: the interoperability profile, and no passwords.
     Ipsie,
     /// The Swedish school profile.
     Egil,
@@ -64,6 +64,26 @@ impl Profile {
             "egil" => Some(Profile::Egil),
             _ => None,
         }
+    }
+
+    /// The name in the client's schema.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Profile::Rfc => "rfc",
+            Profile::Interop01 => "interop-01",
+            Profile::Ipsie => "ipsie",
+            Profile::Egil => "egil",
+        }
+    }
+
+    /// Whether it is the interoperability profile or one built on it.
+    pub fn is_interop(self) -> bool {
+        matches!(self, Profile::Interop01 | Profile::Ipsie)
+    }
+
+    /// Whether users have a `password`. Without it, it is an unknown attribute.
+    pub fn has_passwords(self) -> bool {
+        self != Profile::Ipsie
     }
 
     /// How a body that strays from the standard is met.
@@ -88,6 +108,24 @@ pub struct Caller {
     pub profile: Profile,
     /// Its provisioning domain: whose `externalId` values it sees and sets.
     pub domain: ResourceId,
+    /// Canonical paths of attributes that it must not filter by in a URL (RFC 7644 section 7.5.2).
+    pub sensitive: Arc<[String]>,
+}
+
+/// The liberties that were taken in understanding a request, whether it was carried out or not. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>);
+
+impl Tolerances {
+    /// Takes in what a body made use of.
+    pub fn take_in(&self, quirks: impl IntoIterator<Item = &'static str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(quirks);
+    }
+
+    /// The quirks in the order of use; one used twice stands twice.
+    pub fn used(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The context of a use case.
@@ -109,6 +147,8 @@ pub struct Ctx {
     pub request_id: Arc<str>,
     /// Work everything out and store nothing.
     pub simulate: bool,
+    /// Where the liberties that the request needs are noted.
+    pub tolerances: Tolerances,
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
@@ -123,6 +163,7 @@ impl Ctx {
             role: Role::Administrator,
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
+            sensitive: Arc::default(),
         };
         Ctx {
             tenant,
@@ -133,6 +174,7 @@ impl Ctx {
             base_url: "".into(),
             request_id: "operator".into(),
             simulate: false,
+            tolerances: Tolerances::default(),
         }
     }
 

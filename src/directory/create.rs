@@ -56,7 +56,9 @@ impl Directory {
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
         let id = ctx.random.resource_id(ctx.now)?;
-        let creation = self.prepare_creation(ctx, definition, id, &body, &mut notes).await?;
+        let creation = self.prepare_creation(ctx, definition, id, &body, &mut notes).await;
+        ctx.tolerances.take_in(notes.iter());
+        let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
         let directory = self.clone();
         let (state, changes) = self
@@ -81,10 +83,11 @@ impl Directory {
         notes: &mut Notes,
     ) -> Result<Creation, Error> {
         let document = validate(definition, body, ctx.caller.profile.strictness(), notes)?;
+        password::check_profile(ctx, document.contains_key(password::SLOT))?;
         let mut parts = take_apart(document)?;
         let label = derive(definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
-            Some(clear) => Some(password::seal(clear, &ctx.random).await?),
+            Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,
         };
         let draft = Draft {

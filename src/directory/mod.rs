@@ -35,9 +35,10 @@ use cursor::SealKeys;
 use mark::Marks;
 
 pub use bulk::{BulkOutcome, BulkWritten};
-pub use context::{Caller, Ctx, Profile, Role};
+pub use context::{Caller, Ctx, Profile, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;
+pub use password::PasswordPolicy;
 pub use render::Written;
 pub use search::Found;
 pub use store::Random;
@@ -55,11 +56,14 @@ pub struct Limits {
     pub scan: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
+    /// What a password must be like.
+    pub password: PasswordPolicy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { page_default: 100, page_max: 1_000, scan: 100_000, cursor_seconds: 3_600 }
+        let password = PasswordPolicy::default();
+        Limits { page_default: 100, page_max: 1_000, scan: 100_000, cursor_seconds: 3_600, password }
     }
 }
 

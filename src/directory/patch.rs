@@ -10,7 +10,7 @@ use scim::schema::Definition;
 
 use super::password::SLOT;
 use super::revise::Revision;
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Patching {
     definition: Arc<Definition>,
@@ -40,6 +40,8 @@ pub(super) fn patching(
     notes: &mut Notes,
 ) -> Result<Arc<dyn Revision>, Error> {
     let patch = parse(definition, body, ctx.caller.profile.strictness(), notes)?;
+    let names_password = patch.document.iter().any(|operation| operation.attribute() == SLOT);
+    password::check_profile(ctx, names_password)?;
     patch.check_id(id)?;
     Ok(Arc::new(Patching { definition: definition.clone(), patch }))
 }
@@ -56,7 +58,9 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Written, Error> {
         let mut notes = Notes::new();
-        let revision = patching(ctx, definition, id, &body, &mut notes)?;
+        let revision = patching(ctx, definition, id, &body, &mut notes);
+        ctx.tolerances.take_in(notes.iter());
+        let revision = revision?;
         let mut written = self.revise(ctx, definition, id, revision, precondition, projection).await?;
         written.tolerances.splice(0..0, notes.iter());
         Ok(written)

@@ -11,7 +11,7 @@ use scim::schema::Definition;
 use super::password::SLOT;
 use super::revise::Revision;
 use super::shape::{Parts, take_apart};
-use super::{Ctx, Directory, Error, Precondition, Written};
+use super::{Ctx, Directory, Error, Precondition, Written, password};
 
 struct Replacement {
     definition: Arc<Definition>,
@@ -39,6 +39,8 @@ impl Revision for Replacement {
 /// with what is stored under the lock.
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
     let strictness = ctx.caller.profile.strictness();
+    let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
+    password::check_profile(ctx, names_password)?;
     let has = |name: &str| definition.core.attribute(name).is_some();
     let read = || take_apart(validate(definition, &body, strictness, &mut Notes::new())?);
     let parts = match (has(MEMBERS), has(SLOT)) {

@@ -107,7 +107,9 @@ impl Directory {
 
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes)?;
+        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        ctx.tolerances.take_in(notes.iter());
+        let before = before?;
         if !before.is_changed && !members_move {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
@@ -136,7 +138,7 @@ impl Directory {
     ) -> Result<Revising, Error> {
         let mut sealed = Vec::new();
         for clear in revision.passwords() {
-            let hash = password::seal(clear.clone(), &ctx.random).await?;
+            let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
             sealed.push(Sealed { clear, hash });
         }
         Ok(Revising { definition: definition.clone(), id, revision, precondition: precondition.clone(), sealed })

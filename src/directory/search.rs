@@ -236,6 +236,28 @@ impl Directory {
     }
 }
 
+impl Ctx {
+    /// 403 sensitive when a search that came in a URL filters by an attribute that the caller must keep out of URLs, as
+    /// those end up in logs (RFC 7644 section 7.5.2).
+    pub fn check_sensitive(&self, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<(), Error> {
+        if self.caller.sensitive.is_empty() {
+            return Ok(());
+        }
+        let filters = filters(definitions, request.filter.as_deref())?;
+        let is_within = |path: &str, named: &str| {
+            let rest = path.get(..named.len()).filter(|head| head.eq_ignore_ascii_case(named));
+            rest.is_some_and(|_| matches!(path.as_bytes().get(named.len()), None | Some(b'.')))
+        };
+        for path in filters.iter().flatten().flat_map(Filter::attributes) {
+            if self.caller.sensitive.iter().any(|named| is_within(path, named)) {
+                let detail = format!("A filter by {path} must not stand in a URL. Send it to .search with POST.");
+                return Err(scim::Error::new(scim::ScimType::Sensitive, detail).into());
+            }
+        }
+        Ok(())
+    }
+}
+
 fn filters(definitions: &[Arc<Definition>], text: Option<&str>) -> Result<Vec<Option<Filter<Checked>>>, Error> {
     let Some(text) = text else { return Ok(vec![None; definitions.len()]) };
     let parsed = Filter::parse(text)?;

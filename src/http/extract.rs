@@ -13,10 +13,10 @@ use scim::view::View;
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::{BASE_PATH, State, accept};
+use super::{BASE_PATH, State, accept, proxy};
 use crate::auth::role::{self, Access};
 use crate::directory::version::Tags;
-use crate::directory::{Ctx, Precondition, Random};
+use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
 /// The parameters that choose what an answer holds.
 const PROJECTING: [&str; 2] = ["attributes", "excludedAttributes"];
@@ -30,6 +30,8 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 pub(super) struct Asker {
     pub(super) client: Arc<str>,
     pub(super) tenant: i64,
+    /// What was needed to understand the request; known when it has been answered.
+    pub(super) tolerances: Tolerances,
 }
 
 /// A request for resources of one type, by someone who may make it.
@@ -46,7 +48,12 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
     // What is no text is no token either.
     let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
     let principal = state.authenticator.authenticate(authorization.as_deref(), now).await?;
-    request.extensions_mut().insert(Asker { client: Arc::clone(&principal.caller.name), tenant: principal.tenant.0 });
+    let tolerances = Tolerances::default();
+    request.extensions_mut().insert(Asker {
+        client: Arc::clone(&principal.caller.name),
+        tenant: principal.tenant.0,
+        tolerances: tolerances.clone(),
+    });
     if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
         return Err(Failure::status(
             StatusCode::NOT_ACCEPTABLE,
@@ -62,6 +69,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
         base_url: base_url(request, state)?,
         request_id: request_id(request),
         simulate: false,
+        tolerances,
     })
 }
 
@@ -76,7 +84,19 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
         .cloned()
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
     role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    if access == Access::Write && ctx.caller.profile.is_interop() {
+        refuse_filter(request)?;
+    }
     Ok(Asked { ctx, definition })
+}
+
+/// 400 invalidSyntax for a filter in the URL of a write: the interoperability profile leaves it no meaning, and ignoring
+/// it would change more than was meant.
+fn refuse_filter(request: &HttpRequest) -> Result<(), Failure> {
+    if parameters(request)?.iter().any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
+        return Err(scim::Error::invalid_syntax("Only a GET can be filtered. Leave the filter out.").into());
+    }
+    Ok(())
 }
 
 /// The `id` part of the path.
@@ -163,19 +183,20 @@ fn request_id(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }
 
-/// The base URL of answers: as configured, else as the client addressed us. Forwarding headers are not believed; behind
-/// a proxy the operator sets `public_url`.
+/// The base URL of answers: as configured, else as the client addressed us; what a trusted proxy says of that comes
+/// before what reached us.
 fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
     if let Some(url) = &state.base_url {
         return Ok(Arc::clone(url));
     }
     let config = request.app_config();
-    let host = match text(request, &header::HOST)? {
+    let told = proxy::addressed(request, &state.settings.trusted_proxies);
+    let host = match told.host.map_or_else(|| text(request, &header::HOST), |host| Ok(Some(host)))? {
         Some(host) if is_host(&host) => host,
         Some(_) => return Err(Failure::status(StatusCode::BAD_REQUEST, "The Host header is not a host.")),
         None => config.local_addr().to_string(),
     };
-    let scheme = if config.secure() { "https" } else { "http" };
+    let scheme = told.scheme.as_deref().unwrap_or(if config.secure() { "https" } else { "http" });
     Ok(format!("{scheme}://{host}{BASE_PATH}").into())
 }
 

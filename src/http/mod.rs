@@ -7,19 +7,24 @@ pub mod server;
 
 mod accept;
 mod body;
+mod cors;
 mod extract;
 mod health;
 mod json;
+mod network;
 mod observe;
+mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tolerance;
 
 use std::sync::Arc;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
 use error::Failure;
+pub use network::Network;
 
 /// What every handler returns.
 type Answer = Result<actix_web::HttpResponse, Failure>;
@@ -44,6 +49,10 @@ pub struct Settings {
     pub page_max: u64,
     /// Seconds that a cursor is good for.
     pub cursor_timeout_seconds: u64,
+    /// Proxies whose word is taken for how the client addressed us.
+    pub trusted_proxies: Vec<Network>,
+    /// Origins whose scripts may use the interface from a browser.
+    pub cors_origins: Vec<String>,
 }
 
 /// What every handler works with.
@@ -53,11 +62,13 @@ struct State {
     settings: Settings,
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
+    tolerances: tolerance::Counts,
 }
 
 impl State {
     fn new(directory: Directory, settings: Settings) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        State { authenticator: Authenticator::new(directory.clone()), directory, settings, base_url }
+        let authenticator = Authenticator::new(directory.clone());
+        State { authenticator, directory, settings, base_url, tolerances: tolerance::Counts::default() }
     }
 }

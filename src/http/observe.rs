@@ -1,6 +1,7 @@
 //! Around every request: an id that is answered as `X-Request-Id`, one log line, and the last guard that an error has a
-//! SCIM body, even a panic: it costs its own request a 500 and nobody else anything. The line holds method, route template, status, duration, client and tenant; of the path only an opaque
-//! resource id; never a query, a filter, a body or a token.
+//! SCIM body, even a panic: it costs its own request a 500 and nobody else anything. Here answers also get the tolerances
+//! that were used and what browsers are told. The line holds method, route template, status, duration, client and
+//! tenant; of the path only an opaque resource id; never a query, a filter, a body or a token.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -13,12 +14,13 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
+use super::{State, cors};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,11 +33,18 @@ pub(super) async fn observe(
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);
     request.extensions_mut().insert(id.clone());
-    // Nothing within answers with an error that is not a response already. After a panic the request is gone, so that
-    // what is left of it is told here; nothing that it held is looked at again.
-    let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(response) => response?.map_into_boxed_body(),
-        Err(panic) => return Err(broken_off(&id.0, begun, panic.as_ref())),
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let origins = state.as_ref().map(|state| state.settings.cors_origins.as_slice()).unwrap_or_default();
+    let origin = cors::allowed(request.headers(), origins);
+    let preflight = origin.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
+    let mut response = match preflight {
+        Some(answer) => request.into_response(answer),
+        // Nothing within answers with an error that is not a response already. After a panic the request is gone, so
+        // that what is left of it is told here; nothing that it held is looked at again.
+        None => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(response) => response?.map_into_boxed_body(),
+            Err(panic) => return Err(broken_off(&id.0, begun, panic.as_ref())),
+        },
     };
     log(&response, &id.0, begun);
     if lacks_scim_body(&response) {
@@ -44,6 +53,16 @@ pub(super) async fn observe(
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    let asker = response.request().extensions().get::<Asker>().cloned();
+    if let (Some(state), Some(asker)) = (&state, asker) {
+        state.tolerances.tell(&asker, response.headers_mut());
+    }
+    if !origins.is_empty() {
+        cors::vary(response.headers_mut());
+    }
+    if let Some(origin) = origin {
+        cors::allow(origin, response.headers_mut());
     }
     Ok(response)
 }

@@ -1,14 +1,11 @@
-//! Answers that are no errors: media type, `ETag`, `Location` and the tolerances that were used. Never parses or changes
-//! a body; the directory has made it.
+//! Answers that are no errors: media type, `ETag` and `Location`. Never parses or changes a body; the directory has made
+//! it.
 
+use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Found, Written};
-
-/// Names the liberties that were taken in understanding the request.
-const TOLERANCE: &str = "Matrikel-Tolerance";
 
 /// Names the newest change that the first page of a walk by cursor has seen: the pages, brought up to date with the
 /// changes after it, are the state at the end of the walk.
@@ -29,14 +26,6 @@ pub(super) fn message(body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
 }
 
-/// 200 with a BulkResponse (RFC 7644 section 3.7).
-pub(super) fn bulk(body: String, used: &[&'static str]) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
-    tolerances(&mut response, used);
-    response.body(body)
-}
-
 /// 201 with the new resource (RFC 7644 section 3.3).
 pub(super) fn created(written: Written) -> HttpResponse {
     resource(StatusCode::CREATED, written)
@@ -51,7 +40,6 @@ pub(super) fn changed(written: Written) -> HttpResponse {
 pub(super) fn changed_silently(written: &Written) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ETAG, written.etag.as_str()));
-    tolerances(&mut response, &written.tolerances);
     response.finish()
 }
 
@@ -83,18 +71,5 @@ fn resource(status: StatusCode, written: Written) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
         .insert_header((header::ETAG, written.etag.as_str()))
         .insert_header((header::LOCATION, written.location.as_str()));
-    tolerances(&mut response, &written.tolerances);
     response.body(written.body)
-}
-
-fn tolerances(response: &mut HttpResponseBuilder, used: &[&'static str]) {
-    let mut names: Vec<&str> = Vec::new();
-    for name in used {
-        if !names.contains(name) {
-            names.push(name);
-        }
-    }
-    if !names.is_empty() {
-        response.insert_header((TOLERANCE, names.join(", ")));
-    }
 }

@@ -27,8 +27,13 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/ResourceTypes/{name}", READ).route(get().to(discovery::resource_type)))
         // RFC 7644 section 3.7
         .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
-        // RFC 7644 section 3.11: known to the protocol, not to this server
-        .service(web::resource("/scim/v2/Me").default_service(web::to(not_implemented)))
+        // RFC 7644 section 3.11: the caller itself may be read
+        .service(
+            web::resource("/scim/v2/Me")
+                .route(get().to(resources::me))
+                .route(web::method(actix_web::http::Method::OPTIONS).to(|| std::future::ready(respond::methods(READ))))
+                .default_service(web::to(not_implemented)),
+        )
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
         .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))

@@ -10,7 +10,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinHandle;
 
-use super::{Settings, State, observe, routes};
+use super::{Settings, State, observe, routes, tolerance};
 use crate::directory::Directory;
 
 /// A client that has not sent the head of its request by then is let go.
@@ -34,6 +34,8 @@ pub struct Running {
     pub address: SocketAddr,
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
+    state: web::Data<State>,
+    reporter: JoinHandle<()>,
 }
 
 /// Binds and begins to serve. Needs a Tokio runtime.
@@ -43,9 +45,10 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> io::R
     let addresses: Vec<SocketAddr> = listen.address.to_socket_addrs()?.collect();
     // One state for all workers, so that they share what the authenticator remembers.
     let state = web::Data::new(State::new(directory, settings));
+    let shared = state.clone();
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(state.clone())
+            .app_data(shared.clone())
             .configure(routes::all)
             .wrap(Compress::default())
             .wrap(from_fn(observe::observe))
@@ -58,7 +61,17 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> io::R
     .bind(addresses.as_slice())?;
     let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address was bound"))?;
     let server = server.run();
-    Ok(Running { address, handle: server.handle(), task: tokio::spawn(server) })
+    let reporter = tokio::spawn(report(state.clone()));
+    Ok(Running { address, handle: server.handle(), task: tokio::spawn(server), state, reporter })
+}
+
+/// Tells the log from time to time what clients need forgiven.
+async fn report(state: web::Data<State>) {
+    let mut ticks = tokio::time::interval(tolerance::PERIOD);
+    loop {
+        ticks.tick().await;
+        state.tolerances.log();
+    }
 }
 
 impl Running {
@@ -77,6 +90,8 @@ impl Running {
     /// Takes no more connections, lets running requests end within the deadline, and returns when all is quiet.
     pub async fn stop(self) -> io::Result<()> {
         self.handle.stop(true).await;
+        self.reporter.abort();
+        self.state.tolerances.log();
         self.task.await.map_err(io::Error::other)?
     }
 }

@@ -70,6 +70,14 @@ pub(crate) fn borrowed(value: &Value, kind: Type, rule: TextRule) -> Option<Cow<
     }
 }
 
+/// A password in the form in which it is hashed and compared: PRECIS OpaqueString (RFC 8265 section 4.2) without its
+/// refusals. Every space becomes U+0020, the form is NFC, case is kept.
+pub fn opaque(password: &str) -> String {
+    let is_space =
+        |c: char| matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
+    password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
+}
+
 /// At most [`MAX_BYTES`] of a key, cut before a character rather than within one. A range probe on cut keys must be
 /// inclusive and re-tested.
 pub fn cut(key: &str) -> Cow<'_, str> {

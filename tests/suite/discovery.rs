@@ -79,7 +79,7 @@ async fn the_discovery_documents_are_true(server: &Server) {
     let anna = user_with(
         "anna",
         &json!({
-            "externalId": "e", "displayName": "Anna", "password": "hemligt", "active": true,
+            "externalId": "e", "displayName": "Anna", "password": "hemligt-9", "active": true,
             "name": { "givenName": "Anna", "familyName": "Å", "formatted": "Anna Å" },
             "emails": [{ "value": "a@example.se", "type": "work", "primary": true }],
             "addresses": [{ "locality": "Storstad", "type": "work" }],

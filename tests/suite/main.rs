@@ -7,6 +7,8 @@ mod bulk;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod crash;
@@ -20,6 +22,8 @@ mod discovery;
 mod hostile;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod interface;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

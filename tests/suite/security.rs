@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use matrikel::auth::token;
 use matrikel::directory::clients::{self, NewCredential};
-use matrikel::directory::{Ctx, Directory, Limits, Random, Role};
+use matrikel::directory::{Ctx, Directory, Limits, Profile, Random, Role};
 use scim::schema::Registry;
 use serde_json::{Value, json};
 use store::Store;
@@ -134,7 +134,7 @@ async fn token_for(server: &Server, name: &str, seconds: i64) -> String {
     let minted = token::mint(tenant, id, &token::random_bytes().expect("random"));
     let credential = NewCredential { id, digest: minted.digest, expires_at: Some(now + seconds * 1_000_000) };
     let ctx = Ctx::system(tenant, now, Random::os());
-    clients::create(&directory, &ctx, name, Role::Source, credential).await.expect("a client");
+    clients::create(&directory, &ctx, name, Role::Source, Profile::Rfc, credential).await.expect("a client");
     store.close();
     minted.token
 }

@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::cli::client::Issued;
 use crate::cli::now;
 use crate::directory::clients;
-use crate::directory::{Ctx, Directory, Random, Role};
+use crate::directory::{Ctx, Directory, Profile, Random, Role};
 
 const TENANT: &str = "demo";
 const CLIENTS: [(&str, Role); 3] = [("admin", Role::Administrator), ("hr", Role::Source), ("cloud", Role::Consumer)];
@@ -97,7 +97,7 @@ async fn ensure_client(
             clients::rotate(directory, &ctx, id, issued.credential).await?;
         }
         None => {
-            clients::create(directory, &ctx, name, role, issued.credential).await?;
+            clients::create(directory, &ctx, name, role, Profile::default(), issued.credential).await?;
         }
     }
     Ok(Some(issued.token))

@@ -44,7 +44,7 @@ pub struct BulkOutcome {
 pub struct BulkWritten {
     /// The operations in the order of the request, without those left out after too many errors.
     pub operations: Vec<BulkOutcome>,
-    /// Tolerances that the operations made use of, each once.
+    /// Tolerances that the operations made use of; one used twice stands twice.
     pub tolerances: Vec<&'static str>,
     /// The changes that were made, in order; with `simulate` those that would be.
     pub changes: Vec<Planned>,
@@ -126,9 +126,7 @@ impl Directory {
                 Slot::Waiting | Slot::Skipped => continue,
                 Slot::Failed(error) => Err(error.clone()),
                 Slot::Done { etag, tolerances, .. } => {
-                    let new = tolerances.iter().filter(|quirk| !written.tolerances.contains(quirk));
-                    let new: Vec<&'static str> = new.copied().collect();
-                    written.tolerances.extend(new);
+                    written.tolerances.extend(tolerances);
                     Ok(etag.clone())
                 }
             };

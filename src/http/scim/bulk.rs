@@ -17,11 +17,13 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
     role::permit_writing(role).map_err(Failure::Denied)?;
     let body = body::read_bulk(&request, payload, state.settings.bulk_payload).await?;
     let mut notes = Notes::new();
-    let bulk = parse(body, state.settings.bulk_operations, ctx.caller.profile.strictness(), &mut notes)?;
+    let bulk = parse(body, state.settings.bulk_operations, ctx.caller.profile.strictness(), &mut notes);
+    ctx.tolerances.take_in(notes.iter());
+    let bulk = bulk?;
     let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await?;
-    let tolerances: Vec<&'static str> = notes.iter().chain(written.tolerances).collect();
+    ctx.tolerances.take_in(written.tolerances);
     let operations = written.operations.into_iter().map(|outcome| done(outcome, &ctx.request_id)).collect();
-    Ok(respond::bulk(BulkResponse { operations }.to_json(), &tolerances))
+    Ok(respond::message(BulkResponse { operations }.to_json()))
 }
 
 fn done(outcome: BulkOutcome, request_id: &str) -> Done {

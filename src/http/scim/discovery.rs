@@ -18,7 +18,7 @@ const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderC
 /// GET `/ServiceProviderConfig`.
 pub(in crate::http) async fn service_provider_config(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    Ok(respond::message(configuration(&state.settings, &ctx.base_url).to_string()))
+    Ok(respond::message(configuration(&state.settings, &ctx).to_string()))
 }
 
 /// GET `/Schemas`.
@@ -27,9 +27,7 @@ pub(in crate::http) async fn schemas(request: HttpRequest, state: web::Data<Stat
     let registry = state.directory.registry();
     let hidden = hidden(&ctx, &state);
     let documents = registry.schemas().filter(|schema| !is_hidden(schema, &hidden));
-    Ok(list(
-        &documents.map(|schema| with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx)).collect::<Vec<_>>(),
-    ))
+    Ok(list(&documents.map(|schema| schema_document(schema, &ctx)).collect::<Vec<_>>()))
 }
 
 /// GET `/Schemas/{urn}`.
@@ -39,7 +37,7 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
     let hidden = hidden(&ctx, &state);
     let schema = state.directory.registry().schema(urn).filter(|schema| !is_hidden(schema, &hidden));
     let schema = schema.ok_or_else(|| scim::Error::not_found("Schema", urn))?;
-    Ok(respond::message(with_meta(&schema.document, "Schema", "Schemas", &schema.id, &ctx).to_string()))
+    Ok(respond::message(schema_document(schema, &ctx).to_string()))
 }
 
 /// GET `/ResourceTypes`.
@@ -83,6 +81,16 @@ fn resource_type_document(definition: &Definition, ctx: &Ctx) -> Value {
     with_meta(&resource_type.document, "ResourceType", "ResourceTypes", &resource_type.name, ctx)
 }
 
+/// A schema as the caller's profile has it, so that it shows no attribute that a request may not name.
+fn schema_document(schema: &Schema, ctx: &Ctx) -> Value {
+    let mut document = with_meta(&schema.document, "Schema", "Schemas", &schema.id, ctx);
+    let attributes = document.get_mut("attributes").and_then(Value::as_array_mut);
+    if let Some(attributes) = attributes.filter(|_| !ctx.caller.profile.has_passwords()) {
+        attributes.retain(|attribute| attribute.get("name").and_then(Value::as_str) != Some("password"));
+    }
+    document
+}
+
 fn with_meta(document: &Value, kind: &str, endpoint: &str, id: &str, ctx: &Ctx) -> Value {
     let mut document = document.clone();
     if let Some(members) = document.as_object_mut() {
@@ -100,8 +108,9 @@ fn list(resources: &[Value]) -> actix_web::HttpResponse {
     respond::message(body.to_string())
 }
 
-fn configuration(settings: &Settings, base_url: &str) -> Value {
-    json!({
+fn configuration(settings: &Settings, ctx: &Ctx) -> Value {
+    let base_url = &ctx.base_url;
+    let mut document = json!({
         "schemas": [CONFIG_URN],
         "patch": { "supported": true },
         "bulk": {
@@ -129,5 +138,10 @@ fn configuration(settings: &Settings, base_url: &str) -> Value {
             "primary": true,
         }],
         "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base_url}/ServiceProviderConfig") },
-    })
+    });
+    // Only to those who are met by its rules; and those begin with TLS.
+    if let (true, Some(members)) = (ctx.caller.profile.is_interop(), document.as_object_mut()) {
+        members.insert("interopProfileConformant".to_owned(), base_url.starts_with("https://").into());
+    }
+    document
 }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
 
 use crate::auth::role::Access;
+use crate::directory::clients::CLIENT;
 use crate::http::extract::{self, Asked, Wanted};
 use crate::http::{Answer, State, body, respond};
 
@@ -26,6 +27,17 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let condition = extract::precondition(&request)?;
     let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
     Ok(respond::fetched(fetched))
+}
+
+/// GET of `/Me`: the client that asks, whatever its role (RFC 7644 section 3.11). Its location is the resource's own.
+pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = extract::context(&request, &state).await?;
+    let definition = state.directory.registry().definition(CLIENT).cloned();
+    let definition = definition.ok_or_else(|| scim::Error::not_found(CLIENT, "Me"))?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
+    let condition = extract::precondition(&request)?;
+    let id = ctx.caller.id.to_string();
+    Ok(respond::fetched(state.directory.fetch(&ctx, &definition, &id, &condition, &projection).await?))
 }
 
 /// PUT: 200.

@@ -17,6 +17,7 @@ use crate::http::{Answer, State, body, respond};
 pub(in crate::http) async fn by_query(request: HttpRequest, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let search = extract::search(&request)?;
+    ctx.check_sensitive(slice::from_ref(&definition), &search)?;
     Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
 }
 
@@ -32,7 +33,9 @@ pub(in crate::http) async fn by_body(request: HttpRequest, payload: web::Payload
 pub(in crate::http) async fn everything(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = extract::context(&request, &state).await?;
     let search = extract::search(&request)?;
-    Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+    let visible = visible(&ctx, &state);
+    ctx.check_sensitive(&visible, &search)?;
+    Ok(respond::found(state.directory.search(&ctx, &visible, &search).await?))
 }
 
 /// POST to `.search` below the base URL.

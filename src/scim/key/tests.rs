@@ -62,6 +62,48 @@ fn a_value_of_another_type_has_no_key() {
 }
 
 #[test]
+fn user_names_match_as_the_examples_of_rfc_8265_say() {
+    // Section 3.5, table 1 and its notes: which of the examples match which.
+    let table = [
+        ("juliet@example.com", "Juliet@Example.COM", true),
+        ("fussball", "fu\u{df}ball", false),
+        ("\u{3c0}", "\u{3a0}", true),
+        ("\u{3a3}", "\u{3c3}", true),
+        ("\u{3a3}", "\u{3c2}", false),
+        ("\u{3c3}", "\u{3c2}", false),
+        // Section 3.3.1: width is mapped first, and no other compatibility mapping is done (table 2).
+        ("\u{ff4a}\u{ff55}\u{ff4c}\u{ff49}\u{ff45}\u{ff54}", "juliet", true),
+        ("henry\u{2163}", "henryiv", false),
+        // NFC at the end.
+        ("bj\u{f6}rn", "BJO\u{308}RN", true),
+        ("foo bar", "foobar", false),
+    ];
+    for (one, other, equal) in table {
+        let keys = (of_text(one, TextRule::Username), of_text(other, TextRule::Username));
+        assert_eq!(keys.0 == keys.1, equal, "{one} {other}");
+    }
+}
+
+#[test]
+fn passwords_are_prepared_as_the_examples_of_rfc_8265_say() {
+    // Section 4.3: case stays, other spaces become the ordinary one, nothing else is mapped.
+    let table = [
+        ("correct horse battery staple", "correct horse battery staple"),
+        ("Correct Horse Battery Staple", "Correct Horse Battery Staple"),
+        ("\u{3c0}\u{df}\u{e5}", "\u{3c0}\u{df}\u{e5}"),
+        ("Jack of \u{2666}s", "Jack of \u{2666}s"),
+        ("foo\u{1680}bar", "foo bar"),
+        ("henry\u{2163}", "henry\u{2163}"),
+        ("a\u{30a}", "\u{e5}"),
+        ("tab\there", "tab\there"),
+    ];
+    for (given, prepared) in table {
+        assert_eq!(opaque(given), prepared, "{given}");
+        assert_eq!(opaque(prepared), prepared, "{given}");
+    }
+}
+
+#[test]
 fn a_key_is_cut_before_a_character_that_does_not_fit() {
     assert_eq!(cut("short"), "short");
     assert_eq!(cut(&"x".repeat(600)).len(), MAX_BYTES);

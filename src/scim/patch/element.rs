@@ -25,6 +25,13 @@ impl Change<'_, '_> {
         if self.attribute.mutability == Mutability::Immutable && !selected.is_empty() {
             return Err(immutable(self.spot));
         }
+        if selected.len() > 1 && self.operation.strictness == Strictness::Strict {
+            return Err(Error::invalid_filter(format!(
+                "the value filter selects {} values of {}. Choose one.",
+                selected.len(),
+                self.spot
+            )));
+        }
         if selected.is_empty() {
             let element = self.make(filter).ok_or_else(|| self.no_target())?;
             self.notes.note("absent-element");

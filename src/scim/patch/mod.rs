@@ -19,12 +19,14 @@
 //!   they spoke of the old one.
 //! - Sub-attributes that only the server sets are ignored within a value; as the target of a path they are 400
 //!   mutability.
-//! - A member is added or removed as a whole; changing one in place is 400 mutability.
+//! - A member is added or removed as a whole; changing one in place is 400 mutability. Removing `members[…].value`
+//!   removes the members.
 
 mod apply;
 mod element;
 mod parse;
 mod quirks;
+mod strict;
 
 #[cfg(test)]
 mod chaos;

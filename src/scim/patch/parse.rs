@@ -1,9 +1,11 @@
 //! A PatchOp message becomes operations (RFC 7644 section 3.5.2): the envelope, the path and its target, the value and
 //! its type. Whatever cannot be right for any document of the type is refused here, naming the operation.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
-use super::{MAX_OPERATIONS, Operation, PATCH_OP_URN, Patch, RelationChange, Verb, quirks, within};
+use super::{MAX_OPERATIONS, Operation, PATCH_OP_URN, Patch, RelationChange, Verb, quirks, strict, within};
 use crate::Error;
 use crate::filter::{Checked, Filter, Op, Parsed};
 use crate::path::PatchPath;
@@ -30,7 +32,7 @@ pub fn parse(def: &Definition, body: &Value, strictness: Strictness, notes: &mut
     if operations.len() > MAX_OPERATIONS {
         return Err(Error::invalid_syntax(format!("Operations may have at most {MAX_OPERATIONS} operations.")));
     }
-    let mut planner = Planner { def, reader, patch: Patch::default(), index: 0 };
+    let mut planner = Planner { def, reader, patch: Patch::default(), index: 0, seen: HashSet::new() };
     for (index, operation) in operations.iter().enumerate() {
         planner.index = index;
         planner.operation(operation).map_err(|error| within(index, &error))?;
@@ -52,6 +54,8 @@ pub(super) struct Planner<'d, 'n> {
     pub(super) reader: Reader<'n>,
     pub(super) patch: Patch,
     index: usize,
+    /// The targets so far, which a strict profile lets be named once.
+    pub(super) seen: HashSet<String>,
 }
 
 impl<'d> Planner<'d, '_> {
@@ -63,11 +67,14 @@ impl<'d> Planner<'d, '_> {
         match path {
             None | Some(Value::Null) => self.pathless(verb, value),
             Some(Value::String(path)) => {
-                if !self.at_path(verb, path, value)? {
-                    let name = self.def.name();
-                    return Err(Error::invalid_path(format!("{path} leads to no attribute of {name}.")));
+                if self.at_path(verb, path, value)? {
+                    return Ok(());
                 }
-                Ok(())
+                let detail = format!("{path} leads to no attribute of {}.", self.def.name());
+                Err(match self.reader.strictness {
+                    Strictness::Tolerant => Error::invalid_path(detail),
+                    Strictness::Strict => Error::invalid_syntax(detail),
+                })
             }
             Some(_) => Err(Error::invalid_syntax("path must be a string.")),
         }
@@ -77,6 +84,9 @@ impl<'d> Planner<'d, '_> {
     pub(super) fn at_path(&mut self, verb: Verb, path: &str, value: Option<&Value>) -> Result<bool, Error> {
         let PatchPath { attr, filter, sub } = PatchPath::parse(path)?;
         let Some(place) = self.def.resolve(&attr) else { return Ok(false) };
+        if self.reader.strictness == Strictness::Strict {
+            strict::check_path(&mut self.seen, verb, &place, filter.as_ref(), sub.as_deref())?;
+        }
         let Some(attribute) = place.attribute else {
             return match place.extension {
                 Some(schema) if filter.is_none() => self.extension(verb, schema, value).map(|()| true),
@@ -185,6 +195,10 @@ impl<'d> Planner<'d, '_> {
         let typed = match goal.sub {
             Some(sub) => self.reader.attribute(sub, value, spot)?,
             None if filtered => self.reader.single(goal.attribute, value, spot)?,
+            None if goal.attribute.multi_valued => {
+                let value = quirks::unwrap(goal.attribute, value, &mut self.reader);
+                self.reader.attribute(goal.attribute, value, spot)?
+            }
             None => self.reader.attribute(goal.attribute, value, spot)?,
         };
         if let Some(typed) = typed {
@@ -209,7 +223,7 @@ impl<'d> Planner<'d, '_> {
         }
         if let Some(value) = value.filter(|_| goal.sub.is_none() && !filtered && goal.attribute.multi_valued) {
             self.reader.notes.note("remove-by-value");
-            let value = quirks::unwrap(goal.attribute, value);
+            let value = quirks::unwrap(goal.attribute, value, &mut self.reader);
             let elements = self.reader.attribute(goal.attribute, value, spot)?;
             return Ok(elements.map_or(Removal::Nothing, Removal::Elements));
         }
@@ -228,7 +242,9 @@ impl<'d> Planner<'d, '_> {
     ) -> Result<(), Error> {
         let Goal { schema, attribute, sub } = goal;
         let spot = Spot::of(schema, attribute);
-        if sub.is_some() || (filter.is_some() && verb != Verb::Remove) {
+        // A member is its `value`: without it there is none.
+        let whole = sub.is_none_or(|sub| sub.name == "value" && filter.is_some() && verb == Verb::Remove);
+        if !whole || (filter.is_some() && verb != Verb::Remove) {
             return Err(Error::mutability(format!("a value of {spot} cannot be changed. Remove it and add another.")));
         }
         let change = match (verb, filter) {
@@ -243,7 +259,8 @@ impl<'d> Planner<'d, '_> {
                 Removal::All if value.is_none_or(Value::is_null) => RelationChange::RemoveAll,
                 _ => {
                     self.reader.notes.note("remove-by-value");
-                    let given = value.map_or(&Value::Null, |value| quirks::unwrap(attribute, value));
+                    let given = value.unwrap_or(&Value::Null);
+                    let given = quirks::unwrap(attribute, given, &mut self.reader);
                     let elements = self.elements(attribute, given, spot)?;
                     let ids = elements.iter().filter_map(|element| element.get("value")?.as_str().map(str::to_owned));
                     RelationChange::RemoveValues(ids.collect())
@@ -251,6 +268,7 @@ impl<'d> Planner<'d, '_> {
             },
             (Verb::Add | Verb::Replace, _) => {
                 let value = value.ok_or_else(|| Error::invalid_value("value is required."))?;
+                let value = quirks::unwrap(attribute, value, &mut self.reader);
                 let elements = self.elements(attribute, value, spot)?;
                 match (verb, elements.is_empty()) {
                     (Verb::Add, true) => return Ok(()),

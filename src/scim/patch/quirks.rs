@@ -79,9 +79,16 @@ pub(super) fn ignore_schemas(
 }
 
 /// `{"members": […]}` where the elements themselves belong.
-pub(super) fn unwrap<'v>(attribute: &Attribute, value: &'v Value) -> &'v Value {
+pub(super) fn unwrap<'v>(attribute: &Attribute, value: &'v Value, reader: &mut Reader<'_>) -> &'v Value {
     match value.as_object().and_then(|object| object.iter().next().filter(|_| object.len() == 1)) {
-        Some((name, inner)) if name.eq_ignore_ascii_case(&attribute.name) => inner,
+        Some((name, inner))
+            if attribute.multi_valued
+                && name.eq_ignore_ascii_case(&attribute.name)
+                && attribute.sub(name).is_none()
+                && reader.forgives("wrapped-value") =>
+        {
+            inner
+        }
         _ => value,
     }
 }

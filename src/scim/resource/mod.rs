@@ -51,8 +51,8 @@ pub enum Strictness {
 /// The tolerances that a request made use of, in the order of use; a quirk used twice stands twice.
 ///
 /// The names: `schemas-missing`, `unknown-schema`, `unknown-attribute`, `string-boolean`, `bare-complex`,
-/// `bare-array`, `dotted-key`, and in PATCH also `key-case`, `op-case`, `absent-element` and
-/// `remove-by-value`.
+/// `bare-array`, `dotted-key`, and in PATCH also `key-case`, `op-case`, `absent-element`,
+/// `remove-by-value` and `wrapped-value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes(Vec<&'static str>);
 

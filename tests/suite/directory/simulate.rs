@@ -63,7 +63,7 @@ async fn a_simulation_says_what_happens_and_stores_nothing(register: &Register) 
     let crew = register.made("Group", group("crew", &[&anna])).await;
     let outer = register.made("Group", group("outer", &[&crew])).await;
     let writes = [
-        Write::Create("User", user_with("carin", &json!({ "password": "hemligt", "externalId": "e-3" }))),
+        Write::Create("User", user_with("carin", &json!({ "password": "hemligt-9", "externalId": "e-3" }))),
         Write::Create("Group", group("new", &[&anna, &crew])),
         Write::Replace("User", anna.clone(), user_with("anna", &json!({ "nickName": "A" }))),
         Write::Replace("Group", crew.clone(), group("renamed", &[&bo])),

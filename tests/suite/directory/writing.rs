@@ -91,7 +91,7 @@ async fn put_clears_what_is_left_out_and_keeps_the_password(register: &Register)
     let id = register
         .made(
             "User",
-            user_with("anna", &json!({ "title": "Rektor", "password": "hemligt", "name": { "givenName": "Anna" } })),
+            user_with("anna", &json!({ "title": "Rektor", "password": "hemligt-9", "name": { "givenName": "Anna" } })),
         )
         .await;
     let secret = |register: &Register| {
@@ -109,7 +109,7 @@ async fn put_clears_what_is_left_out_and_keeps_the_password(register: &Register)
     }
     assert_eq!(secret(register).await, Some(sealed.clone()), "the password is as it was");
 
-    let again = user_with("anna", &json!({ "nickName": "A", "password": "annat" }));
+    let again = user_with("anna", &json!({ "nickName": "A", "password": "en annan" }));
     register.replace(&register.ctx(), "User", &id, again).await.expect("replaced");
     let changed = secret(register).await.expect("a secret");
     assert_ne!(changed, sealed, "a new password takes the place of the old");

@@ -22,6 +22,7 @@ pub(crate) struct Server {
     /// Where SCIM is served, such as `http://127.0.0.1:40001/scim/v2`.
     pub(crate) base_url: String,
     database_url: String,
+    variables: Vec<(String, String)>,
     process: Child,
     // Dropped after the process has been stopped: see `drop`.
     folder: TempDir,
@@ -31,22 +32,34 @@ pub(crate) struct Server {
 impl Server {
     /// A server on a new SQLite file.
     pub(crate) fn sqlite() -> Self {
+        Server::sqlite_with(&[])
+    }
+
+    /// The same with configuration in environment variables.
+    pub(crate) fn sqlite_with(variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("register.db").display());
         command(&url, &["migrate"]);
-        Server::start(folder, url, None)
+        Server::start(folder, url, None, variables)
     }
 
     /// A server on a new PostgreSQL database.
     pub(crate) fn postgres() -> Self {
-        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
-        let url = database.url().to_owned();
-        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database))
+        Server::postgres_with(&[])
     }
 
-    fn start(folder: TempDir, database_url: String, database: Option<Database>) -> Self {
-        let process = serve(&database_url, &folder.path().join(LOG));
-        let mut server = Server { base_url: String::new(), database_url, process, folder, _database: database };
+    /// The same with configuration in environment variables.
+    pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
+        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
+        let url = database.url().to_owned();
+        Server::start(TempDir::new().expect("a temporary folder"), url, Some(database), variables)
+    }
+
+    fn start(folder: TempDir, database_url: String, database: Option<Database>, variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let process = serve(&database_url, &folder.path().join(LOG), &variables);
+        let mut server =
+            Server { base_url: String::new(), database_url, variables, process, folder, _database: database };
         server.base_url = server.wait_for_address();
         server
     }
@@ -59,7 +72,14 @@ impl Server {
 
     /// Makes a client of a tenant and returns its token.
     pub(crate) fn client(&self, slug: &str, name: &str, role: &str) -> String {
-        let made = command(&self.database_url, &["client", "create", "--tenant", slug, name, "--role", role, "--json"]);
+        self.client_with(slug, name, role, &[])
+    }
+
+    /// The same with further arguments of the command line.
+    pub(crate) fn client_with(&self, slug: &str, name: &str, role: &str, further: &[&str]) -> String {
+        let mut arguments = vec!["client", "create", "--tenant", slug, name, "--role", role, "--json"];
+        arguments.extend(further);
+        let made = command(&self.database_url, &arguments);
         let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
@@ -111,7 +131,7 @@ impl Server {
 
     /// Starts the server again on the same data, at another port and with an empty log. It must have ended.
     pub(crate) fn restart(&mut self) {
-        self.process = serve(&self.database_url, &self.log());
+        self.process = serve(&self.database_url, &self.log(), &self.variables);
         self.base_url = self.wait_for_address();
     }
 
@@ -147,11 +167,12 @@ impl Drop for Server {
 }
 
 /// Starts the program as a server whose output goes to a file.
-fn serve(database_url: &str, log: &Path) -> Child {
+fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Child {
     let output = File::create(log).expect("a log file");
     program(database_url)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env("MATRIKEL_LOG_FORMAT", "json")
+        .envs(variables.iter().cloned())
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("the log file again"))
         .stderr(output)

@@ -18,6 +18,9 @@ struct Vector {
     title: String,
     #[serde(rename = "section")]
     _section: String,
+    /// What the file rests on besides the standard, for readers.
+    #[serde(default, rename = "sources")]
+    _sources: Vec<String>,
     steps: Vec<Step>,
 }
 
