@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
+use store::roll::Slices;
 use store::{Derived, Reader, ResourceId, assemble};
 
 use super::render::{State, has_groups};
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, Precondition, Tags};
 
+/// A group of no more members is answered as one text.
+const AT_ONCE: usize = 1_000;
+
 /// The answer to a fetch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Fetched {
     /// The resource.
     Found {
@@ -21,6 +25,15 @@ pub enum Fetched {
         location: String,
         /// JSON.
         body: String,
+    },
+    /// A group of so many members that its text is written while it is sent.
+    Large {
+        /// `meta.version`.
+        etag: String,
+        /// `meta.location`.
+        location: String,
+        /// JSON, in order.
+        slices: Slices,
     },
     /// The caller has it already.
     NotModified {
@@ -70,6 +83,15 @@ impl Directory {
         let etag = state.etag(ctx);
         if known.is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Fetched::NotModified { etag });
+        }
+        if with_members && ctx.view.is_whole() {
+            let roll = reader.roll(ctx.tenant, id, projection.wants_sub(MEMBERS, "display"))?;
+            let location = Directory::location(ctx, definition, &state.record);
+            let slices = self.slices(ctx, definition, &state, projection, roll)?;
+            return Ok(match slices.members() > AT_ONCE {
+                true => Fetched::Large { etag, location, slices },
+                false => Fetched::Found { etag, location, body: slices.collect() },
+            });
         }
         if with_members {
             state.members = Some(reader.all_members(ctx.tenant, id)?);

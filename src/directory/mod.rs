@@ -62,8 +62,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let password = PasswordPolicy::default();
-        Limits { page_default: 100, page_max: 1_000, scan: 100_000, cursor_seconds: 3_600, password }
+        Limits {
+            page_default: 100,
+            page_max: 1_000,
+            scan: 100_000,
+            cursor_seconds: 3_600,
+            password: PasswordPolicy::default(),
+        }
     }
 }
 

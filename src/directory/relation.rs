@@ -51,18 +51,18 @@ impl Moves {
     /// Works the changes out in order. Fails with 400 invalidValue for an id that is none.
     pub(super) fn of(changes: &[RelationChange], group: ResourceId, members: &mut impl Members) -> Result<Self, Error> {
         let mut moves = Moves::default();
+        moves.look_up(changes, group, members)?;
         for change in changes {
             match change {
-                RelationChange::Add(elements) => moves.set(&ids_of(elements)?, true, group, members)?,
+                RelationChange::Add(elements) => moves.set(&ids_of(elements)?, true),
                 RelationChange::Replace(elements) => {
-                    let ids = ids_of(elements)?;
                     moves.clear(group, members)?;
-                    moves.set(&ids, true, group, members)?;
+                    moves.set(&ids_of(elements)?, true);
                 }
                 RelationChange::RemoveValues(ids) => {
                     // What is no id of ours is nobody's member, and removing it is no error.
                     let ids: Vec<ResourceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-                    moves.set(&ids, false, group, members)?;
+                    moves.set(&ids, false);
                 }
                 RelationChange::RemoveWhere(filter) => {
                     let chosen: Vec<ResourceId> = moves
@@ -75,12 +75,36 @@ impl Moves {
                         })
                         .map(|member| member.id)
                         .collect();
-                    moves.set(&chosen, false, group, members)?;
+                    moves.set(&chosen, false);
                 }
                 RelationChange::RemoveAll => moves.clear(group, members)?,
             }
         }
         Ok(moves)
+    }
+
+    /// Asks about everyone that the changes name at once, however many changes that is.
+    fn look_up(
+        &mut self,
+        changes: &[RelationChange],
+        group: ResourceId,
+        members: &mut impl Members,
+    ) -> Result<(), Error> {
+        let mut named: Vec<ResourceId> = Vec::new();
+        for change in changes {
+            match change {
+                RelationChange::Add(elements) | RelationChange::Replace(elements) => named.extend(ids_of(elements)?),
+                RelationChange::RemoveValues(ids) => {
+                    named.extend(ids.iter().filter_map(|id| id.parse::<ResourceId>().ok()))
+                }
+                RelationChange::RemoveWhere(_) | RelationChange::RemoveAll => {}
+            }
+        }
+        named.sort_unstable();
+        named.dedup();
+        let present = members.among(group, &named)?;
+        self.0.extend(named.into_iter().map(|id| (id, (present.contains(&id), present.contains(&id)))));
+        Ok(())
     }
 
     /// Whether anything would change.
@@ -119,19 +143,11 @@ impl Moves {
         Ok(deltas)
     }
 
-    fn set(
-        &mut self,
-        ids: &[ResourceId],
-        there: bool,
-        group: ResourceId,
-        members: &mut impl Members,
-    ) -> Result<(), Error> {
-        let unknown: Vec<ResourceId> = ids.iter().copied().filter(|id| !self.0.contains_key(id)).collect();
-        let present = members.among(group, &unknown)?;
+    /// Sets what becomes of these. Who was not looked up before has been found in the group.
+    fn set(&mut self, ids: &[ResourceId], there: bool) {
         for id in ids {
-            self.0.entry(*id).or_insert_with(|| (present.contains(id), false)).1 = there;
+            self.0.entry(*id).or_insert((true, true)).1 = there;
         }
-        Ok(())
     }
 
     fn clear(&mut self, group: ResourceId, members: &mut impl Members) -> Result<(), Error> {
@@ -189,8 +205,14 @@ fn refuse_cycles(
     };
     let joining =
         deltas.iter().filter(|delta| delta.joined && kinds.get(&delta.member).is_some_and(|(kind, _)| nests(kind)));
+    let mut above = None;
     for delta in joining {
-        if work.nesting()?.would_cycle(group, delta.member) {
+        // What joins lies below the group and so does not change what is above it.
+        let above = match &mut above {
+            Some(above) => above,
+            none => none.insert(work.nesting()?.ancestors([group])),
+        };
+        if delta.member == group || above.contains(&delta.member) {
             return Err(scim::Error::invalid_value(format!(
                 "members: {} holds this group already, directly or through others. A group cannot be within itself.",
                 delta.member

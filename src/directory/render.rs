@@ -3,8 +3,9 @@
 
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
+use store::roll::{Roll, Slices};
 use store::scan::Hit;
-use store::{Derived, GroupRef, MemberRef, Record, Seq, assemble, etag, render};
+use store::{Derived, GroupRef, MemberRef, Record, Seq, Shown, assemble, etag, render};
 
 use super::{Ctx, Directory, Error, Planned};
 
@@ -65,6 +66,38 @@ impl Directory {
         };
         let body = self.project(ctx, definition, &state.record, &derived, projection)?;
         Ok((body, etag))
+    }
+
+    /// A group's text in slices, for a caller from whom nothing is hidden.
+    pub(super) fn slices(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        state: &State,
+        projection: &Projection,
+        roll: Roll,
+    ) -> Result<Slices, Error> {
+        let etag = state.etag(ctx);
+        let derived = Derived {
+            base_url: &ctx.base_url,
+            external: state.external.as_deref(),
+            groups: has_groups(definition).then_some(&state.groups),
+            members: None,
+            member_names: projection.wants_sub(MEMBERS, "display"),
+            etag: &etag,
+        };
+        if projection.is_whole() && !self.hiding.contains(definition.name()) {
+            return Ok(Slices::whole(&state.record, &derived, &self.registry, roll));
+        }
+        let mut document = assemble(&state.record, &derived, &self.registry)?;
+        projection.apply(definition, &mut document);
+        let shown = Shown {
+            value: projection.wants_sub(MEMBERS, "value"),
+            reference: projection.wants_sub(MEMBERS, "$ref"),
+            kind: projection.wants_sub(MEMBERS, "type"),
+            display: derived.member_names,
+        };
+        Ok(Slices::part(&document, shown, &ctx.base_url, &self.registry, roll)?)
     }
 
     /// A hit of a search as JSON text.

@@ -1,8 +1,12 @@
 //! Answers that are no errors: media type, `ETag` and `Location`. Never parses or changes a body; the directory has made
 //! it.
 
+use std::convert::Infallible;
+
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use actix_web::web::Bytes;
+use futures_util::stream;
 
 use super::error::SCIM_JSON;
 use crate::directory::{Fetched, Found, Written};
@@ -51,6 +55,11 @@ pub(super) fn fetched(fetched: Fetched) -> HttpResponse {
             .insert_header((header::ETAG, etag))
             .insert_header((header::LOCATION, location))
             .body(body),
+        Fetched::Large { etag, location, slices } => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+            .insert_header((header::ETAG, etag))
+            .insert_header((header::LOCATION, location))
+            .streaming(stream::iter(slices.map(|slice| Ok::<_, Infallible>(Bytes::from(slice))))),
         Fetched::NotModified { etag } => HttpResponse::NotModified().insert_header((header::ETAG, etag)).finish(),
     }
 }

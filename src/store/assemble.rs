@@ -47,11 +47,39 @@ pub struct Derived<'d> {
     pub etag: &'d str,
 }
 
+/// Which fields of a member are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// `value`.
+    pub value: bool,
+    /// `$ref`.
+    pub reference: bool,
+    /// `type`.
+    pub kind: bool,
+    /// `display`.
+    pub display: bool,
+}
+
+impl Default for Shown {
+    /// What is returned by default: all but the name.
+    fn default() -> Self {
+        Shown { value: true, reference: true, kind: true, display: false }
+    }
+}
+
 /// The resource as JSON text, with every attribute that is stored or given.
 pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = head_of(record, derived, registry);
+    if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
+        push_members(&mut out, members, derived.member_names, derived.base_url, registry);
+    }
+    out.push_str(&meta_of(record, derived, registry));
+    out
+}
+
+/// The resource's text up to where its members stand.
+pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
     let mut out = String::with_capacity(record.doc.len() + 384);
-    let base = derived.base_url;
-    let endpoint = endpoint(registry, &record.kind);
     out.push_str("{\"id\":\"");
     push(&mut out, record.id);
     out.push('"');
@@ -65,11 +93,14 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
         out.push_str(inner);
     }
     if let Some(groups) = derived.groups.filter(|groups| !groups.is_empty()) {
-        push_groups(&mut out, groups, base, self::endpoint(registry, "Group"));
+        push_groups(&mut out, groups, derived.base_url, endpoint(registry, "Group"));
     }
-    if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
-        push_members(&mut out, members, derived.member_names, base, registry);
-    }
+    out
+}
+
+/// The resource's text after its members.
+pub(crate) fn meta_of(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
+    let (mut out, base) = (String::with_capacity(320), derived.base_url);
     out.push_str(",\"meta\":{\"resourceType\":");
     push_text(&mut out, &record.kind);
     out.push_str(",\"created\":\"");
@@ -79,7 +110,7 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
     out.push_str("\",\"version\":");
     push_text(&mut out, derived.etag);
     out.push_str(",\"location\":");
-    push_text(&mut out, &format!("{base}/{endpoint}/{}", record.id));
+    push_text(&mut out, &format!("{base}/{}/{}", endpoint(registry, &record.kind), record.id));
     out.push_str("}}");
     out
 }
@@ -124,23 +155,52 @@ fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str
 
 fn push_members(out: &mut String, members: &[MemberRef], names: bool, base: &str, registry: &Registry) {
     out.push_str(",\"members\":[");
+    let shown = Shown { display: names, ..Shown::default() };
     for (n, member) in members.iter().enumerate() {
-        out.push_str(if n == 0 { "{\"value\":\"" } else { ",{\"value\":\"" });
-        push(out, member.id);
-        out.push_str("\",\"$ref\":");
-        push_text(out, &format!("{base}/{}/{}", endpoint(registry, &member.kind), member.id));
-        out.push_str(",\"type\":");
-        push_text(out, &member.kind);
-        if names {
-            out.push_str(",\"display\":");
-            push_text(out, &member.label);
+        if n > 0 {
+            out.push(',');
         }
-        out.push('}');
+        push_member(out, member.id, &member.kind, &member.label, shown, base, endpoint(registry, &member.kind));
     }
     out.push(']');
 }
 
-fn endpoint<'r>(registry: &'r Registry, kind: &str) -> &'r str {
+/// One member as an object.
+pub(crate) fn push_member(
+    out: &mut String,
+    id: ResourceId,
+    kind: &str,
+    label: &str,
+    shown: Shown,
+    base: &str,
+    endpoint: &str,
+) {
+    let mut open = '{';
+    let mut name = |out: &mut String, name: &str| {
+        out.push(std::mem::replace(&mut open, ','));
+        out.push_str(name);
+    };
+    if shown.value {
+        name(out, "\"value\":\"");
+        push(out, id);
+        out.push('"');
+    }
+    if shown.reference {
+        name(out, "\"$ref\":");
+        push_text(out, &format!("{base}/{endpoint}/{id}"));
+    }
+    if shown.kind {
+        name(out, "\"type\":");
+        push_text(out, kind);
+    }
+    if shown.display {
+        name(out, "\"display\":");
+        push_text(out, label);
+    }
+    out.push_str(if open == '{' { "{}" } else { "}" });
+}
+
+pub(crate) fn endpoint<'r>(registry: &'r Registry, kind: &str) -> &'r str {
     registry.definition(kind).map_or("", |definition| definition.endpoint())
 }
 

@@ -4,7 +4,7 @@
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `writer` commits what waits in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; `check` finds what is not as it must be. [`Store`] is the door to all of it.
+//! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
 pub mod change;
@@ -24,6 +24,7 @@ mod plan;
 mod random;
 mod reader;
 pub mod record;
+pub mod roll;
 pub mod scan;
 mod seal;
 mod statement;
@@ -33,7 +34,7 @@ mod unique;
 pub mod work;
 mod writer;
 
-pub use assemble::{Derived, GroupRef, MemberRef, assemble, etag, format_instant, render};
+pub use assemble::{Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, render};
 pub use check::Finding;
 pub use credential::Credential;
 pub use error::{Error, OpenError};

@@ -1,7 +1,7 @@
 //! Memberships: one row for each member of each group. A group's document never holds its members, so that adding one
 //! to a hundred thousand costs the one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
@@ -20,6 +20,32 @@ pub struct Membership {
     pub since: Seq,
 }
 
+/// Members that one statement names.
+const RUN: usize = 64;
+
+/// So few memberships of one group are not worth a statement of their own when they go.
+const FEW: usize = 4;
+
+/// Adds that the member is one of these, which are in order. Their ends bound what is read: PostgreSQL may find it
+/// cheaper to walk through a group than to look up each member, and then walks through this part of it only, so that
+/// all parts together are one walk and not one for each statement.
+fn chosen<Row>(statement: Statement<Row>, column: &'static str, members: &[ResourceId]) -> Statement<Row> {
+    let (Some(first), Some(last)) = (members.first(), members.last()) else { return statement.sql(" AND 1 = 0") };
+    statement
+        .sql(" AND ")
+        .sql(column)
+        .sql(" >= ")
+        .bind(*first)
+        .sql(" AND ")
+        .sql(column)
+        .sql(" <= ")
+        .bind(*last)
+        .sql(" AND ")
+        .sql(column)
+        .sql(" IN ")
+        .list(members.iter().copied())
+}
+
 /// Which of these members a group has.
 pub(crate) fn among(
     db: &mut Db,
@@ -28,16 +54,16 @@ pub(crate) fn among(
     members: &[ResourceId],
 ) -> Result<HashMap<ResourceId, Membership>, Error> {
     let mut found = HashMap::new();
-    for members in members.chunks(LIST) {
-        let rows = Statement::<(Binary, Text, BigInt)>::new(
+    let mut members = members.to_vec();
+    members.sort_unstable();
+    for members in members.chunks(RUN) {
+        let statement = Statement::<(Binary, Text, BigInt)>::new(
             "SELECT member_id, member_kind, since_seq FROM membership WHERE tenant_id = ",
         )
         .bind(tenant)
         .sql(" AND group_id = ")
-        .bind(group)
-        .sql(" AND member_id IN ")
-        .list(members.iter().copied())
-        .load::<(Vec<u8>, String, i64)>(db)?;
+        .bind(group);
+        let rows = chosen(statement, "member_id", members).load::<(Vec<u8>, String, i64)>(db)?;
         for (id, kind, since) in rows {
             found.insert(resource_id(&id)?, Membership { kind, since });
         }
@@ -126,6 +152,11 @@ pub(crate) fn members_of_all(
     only: Option<&HashSet<ResourceId>>,
 ) -> Result<HashMap<ResourceId, Vec<MemberRef>>, Error> {
     let mut found: HashMap<ResourceId, Vec<MemberRef>> = HashMap::new();
+    let only = only.map(|only| {
+        let mut ids: Vec<ResourceId> = only.iter().copied().collect();
+        ids.sort_unstable();
+        ids
+    });
     for groups in groups.chunks(LIST) {
         let mut statement = Statement::<(Binary, Binary, Text, Text)>::new(
             "SELECT m.group_id, m.member_id, m.member_kind, r.label FROM membership m \
@@ -134,8 +165,8 @@ pub(crate) fn members_of_all(
         .bind(tenant)
         .sql(" AND m.group_id IN ")
         .list(groups.iter().copied());
-        if let Some(only) = only {
-            statement = statement.sql(" AND m.member_id IN ").list(only.iter().copied());
+        if let Some(only) = &only {
+            statement = chosen(statement, "m.member_id", only);
         }
         let rows = statement.sql(" ORDER BY m.group_id, m.member_id").load::<(Vec<u8>, Vec<u8>, String, String)>(db)?;
         for (group, id, kind, label) in rows {
@@ -152,25 +183,48 @@ pub(crate) fn store(
     tenant: TenantId,
     rows: Vec<((ResourceId, ResourceId), Option<Membership>)>,
 ) -> Result<(), Error> {
-    let mut gone: Vec<Vec<Value>> = Vec::new();
+    let mut gone: BTreeMap<ResourceId, Vec<ResourceId>> = BTreeMap::new();
     let mut there: Vec<Vec<Value>> = Vec::new();
     for ((group, member), membership) in rows {
-        let mut row: Vec<Value> = vec![tenant.into(), group.into(), member.into()];
         match membership {
-            None => gone.push(row),
-            Some(membership) => {
-                row.extend([membership.kind.into(), membership.since.into()]);
-                there.push(row);
-            }
+            None => gone.entry(group).or_default().push(member),
+            Some(membership) => there.push(vec![
+                tenant.into(),
+                group.into(),
+                member.into(),
+                membership.kind.into(),
+                membership.since.into(),
+            ]),
         }
     }
-    delete(db, "membership", &["tenant_id", "group_id", "member_id"], gone)?;
+    take_away(db, tenant, gone)?;
     insert(
         db,
         "INSERT INTO membership (tenant_id, group_id, member_id, member_kind, since_seq)",
         there,
         "ON CONFLICT (tenant_id, group_id, member_id) DO UPDATE SET since_seq = excluded.since_seq",
     )?;
+    Ok(())
+}
+
+/// Deletes memberships, given by group.
+fn take_away(db: &mut Db, tenant: TenantId, gone: BTreeMap<ResourceId, Vec<ResourceId>>) -> Result<(), Error> {
+    let mut single: Vec<Vec<Value>> = Vec::new();
+    for (group, mut members) in gone {
+        if members.len() <= FEW {
+            single.extend(members.into_iter().map(|member| vec![tenant.into(), group.into(), member.into()]));
+            continue;
+        }
+        members.sort_unstable();
+        for members in members.chunks(RUN) {
+            let statement = Statement::<()>::new("DELETE FROM membership WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND group_id = ")
+                .bind(group);
+            chosen(statement, "member_id", members).run(db)?;
+        }
+    }
+    delete(db, "membership", &["tenant_id", "group_id", "member_id"], single)?;
     Ok(())
 }
 

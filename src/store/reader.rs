@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
 use crate::nesting::Nesting;
+use crate::roll::Roll;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
@@ -157,6 +158,22 @@ impl Reader {
             members.extend(slice);
             if is_last {
                 return Ok(members);
+            }
+        }
+    }
+
+    /// The same in little memory, for a group of any size; with names only where they are wanted.
+    pub fn roll(&mut self, tenant: TenantId, group: ResourceId, with_labels: bool) -> Result<Roll, Error> {
+        let (mut roll, mut after) = (Roll::default(), None);
+        loop {
+            let slice = membership::slice(&mut self.db, tenant, group, after, MEMBERS)?;
+            let is_last = (slice.len() as i64) < MEMBERS;
+            after = slice.last().map(|member| member.id);
+            for member in slice {
+                roll.add(member, with_labels)?;
+            }
+            if is_last {
+                return Ok(roll);
             }
         }
     }

@@ -6,8 +6,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{self, LIST, Statement, Value, delete, update_from};
+use crate::statement::{self, LIST, Statement, Value, delete, runs, update_from};
 use crate::{Error, ResourceId, Seq, TenantId};
+
+/// Resources that one statement names where there may be very many.
+const RUN: usize = 64;
 
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,10 +101,18 @@ pub(crate) fn kinds(
     ids: &[ResourceId],
 ) -> Result<HashMap<ResourceId, (String, String)>, Error> {
     let mut found = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(LIST) {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    // In order and with both ends named: see `touch_groups`.
+    for ids in ids.chunks(RUN) {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { continue };
         let rows =
             Statement::<(Binary, Text, Text)>::new("SELECT resource_id, kind, label FROM resource WHERE tenant_id = ")
                 .bind(tenant)
+                .sql(" AND resource_id >= ")
+                .bind(*first)
+                .sql(" AND resource_id <= ")
+                .bind(*last)
                 .sql(" AND resource_id IN ")
                 .list(ids.iter().copied())
                 .load::<(Vec<u8>, String, String)>(db)?;
@@ -158,14 +169,22 @@ pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Res
 
 /// Notes that the groups of these resources changed, each with its change.
 pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<ResourceId, Seq>) -> Result<(), Error> {
-    let rows = touched.into_iter().map(|(id, seq)| vec![id.into(), seq.into()]).collect();
-    update_from(
-        db,
-        "UPDATE resource SET groups_seq = touched.column2 FROM (",
-        rows,
-        ") AS touched WHERE resource.resource_id = touched.column1 AND resource.tenant_id = ",
-        tenant,
-    )?;
+    let mut touched: Vec<(ResourceId, Seq)> = touched.into_iter().collect();
+    touched.sort_unstable();
+    // In order and with both ends named, so that all runs together read no more than the tenant's resources once,
+    // whatever PostgreSQL thinks is cheapest.
+    for run in runs(touched) {
+        let (Some((first, _)), Some((last, _))) = (run.first().copied(), run.last().copied()) else { continue };
+        Statement::<()>::new("UPDATE resource SET groups_seq = touched.column2 FROM (")
+            .values(run.into_iter().map(|(id, seq)| vec![id.into(), seq.into()]).collect())
+            .sql(") AS touched WHERE resource.resource_id = touched.column1 AND resource.tenant_id = ")
+            .bind(tenant)
+            .sql(" AND resource.resource_id >= ")
+            .bind(first)
+            .sql(" AND resource.resource_id <= ")
+            .bind(last)
+            .run(db)?;
+    }
     Ok(())
 }
 

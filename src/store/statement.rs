@@ -109,7 +109,7 @@ impl<Row> Statement<Row> {
     }
 
     /// Appends `VALUES (?, ?), (?, ?) …`.
-    fn values(mut self, rows: Vec<Vec<Value>>) -> Self {
+    pub(crate) fn values(mut self, rows: Vec<Vec<Value>>) -> Self {
         for (n, row) in rows.into_iter().enumerate() {
             self = self.sql(if n == 0 { "VALUES (" } else { ", (" });
             for (column, value) in row.into_iter().enumerate() {
@@ -224,7 +224,7 @@ pub(crate) fn delete(
 }
 
 /// Cuts rows into runs of 64, 32, 16 … so that at most seven texts exist for each statement.
-fn runs(rows: Vec<Vec<Value>>) -> Vec<Vec<Vec<Value>>> {
+pub(crate) fn runs<Row>(rows: Vec<Row>) -> Vec<Vec<Row>> {
     let mut left = rows.len();
     let mut rows = rows.into_iter();
     let mut runs = Vec::new();

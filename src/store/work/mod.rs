@@ -491,6 +491,8 @@ impl<'d> Work<'d> {
             }
             if self.indexes.of(&delta.kind)?.has_members() {
                 let mut nesting = self.nesting()?;
+                // Held by nobody else, it is changed where it is: a copy for each of many groups would be slow.
+                self.nesting = None;
                 let edges = Arc::make_mut(&mut nesting);
                 if delta.joined {
                     edges.link(group.id, delta.member, &group.label);

@@ -136,6 +136,9 @@ impl Register {
         let projection = Projection::whole(&definition);
         match self.directory.fetch(ctx, &definition, id, &Precondition::none(), &projection).await? {
             Fetched::Found { etag, body, .. } => Ok((serde_json::from_str(&body).expect("JSON"), etag)),
+            Fetched::Large { etag, slices, .. } => {
+                Ok((serde_json::from_str(&slices.collect::<String>()).expect("JSON"), etag))
+            }
             Fetched::NotModified { .. } => panic!("nothing was said to be known"),
         }
     }
