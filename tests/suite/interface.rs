@@ -226,7 +226,7 @@ async fn methods(server: Server) {
         ("/Users/.search", "POST, OPTIONS"),
         ("/.search", "POST, OPTIONS"),
         ("/Me", "GET, HEAD, OPTIONS"),
-        ("/Schemas", "GET, HEAD, OPTIONS"),
+        ("/Schemas", "GET, HEAD, POST, OPTIONS"),
         ("", "GET, HEAD, OPTIONS"),
     ];
     for (path, allow) in table {
