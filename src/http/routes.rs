@@ -9,7 +9,8 @@ use super::error::Failure;
 use super::scim::{bulk, discovery, resources, search, types};
 use super::{Answer, health, respond};
 
-const READ: &str = "GET, HEAD, OPTIONS";
+/// What discovery has for everyone.
+pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";

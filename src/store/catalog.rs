@@ -108,10 +108,10 @@ fn all(db: &mut Db, tenant: TenantId, kind: &str) -> Result<Vec<Record>, Error> 
 }
 
 impl Reader {
-    /// Indexes that are being built, in all tenants.
-    pub fn unfinished_indexes(&mut self) -> Result<i64, Error> {
-        let count = "SELECT COUNT(*) FROM attr_path WHERE state <> 'ready'";
-        Ok(Statement::<BigInt>::new(count).get_result::<i64>(&mut self.db)?)
+    /// Indexes of the tenant that are being built.
+    pub fn unfinished_indexes(&mut self, tenant: TenantId) -> Result<i64, Error> {
+        let count = "SELECT COUNT(*) FROM attr_path WHERE state <> 'ready' AND tenant_id = ";
+        Ok(Statement::<BigInt>::new(count).bind(tenant).get_result::<i64>(&mut self.db)?)
     }
 
     /// The tenant's schemas, resource types and indexes as they stand now.

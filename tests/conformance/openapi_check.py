@@ -237,6 +237,7 @@ def check_documents(server):
         at = f"/scim/v2/{path}/{hole}"
         server.send("POST", many, 201, body=body)
         server.send("POST", many, 409, body=body)
+        server.send("POST", many, 405)
         server.send("POST", many, 400, body={"name": 1})
         server.send("POST", many, 403, body=body, token=server.consumer)
         server.send("PUT", one, 200, at=at, body=body)

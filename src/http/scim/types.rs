@@ -1,11 +1,13 @@
 //! Schemas and resource types that an administrator adds, replaces and removes (RFC 7643 sections 6 and 7, by the verbs of
 //! RFC 7644 section 3). Reading them is `discovery`.
 
+use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 
 use crate::directory::types::Document;
 use crate::directory::{Ctx, Role};
 use crate::http::error::Failure;
+use crate::http::routes::READ;
 use crate::http::{Answer, State, body, extract, respond};
 
 /// POST `/Schemas`: 201.
@@ -56,6 +58,9 @@ pub(in crate::http) async fn remove_resource_type(request: HttpRequest, state: w
 
 async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
     let ctx = permitted(what, request, state).await?;
+    if is_empty(request) {
+        return Err(Failure::Method(READ));
+    }
     let body = body::read(request, payload, state.settings.body_limit).await?;
     Ok(respond::created(state.directory.add_document(&ctx, what, body).await?))
 }
@@ -73,6 +78,16 @@ async fn remove(what: Document, request: &HttpRequest, state: &State) -> Answer 
     let condition = extract::precondition(request)?;
     state.directory.remove_document(&ctx, what, extract::document_id(request), &condition).await?;
     Ok(respond::removed())
+}
+
+/// Whether a request brings neither a body nor a word of one. A POST without a document adds nothing: discovery answers
+/// it as a server does whose documents are fixed (RFC 7644 section 4), which is what conformance suites ask for.
+fn is_empty(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).map(|length| length.as_bytes() == b"0");
+    !headers.contains_key(header::CONTENT_TYPE)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && length.unwrap_or(true)
 }
 
 async fn permitted(what: Document, request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
