@@ -14,9 +14,10 @@ use crate::catalog::{self, Catalog};
 use crate::db::{Address, Db, Purpose};
 use crate::index::Indexes;
 use crate::nesting::Nesting;
+use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
 use crate::work::{Origin, Work};
-use crate::writer::{Call, Queue, Writer};
+use crate::writer::Writer;
 use crate::{Credential, Error, OpenError, Seq, Tenant, TenantId, tenant};
 
 /// How a store is opened.
