@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use scim::bulk::{BulkRequest, Method};
+use scim::resource::Notes;
 use store::ResourceId;
 
-use super::prepare::Step;
+use super::prepare::{Prepared, Step};
 use crate::directory::{Error, Planned};
 
 /// What became of an operation.
@@ -23,7 +24,6 @@ pub(super) enum Slot {
     Done {
         /// Of the resource; `None` after DELETE.
         etag: Option<String>,
-        tolerances: Vec<&'static str>,
         changes: Vec<Planned>,
     },
 }
@@ -31,6 +31,8 @@ pub(super) enum Slot {
 /// An operation, and what others need to know of it.
 pub(super) struct Row {
     pub(super) step: Result<Step, Error>,
+    /// Tolerances used before it was run.
+    pub(super) notes: Notes,
     pub(super) bulk_id: String,
     pub(super) id: Option<ResourceId>,
     pub(super) refers: Vec<usize>,
@@ -47,18 +49,21 @@ pub(super) struct Table {
     pub(super) deleted: Vec<bool>,
     fail_on_errors: Option<u64>,
     slots: Mutex<Vec<Slot>>,
+    /// The tolerances that each operation has used, carried out or not.
+    used: Mutex<Vec<Notes>>,
 }
 
 impl Table {
-    pub(super) fn new(request: &BulkRequest, units: &[Vec<usize>], steps: Vec<Result<Step, Error>>) -> Self {
+    pub(super) fn new(request: &BulkRequest, units: &[Vec<usize>], prepared: Vec<Prepared>) -> Self {
         let mut turns = HashMap::new();
         let mut before = 0;
         for unit in units {
             turns.extend(unit.iter().map(|index| (*index, before)));
             before += unit.len();
         }
-        let rows = request.operations.iter().zip(steps).enumerate().map(|(index, (operation, step))| Row {
-            step,
+        let rows = request.operations.iter().zip(prepared).enumerate().map(|(index, (operation, prepared))| Row {
+            step: prepared.step,
+            notes: prepared.notes,
             bulk_id: operation.bulk_id.clone().unwrap_or_default(),
             id: operation.id.as_ref().and_then(|id| id.parse().ok()),
             refers: operation.refers.clone(),
@@ -77,7 +82,8 @@ impl Table {
             Err(error) => Slot::Failed(error.clone()),
         });
         let slots = Mutex::new(slots.collect());
-        Table { order: units.concat(), deleted, fail_on_errors: request.fail_on_errors, slots, rows }
+        let used = Mutex::new(rows.iter().map(|row| row.notes.clone()).collect());
+        Table { order: units.concat(), deleted, fail_on_errors: request.fail_on_errors, slots, used, rows }
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -88,6 +94,28 @@ impl Table {
     pub(super) fn put(&self, index: usize, slot: Slot) {
         if let Some(place) = self.slots().get_mut(index) {
             *place = slot;
+        }
+    }
+
+    /// What became of an operation so far.
+    pub(super) fn slot(&self, index: usize) -> Option<Slot> {
+        self.slots().get(index).cloned()
+    }
+
+    /// Whether an operation could not be decided for a reason that may pass.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.slots().iter().any(|slot| matches!(slot, Slot::Failed(error) if error.may_pass()))
+    }
+
+    /// The tolerances that an operation has used so far.
+    pub(super) fn used(&self, index: usize) -> Notes {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned().unwrap_or_default()
+    }
+
+    /// Writes what tolerances an operation has used.
+    pub(super) fn note(&self, index: usize, notes: Notes) {
+        if let Some(place) = self.used.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+            *place = notes;
         }
     }
 
