@@ -17,6 +17,10 @@ use crate::directory::{Error, Role};
 const PERIOD: Duration = Duration::from_secs(600);
 
 impl Host for State {
+    fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.clone()
+    }
+
     fn now(&self) -> i64 {
         extract::now()
     }

@@ -46,15 +46,20 @@ fn from_row((id, client, accepted_at, expires_at, body): Row) -> Result<Deferred
     Ok(Deferred { id: resource_id(&id)?.0, client: resource_id(&client)?, accepted_at, expires_at, body })
 }
 
-/// A deferred request.
+/// A deferred request. The body of one that is not done is left out: it may be large, and only who carries it out needs
+/// it.
 pub(crate) fn find(db: &mut Db, tenant: TenantId, id: Uuid) -> Result<Option<Deferred>, Error> {
-    let found = Statement::<Types>::new(SELECT)
-        .bind(tenant)
-        .sql(" AND request_id = ")
-        .bind(id.as_bytes().to_vec())
-        .get_result::<Row>(db)
-        .optional()?;
-    found.map(from_row).transpose()
+    type Found = (Vec<u8>, Vec<u8>, i64, Option<i64>, Option<Vec<u8>>);
+    let found = Statement::<(Binary, Binary, BigInt, Nullable<BigInt>, Nullable<Binary>)>::new(
+        "SELECT request_id, client_id, accepted_at, expires_at, CASE WHEN expires_at IS NULL THEN NULL ELSE body END \
+         FROM deferred WHERE tenant_id = ",
+    )
+    .bind(tenant)
+    .sql(" AND request_id = ")
+    .bind(id.as_bytes().to_vec())
+    .get_result::<Found>(db)
+    .optional()?;
+    found.map(|(id, client, at, end, body)| from_row((id, client, at, end, body.unwrap_or_default()))).transpose()
 }
 
 /// The oldest request of a client that is not done.

@@ -237,7 +237,7 @@ impl Reader {
         seal::find(&mut self.db, tenant, purpose)
     }
 
-    /// A request that is carried out after its answer.
+    /// A request that is carried out after its answer, without its body as long as it is not done.
     pub fn deferred(&mut self, tenant: TenantId, id: uuid::Uuid) -> Result<Option<Deferred>, Error> {
         deferred::find(&mut self.db, tenant, id)
     }

@@ -157,6 +157,38 @@ async fn may_be_switched_off(server: Server) {
     assert_eq!(config["securityEvents"]["asyncRequest"], "none");
 }
 
+/// What the database refuses is tried again, and nothing that comes after it is decided before; in the end it is told.
+async fn is_tried_again(server: Server) {
+    server.execute(if server.is_postgres() {
+        "ALTER TABLE resource ADD CONSTRAINT refused CHECK (label <> 'boom')"
+    } else {
+        "CREATE TRIGGER refused BEFORE INSERT ON resource WHEN NEW.label = 'boom' \
+         BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    });
+    let client = Client::new(&server.base_url, &server.tenant("town"));
+    let members = ["a".to_owned(), "boom".to_owned()];
+    let operations = bulk(&[user("a"), user("boom"), group("g", &members), user("c"), group("h", &members[..1])]);
+    let told = |answer: &Value| -> Vec<Value> {
+        answer["Operations"].as_array().expect("operations").iter().map(|one| one["status"].clone()).collect()
+    };
+    let path = accepted(&client, prefer(&client, "respond-async", &operations).await);
+    assert_eq!(told(&result(&client, &path).await), ["201", "503", "409", "201", "201"]);
+
+    // Once it is no longer refused, what was tried again succeeds, and what refers to it.
+    let elsewhere = Client::new(&server.base_url, &server.tenant("village"));
+    let path = accepted(&elsewhere, prefer(&elsewhere, "respond-async", &operations).await);
+    while total(&elsewhere, "/Users").await != json!(1) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.execute(if server.is_postgres() {
+        "ALTER TABLE resource DROP CONSTRAINT refused"
+    } else {
+        "DROP TRIGGER refused"
+    });
+    assert_eq!(told(&result(&elsewhere, &path).await), ["201"; 5]);
+    assert_eq!(total(&elsewhere, "/Users").await, json!(3));
+}
+
 /// kill -9 at any moment after the 202, several times, and what was accepted is all done once.
 async fn is_never_lost(mut server: Server) {
     let token = server.tenant("town");
@@ -225,6 +257,16 @@ async fn only_so_many_requests_of_a_client_wait_on_postgres() {
 #[tokio::test]
 async fn an_operator_may_have_no_request_wait() {
     may_be_switched_off(Server::sqlite_with(&[("MATRIKEL_DEFERRED_REQUESTS", "0")])).await;
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_tried_again_on_sqlite() {
+    is_tried_again(Server::sqlite()).await;
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_tried_again_on_postgres() {
+    is_tried_again(Server::postgres()).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub(in crate::directory) struct Ledger {
     pub(in crate::directory) envelope: Envelope,
     pub(in crate::directory) random: Random,
     pub(in crate::directory) host: Arc<dyn Host>,
+    /// Whether what fails for a reason that may pass is tried again.
+    pub(in crate::directory) patient: bool,
     /// The operations that were decided already, by index.
     pub(in crate::directory) known: Vec<(usize, Noted)>,
 }

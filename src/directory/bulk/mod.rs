@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -124,7 +124,8 @@ impl Directory {
         let prepared = self.prepare_steps(&ctx, &request, plans).await;
         let table = Arc::new(Table::new(&request, &units, prepared));
         known.iter().for_each(|(index, noted)| noted.clone().put(&table, *index));
-        units.retain(|members| !members.iter().any(|member| known.iter().any(|(index, _)| index == member)));
+        let decided: HashSet<usize> = known.iter().map(|(index, _)| *index).collect();
+        units.retain(|members| !members.iter().any(|member| decided.contains(member)));
         let unit = |members| Unit { ctx: ctx.clone(), table: table.clone(), ledger: ledger.clone(), members };
         let units: Vec<Unit> = units.into_iter().map(unit).collect();
         if ctx.simulate {

@@ -54,6 +54,10 @@ impl Unit {
                 return Ok(());
             }
         }
+        // What comes after an operation that is tried again is not decided before it.
+        if ledger.patient && self.table.is_unsettled() {
+            return Err(Refused::Told);
+        }
         if let Err(Refused::Store(error)) = work.attempt(|work| self.decide(work)) {
             return Err(Refused::Store(error));
         }
@@ -152,6 +156,10 @@ impl Unit {
         }
         let there = work.kinds(&expected.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
         match expected.iter().find(|(_, id)| !there.contains_key(id)) {
+            // Perhaps its batch was not committed: then it comes again.
+            Some(_) if self.ledger.as_ref().is_some_and(|ledger| ledger.patient) => {
+                Err(store::Error::Unavailable("what an operation refers to was not committed".into()).into())
+            }
             Some((index, _)) => Err(self.conflict(*index)),
             None => Ok(()),
         }

@@ -2,6 +2,7 @@
 //! be committed, so it writes its own slots anew each time and reads only those of units before it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use scim::bulk::{BulkRequest, Method};
@@ -28,6 +29,12 @@ pub(super) enum Slot {
     },
 }
 
+impl Slot {
+    fn may_pass(&self) -> bool {
+        matches!(self, Slot::Failed(error) if error.may_pass())
+    }
+}
+
 /// An operation, and what others need to know of it.
 pub(super) struct Row {
     pub(super) step: Result<Step, Error>,
@@ -51,6 +58,7 @@ pub(super) struct Table {
     slots: Mutex<Vec<Slot>>,
     /// The tolerances that each operation has used, carried out or not.
     used: Mutex<Vec<Notes>>,
+    unsettled: AtomicBool,
 }
 
 impl Table {
@@ -81,9 +89,18 @@ impl Table {
             Ok(_) => Slot::Waiting,
             Err(error) => Slot::Failed(error.clone()),
         });
-        let slots = Mutex::new(slots.collect());
+        let slots: Vec<Slot> = slots.collect();
+        let unsettled = AtomicBool::new(slots.iter().any(Slot::may_pass));
         let used = Mutex::new(rows.iter().map(|row| row.notes.clone()).collect());
-        Table { order: units.concat(), deleted, fail_on_errors: request.fail_on_errors, slots, used, rows }
+        Table {
+            order: units.concat(),
+            deleted,
+            fail_on_errors: request.fail_on_errors,
+            slots: Mutex::new(slots),
+            used,
+            unsettled,
+            rows,
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -92,6 +109,9 @@ impl Table {
 
     /// Writes a slot.
     pub(super) fn put(&self, index: usize, slot: Slot) {
+        if slot.may_pass() {
+            self.unsettled.store(true, Ordering::Relaxed);
+        }
         if let Some(place) = self.slots().get_mut(index) {
             *place = slot;
         }
@@ -104,7 +124,7 @@ impl Table {
 
     /// Whether an operation could not be decided for a reason that may pass.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.slots().iter().any(|slot| matches!(slot, Slot::Failed(error) if error.may_pass()))
+        self.unsettled.load(Ordering::Relaxed)
     }
 
     /// The tolerances that an operation has used so far.

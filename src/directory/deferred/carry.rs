@@ -63,7 +63,8 @@ impl Directory {
     /// Carries out the oldest request of a client when its turn comes.
     pub(super) fn take_turn(&self, host: Arc<dyn Host>, tenant: TenantId, client: ResourceId) -> JoinHandle<()> {
         let (directory, lane) = (self.clone(), self.lanes.of(tenant, client));
-        tokio::spawn(async move {
+        let runtime = host.runtime();
+        runtime.spawn(async move {
             let _turn = lane.lock().await;
             let Ok(_seat) = directory.lanes.seats.acquire().await else { return };
             let mut attempts = 1;
@@ -115,7 +116,7 @@ impl Directory {
                     tolerances: Tolerances::default(),
                     ..nobody
                 };
-                match self.carry(host, &ctx, &row, stored, is_active).await {
+                match self.carry(host, &ctx, &row, stored, (is_active, patient)).await {
                     Ok((_, false)) if patient => return Ok(Tried::Unsettled),
                     Ok((answer, _)) => answer,
                     Err(error) if patient && error.may_pass() => return Ok(Tried::Unsettled),
@@ -134,7 +135,7 @@ impl Directory {
         ctx: &Ctx,
         row: &Deferred,
         stored: Stored,
-        is_active: bool,
+        (is_active, patient): (bool, bool),
     ) -> Result<(Answer, bool), Error> {
         let mut notes = Notes::new();
         // Its limit was kept when it was accepted.
@@ -145,6 +146,7 @@ impl Directory {
             envelope: self.envelope(ctx, id).await?,
             random: ctx.random.clone(),
             host: Arc::clone(host),
+            patient,
             known: Vec::new(),
         };
         let mut tolerances = stored.tolerances;

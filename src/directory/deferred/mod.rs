@@ -33,6 +33,8 @@ const USAGE: &str = "matrikel deferred 1";
 
 /// What carrying a request out needs of whoever talks to clients.
 pub trait Host: Send + Sync + 'static {
+    /// Where it is carried out.
+    fn runtime(&self) -> tokio::runtime::Handle;
     /// µs since 1970.
     fn now(&self) -> i64;
     /// Whether a client of that role may write resources of the type; the error is a sentence for it.
