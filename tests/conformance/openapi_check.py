@@ -372,6 +372,7 @@ def check_deferred(server, path):
     waiting = [send("first", 60, 202), send("second", 1, 202)]
     send("third", 1, 429)
     one, at = f"{path}/{waiting[-1]}", path + "/{id}"
+    server.send("OPTIONS", one, 204, at=at)
     for method in ("HEAD", "GET"):
         server.send(method, one, 202, at=at)
         server.send(method, f"{path}/nothing", 404, at=at)

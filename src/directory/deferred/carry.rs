@@ -66,18 +66,24 @@ impl Directory {
         let runtime = host.runtime();
         runtime.spawn(async move {
             let _turn = lane.lock().await;
-            let Ok(_seat) = directory.lanes.seats.acquire().await else { return };
             let mut attempts = 1;
             loop {
-                let pause = match directory.carry_oldest(&host, tenant, client, attempts < ATTEMPTS).await {
+                let Ok(seat) = directory.lanes.seats.acquire().await else { return };
+                let tried = directory.carry_oldest(&host, tenant, client, attempts < ATTEMPTS).await;
+                // Whoever waits for better times lets others at it.
+                drop(seat);
+                let pause = match tried {
                     Ok(Tried::Done) => return,
-                    Ok(Tried::Unsettled) => PAUSE,
+                    Ok(Tried::Unsettled) => {
+                        attempts += 1;
+                        PAUSE
+                    }
                     Err(error) => {
                         tracing::warn!(%error, tenant = tenant.0, "a deferred request has to wait");
+                        attempts = 1;
                         LONG_PAUSE
                     }
                 };
-                attempts += 1;
                 tokio::time::sleep(pause).await;
             }
         })
