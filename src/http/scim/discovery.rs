@@ -11,7 +11,7 @@ use crate::auth::role;
 use crate::directory::Ctx;
 use crate::directory::types::Document;
 use crate::http::error::Failure;
-use crate::http::{Answer, State, extract, respond};
+use crate::http::{Answer, Settings, State, extract, respond};
 
 const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
@@ -19,7 +19,7 @@ const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderC
 /// GET `/ServiceProviderConfig`.
 pub(in crate::http) async fn service_provider_config(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
-    Ok(respond::message(configuration(&state, &ctx).to_string()))
+    Ok(respond::message(configuration(&state.settings, &ctx).to_string()))
 }
 
 /// GET `/Schemas`.
@@ -140,10 +140,8 @@ fn list(resources: &[Value]) -> actix_web::HttpResponse {
     respond::message(body.to_string())
 }
 
-fn configuration(state: &State, ctx: &Ctx) -> Value {
-    let (settings, base_url) = (&state.settings, &ctx.base_url);
-    // RFC 9967 section 4: bulk requests may be answered before they are carried out, others are not; no events yet.
-    let is_deferring = state.directory.limits().deferred > 0;
+fn configuration(settings: &Settings, ctx: &Ctx) -> Value {
+    let base_url = &ctx.base_url;
     let mut document = json!({
         "schemas": [CONFIG_URN],
         "patch": { "supported": true },
@@ -164,7 +162,6 @@ fn configuration(state: &State, ctx: &Ctx) -> Value {
             "maxPageSize": settings.page_max,
             "cursorTimeout": settings.cursor_timeout_seconds,
         },
-        "securityEvents": { "asyncRequest": if is_deferring { "long" } else { "none" }, "eventUris": [] },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer token",
