@@ -26,7 +26,9 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
         page_max: config.page_max,
         scan: config.scan_limit,
         cursor_seconds: config.cursor_timeout_seconds,
+        deferred: config.deferred_requests,
         password: PasswordPolicy { min: config.password_min, max: config.password_max },
+        ..Limits::default()
     };
     Ok(Directory::new(store, registry, limits))
 }

@@ -20,6 +20,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   body_limit        largest request body in bytes, 1048576
   bulk_operations   most operations in a bulk request, 1000
   bulk_payload      largest bulk request in bytes, 10485760
+  deferred_requests bulk requests of one client that may wait after their answer, 16; 0: none
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
   password_min, password_max           8 and 256 characters

@@ -124,6 +124,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "deferred_requests",
+        help: "the number of bulk requests of one client that may wait after their answer, 0 to 10000; 0: none",
+        set: |config, value| number(&value, 0, 10_000).map(|number| config.deferred_requests = number),
+        show: |config| Some(config.deferred_requests.to_string()),
+        number: true,
+    },
+    Key {
         name: "page_default",
         help: "the number of resources on a page when the client does not say, 1 to 100000",
         set: |config, value| number(&value, 1, 100_000).map(|number| config.page_default = number),

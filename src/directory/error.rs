@@ -14,6 +14,14 @@ pub enum Error {
     Denied(String),
 }
 
+impl Error {
+    /// Whether it says nothing of the request: the memory could not, and may another time.
+    pub(super) fn may_pass(&self) -> bool {
+        use store::Error::{Busy, Corrupt, Unavailable};
+        matches!(self, Error::Store(Busy | Unavailable(_) | Corrupt(_)))
+    }
+}
+
 impl From<scim::Error> for Error {
     fn from(error: scim::Error) -> Self {
         Error::Scim(error)

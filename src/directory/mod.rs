@@ -9,7 +9,9 @@ pub mod clients;
 mod context;
 mod create;
 mod cursor;
+pub mod deferred;
 mod derive;
+mod envelope;
 mod error;
 mod fetch;
 mod mark;
@@ -32,7 +34,8 @@ use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
-use cursor::SealKeys;
+use deferred::Lanes;
+use envelope::SealKeys;
 use mark::Marks;
 
 pub use bulk::{BulkOutcome, BulkWritten};
@@ -57,6 +60,10 @@ pub struct Limits {
     pub scan: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
+    /// Requests of one client that may wait to be carried out after their answer; 0: all are answered when done.
+    pub deferred: usize,
+    /// Seconds that the result of such a request is kept.
+    pub deferred_seconds: u64,
     /// What a password must be like.
     pub password: PasswordPolicy,
 }
@@ -68,6 +75,8 @@ impl Default for Limits {
             page_max: 1_000,
             scan: 100_000,
             cursor_seconds: 3_600,
+            deferred: 16,
+            deferred_seconds: 86_400,
             password: PasswordPolicy::default(),
         }
     }
@@ -85,6 +94,7 @@ pub struct Directory {
     checked: types::Checked,
     marks: Marks,
     seal_keys: SealKeys,
+    lanes: Lanes,
 }
 
 impl Directory {
@@ -100,6 +110,7 @@ impl Directory {
             checked: types::Checked::default(),
             marks: Marks::default(),
             seal_keys: SealKeys::default(),
+            lanes: Lanes::default(),
         }
     }
 

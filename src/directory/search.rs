@@ -10,7 +10,7 @@ use scim::schema::Definition;
 use store::scan::{Cut, Query, Sort, Step};
 use store::{Reader, Seq};
 
-use super::cursor::{Binding, Cursor};
+use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
 use super::render::has_groups;
 use super::{Ctx, Directory, Error};
@@ -113,7 +113,7 @@ impl Directory {
         asked: Option<u64>,
         count: u64,
     ) -> Result<Found, Error> {
-        let key = self.cursor_key(ctx).await?;
+        let key = self.seal_key(ctx, PURPOSE).await?;
         let is_first = cursor.is_empty();
         let ((part, from), backwards) = if is_first {
             ((0, Cut::Start), false)

@@ -45,13 +45,10 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         )
         // RFC 7644 section 3.7
         .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
+        // RFC 9967 section 2.5.1
+        .service(path("/scim/v2/Bulk/{id}", READ).route(get().to(bulk::result)))
         // RFC 7644 section 3.11: the caller itself may be read
-        .service(
-            web::resource("/scim/v2/Me")
-                .route(get().to(resources::me))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(|| std::future::ready(respond::methods(READ))))
-                .default_service(web::to(not_implemented)),
-        )
+        .service(path("/scim/v2/Me", READ).route(get().to(resources::me)))
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
         .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
@@ -86,8 +83,4 @@ fn get() -> Route {
 
 async fn unknown_path() -> Answer {
     Err(Failure::status(StatusCode::NOT_FOUND, "There is nothing at this path. SCIM begins at /scim/v2."))
-}
-
-async fn not_implemented() -> Answer {
-    Err(Failure::status(StatusCode::NOT_IMPLEMENTED, "This server does not have this part of the protocol."))
 }

@@ -15,6 +15,8 @@ mod crash;
 #[cfg(test)]
 mod cursor;
 #[cfg(test)]
+mod deferred;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod discovery;

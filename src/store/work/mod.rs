@@ -5,6 +5,7 @@
 //! open operation has done so far. A refused operation loses its layer and has drawn no number.
 
 mod change;
+mod deferred;
 mod flush;
 mod layer;
 mod read;
