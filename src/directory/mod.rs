@@ -13,6 +13,7 @@ mod derive;
 mod error;
 mod fetch;
 mod mark;
+mod membership;
 mod password;
 mod patch;
 mod relation;
@@ -33,7 +34,7 @@ use scim::schema::Registry;
 use store::Store;
 
 use cursor::SealKeys;
-use mark::Marks;
+use mark::{Marks, Totals};
 
 pub use bulk::{BulkOutcome, BulkWritten};
 pub use context::{Caller, Ctx, Profile, Role, Tolerances};
@@ -84,6 +85,7 @@ pub struct Directory {
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
     marks: Marks,
+    totals: Totals,
     seal_keys: SealKeys,
 }
 
@@ -99,6 +101,7 @@ impl Directory {
             hiding,
             checked: types::Checked::default(),
             marks: Marks::default(),
+            totals: Totals::default(),
             seal_keys: SealKeys::default(),
         }
     }

@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+mod links;
 mod place;
 mod walk;
 
@@ -64,11 +65,11 @@ pub struct Sort {
 
 /// A page of an answer.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct Page<H = Hit> {
     /// Resources that match and that the client may see.
     pub total: u64,
     /// Those on the page, in order.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// The place of the last of them, where an index has the order: the mark of the page after it.
     pub end: Option<Place>,
 }

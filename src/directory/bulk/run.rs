@@ -86,16 +86,21 @@ impl Unit {
     fn run_step(&self, step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
         let before = work.changes().len();
         let mut notes = step.notes.clone();
-        let state = match &step.kind {
-            Kind::Create(creation) => Some(creation.run(work)?),
-            Kind::Revise(revising) => Some(revising.run(&self.ctx, &mut notes, work)?),
+        let etag = match &step.kind {
+            Kind::Create(creation) => Some(creation.run(work)?.etag(&self.ctx)),
+            Kind::Revise(revising) => Some(revising.run(&self.ctx, &mut notes, work)?.etag(&self.ctx)),
+            Kind::Join(joining) => Some(joining.run(&self.ctx, work)?.etag(self.ctx.lens())),
             Kind::Remove(removal) => {
                 removal.run(work)?;
                 None
             }
+            Kind::Leave(leaving) => {
+                leaving.run(&self.ctx, work)?;
+                None
+            }
         };
         Ok(Slot::Done {
-            etag: state.map(|state| state.etag(&self.ctx)),
+            etag,
             tolerances: notes.iter().collect(),
             changes: work.changes().get(before..).unwrap_or_default().to_vec(),
         })
