@@ -18,7 +18,7 @@ use crate::assemble::{Derived, assemble, etag};
 use crate::index::KindIndexes;
 use crate::plan::{Access, Planner};
 use crate::reader::Reader;
-use crate::{Error, GroupRef, MemberRef, Nesting, Record, ResourceId, TenantId, external, membership, record};
+use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 use place::Heading;
 pub use place::{Cut, Place, Step, Stretch};
@@ -122,9 +122,11 @@ impl Reader {
             false => HashMap::new(),
         };
         let has_groups = query.definition.core.attribute("groups").is_some();
-        let (mut groups, nesting_seq) = match has_groups && (needs.groups || needs.etag) {
-            true => self.groups_of_all(tenant, &ids)?,
-            false => (HashMap::new(), 0),
+        let (mut groups, nesting_seq) = match (has_groups, needs.groups, needs.etag) {
+            (true, true, _) => self.groups_of_all(tenant, &ids)?,
+            // Whether it is in any group is enough.
+            (true, false, true) => self.direct_groups_of_all(tenant, &ids)?,
+            _ => (HashMap::new(), 0),
         };
         let mut members = match &needs.members {
             None => HashMap::new(),
@@ -286,13 +288,18 @@ impl<'s> Search<'s> {
         Ok(ids.iter().filter_map(|id| hits.remove(id)).collect())
     }
 
-    fn planner<'p>(&'p self, nesting: &'p Nesting) -> Planner<'p> {
-        Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting }
+    /// Every access that proposes all matches of the filter. Groups within groups are read only for a filter that asks
+    /// about groups.
+    fn accesses(&mut self, filter: &Filter<Checked>) -> Result<Vec<Access>, Error> {
+        let asks = filter.attributes().iter().any(|path| path.split('.').next() == Some("groups"));
+        let nesting = if asks { Some(self.reader.nesting(self.tenant)?.0) } else { None };
+        let nesting = nesting.as_deref();
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting };
+        Ok(planner.accesses(filter))
     }
 
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
-        let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let mut accesses = self.planner(&nesting).accesses(filter);
+        let mut accesses = self.accesses(filter)?;
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
