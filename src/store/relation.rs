@@ -11,7 +11,7 @@ use crate::db::Db;
 use crate::link::{Head, MembershipId};
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, ResourceId, TenantId};
+use crate::{Error, ResourceId, TenantId, dialect};
 
 /// A part of the relation: the memberships that have all that is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,10 +77,10 @@ impl Relation {
         up: bool,
         skipped: u64,
     ) -> Result<Option<MembershipId>, Error> {
-        let statement = Statement::<(Binary, Binary)>::new("SELECT group_id, member_id FROM membership WHERE ");
-        let statement = self.any_of(statement, parts);
         let whole = Within::default();
         let order = if let [part] = parts { part } else { &whole };
+        let statement = Statement::<(Binary, Binary)>::new("SELECT group_id, member_id FROM membership");
+        let statement = self.any_of(statement.sql(hint(db, order)).sql(" WHERE "), parts);
         in_order(statement, order, up)
             .sql(" LIMIT 1 OFFSET ")
             .bind(i64::try_from(skipped).unwrap_or(i64::MAX))
@@ -105,9 +105,9 @@ impl Relation {
     }
 
     fn slice(self, db: &mut Db, part: &Within, way: Way, limit: usize) -> Result<Vec<Head>, Error> {
-        let statement = Statement::<(Binary, Binary, Text, BigInt)>::new(
-            "SELECT group_id, member_id, member_kind, since_seq FROM membership WHERE ",
-        );
+        let select = "SELECT group_id, member_id, member_kind, since_seq FROM membership";
+        let statement = Statement::<(Binary, Binary, Text, BigInt)>::new(select);
+        let statement = statement.sql(hint(db, part)).sql(" WHERE ");
         let Some(statement) = begin(self.all_of(statement, part), part, way) else { return Ok(Vec::new()) };
         in_order(statement, part, way.up)
             .sql(" LIMIT ")
@@ -182,6 +182,14 @@ fn begin<Row>(statement: Statement<Row>, part: &Within, way: Way) -> Option<Stat
             .bind(bound.member)
             .sql(")"),
     })
+}
+
+/// The groups of one member are in the order of the primary key too, and SQLite would walk through all groups along it.
+fn hint(db: &Db, part: &Within) -> &'static str {
+    match (part.group, part.member) {
+        (None, Some(_)) => dialect::index_hint(db, " INDEXED BY membership_member"),
+        _ => "",
+    }
 }
 
 /// Appends the order, naming only what the part leaves open.
