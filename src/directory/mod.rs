@@ -56,6 +56,8 @@ pub struct Limits {
     pub page_max: u64,
     /// Documents that one search, or one page of a walk by cursor, may test.
     pub scan: u64,
+    /// Most members that the groups of one page may have together.
+    pub page_members: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
     /// What a password must be like.
@@ -68,6 +70,7 @@ impl Default for Limits {
             page_default: 100,
             page_max: 1_000,
             scan: 100_000,
+            page_members: 500_000,
             cursor_seconds: 3_600,
             password: PasswordPolicy::default(),
         }

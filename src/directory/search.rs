@@ -279,6 +279,7 @@ impl Directory {
             lens: ctx.lens(),
             limit: self.limits.scan,
             with_members: false,
+            member_limit: self.limits.page_members,
             with_groups: false,
         }
     }

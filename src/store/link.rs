@@ -1,7 +1,7 @@
 //! One membership as a resource of its own (draft-zollner-scim-group-members): its id, which is made of its two ends and
 //! needs no table, and its document, of which nothing is stored but the row in `membership`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -129,8 +129,7 @@ impl Link {
 
 /// The memberships with what their ends are called, in the order given. One whose group or member is gone is left out.
 pub(crate) fn complete(db: &mut Db, tenant: TenantId, heads: Vec<Head>) -> Result<Vec<Link>, Error> {
-    let ends: HashSet<ResourceId> = heads.iter().flat_map(|head| [head.id.group, head.id.member]).collect();
-    let kinds = record::kinds(db, tenant, &ends.into_iter().collect::<Vec<_>>())?;
+    let labels = record::labels(db, tenant, heads.iter().flat_map(|head| [head.id.group, head.id.member]))?;
     let mut numbers: Vec<Seq> = heads.iter().map(|head| head.since).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -142,7 +141,7 @@ pub(crate) fn complete(db: &mut Db, tenant: TenantId, heads: Vec<Head>) -> Resul
             .list(numbers.iter().copied());
         instants.extend(statement.load::<(i64, i64)>(db)?);
     }
-    let label = |id: ResourceId| kinds.get(&id).map(|(_, label)| label.clone());
+    let label = |id: ResourceId| labels.get(&id).cloned();
     let links = heads.into_iter().filter_map(|head| {
         let (group_label, member_label) = (label(head.id.group)?, label(head.id.member)?);
         let at = instants.get(&head.since).copied();

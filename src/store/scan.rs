@@ -50,6 +50,8 @@ pub struct Query {
     pub limit: u64,
     /// Whether the page's members are wanted.
     pub with_members: bool,
+    /// Most members that the page's groups may have together.
+    pub member_limit: u64,
     /// Whether the page's groups are wanted.
     pub with_groups: bool,
 }
@@ -101,12 +103,24 @@ impl Reader {
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
+    ///
+    /// Fails with [`Error::TooManyMembers`] before any member is read.
     pub fn hits(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<Vec<Hit>, Error> {
+        self.check_members(tenant, ids, query)?;
         let records = record::find_all(&mut self.db, tenant, ids)?;
         let needs =
             Needs { groups: query.with_groups, members: query.with_members.then_some(None), ..Needs::default() };
         let mut found = self.derive(tenant, query, records, &Needs { external: true, etag: true, ..needs })?;
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// A page is one text in memory.
+    fn check_members(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<(), Error> {
+        let limit = query.member_limit;
+        match query.with_members && membership::are_beyond(&mut self.db, tenant, ids, limit)? {
+            true => Err(Error::TooManyMembers { limit }),
+            false => Ok(()),
+        }
     }
 
     fn derive(
@@ -283,6 +297,7 @@ impl<'s> Search<'s> {
         if !ids.iter().all(|id| kept.contains_key(id)) {
             return self.reader.hits(self.tenant, ids, self.query);
         }
+        self.reader.check_members(self.tenant, ids, self.query)?;
         let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
         let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
         Ok(ids.iter().filter_map(|id| hits.remove(id)).collect())
@@ -358,7 +373,10 @@ impl<'s> Search<'s> {
     ) -> Result<(), Error> {
         if let Some(None) = needs.members {
             let groups: Vec<ResourceId> = records.keys().copied().collect();
-            membership::refuse_beyond(&mut self.reader.db, self.tenant, &groups, self.query.limit)?;
+            let limit = self.query.limit;
+            if membership::are_beyond(&mut self.reader.db, self.tenant, &groups, limit)? {
+                return Err(Error::TooMany { limit });
+            }
         }
         let hits: BTreeMap<_, _> = self.reader.derive(self.tenant, self.query, records, needs)?.into_iter().collect();
         for (id, hit) in hits {

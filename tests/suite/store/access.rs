@@ -18,6 +18,7 @@ on_both! {
     what_is_not_asked_for_is_not_read,
     groups_within_groups_are_read_for_questions_about_groups_alone,
     a_page_of_memberships_costs_the_page,
+    a_page_of_too_many_members_is_refused_before_they_are_read,
 }
 
 /// The statements of this process since they were last taken. Nextest gives each test a process.
@@ -217,4 +218,23 @@ async fn a_page_of_memberships_costs_the_page(fixture: Fixture) {
     let about = on_memberships(&run);
     let [step] = about.as_slice() else { panic!("{about:#?}") };
     assert_found_by(&fixture, step, &["tenant_id", "group_id", "member_id"]);
+}
+
+async fn a_page_of_too_many_members_is_refused_before_they_are_read(fixture: Fixture) {
+    let fixture = observed(fixture);
+    world(&fixture, 5).await;
+    for filter in [None, Some("displayName pr")] {
+        let asked = Query { with_members: true, member_limit: 16, count: 4, ..query(&fixture, "Group", filter) };
+        let fits = asked.clone();
+        let page = fixture.read(move |reader, tenant| reader.search(tenant, &fits)).await.unwrap();
+        assert_eq!(page.hits.iter().filter_map(|hit| hit.members.as_ref()).map(Vec::len).sum::<usize>(), 16);
+        RUN.lock().unwrap().clear();
+        let too_many = Query { member_limit: 15, ..asked.clone() };
+        let refused = fixture.read(move |reader, tenant| reader.search(tenant, &too_many)).await;
+        assert!(matches!(refused, Err(Error::TooManyMembers { limit: 15 })), "{refused:?}");
+        let run = std::mem::take(&mut *RUN.lock().unwrap());
+        assert!(on_memberships(&run).iter().all(|statement| statement.contains("COUNT(*)")), "{run:#?}");
+        let fewer = Query { member_limit: 15, count: 3, ..asked };
+        fixture.read(move |reader, tenant| reader.search(tenant, &fewer)).await.unwrap();
+    }
 }

@@ -171,7 +171,7 @@ impl<'s> Links<'s> {
                 let more = placed.len() > wanted;
                 (placed, None, 0, more)
             }
-            (true, false) => return self.sift(step, heading, wanted),
+            (true, false) => return self.sift(step, &heading, wanted),
             (false, _) => {
                 let mut placed = self.every_match()?;
                 let total = placed.len() as u64;
@@ -188,9 +188,9 @@ impl<'s> Links<'s> {
     }
 
     /// Goes along the ids and tests until the page is full and one more is found, or the budget is used up.
-    fn sift(mut self, step: &Step, heading: Heading, wanted: usize) -> Result<Stretch<Link>, Error> {
+    fn sift(mut self, step: &Step, heading: &Heading, wanted: usize) -> Result<Stretch<Link>, Error> {
         let budget = usize::try_from(step.budget).unwrap_or(usize::MAX);
-        let mut way = way_of(&heading)?;
+        let mut way = way_of(heading)?;
         let mut found: Vec<Placed> = Vec::new();
         let mut passed: Option<Place> = None;
         let mut tested = 0;
