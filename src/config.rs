@@ -66,6 +66,8 @@ pub struct Config {
     pub scan_limit: u64,
     /// Seconds that a cursor is good for after the page it came with.
     pub cursor_timeout_seconds: u64,
+    /// Whether memberships stand in the list of resource types.
+    pub announce_memberships: bool,
     /// Fewest characters of a password.
     pub password_min: usize,
     /// Most characters of a password.
@@ -99,6 +101,7 @@ impl Default for Config {
             page_max: 1000,
             scan_limit: 100_000,
             cursor_timeout_seconds: 3600,
+            announce_memberships: false,
             password_min: 8,
             password_max: 256,
             trusted_proxies: Vec::new(),

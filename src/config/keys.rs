@@ -159,6 +159,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "announce_memberships",
+        help: "true or false: whether /ResourceTypes lists GroupMembership, which is there in either case",
+        set: |config, value| boolean(&value).map(|boolean| config.announce_memberships = boolean),
+        show: |config| Some(config.announce_memberships.to_string()),
+        number: false,
+    },
+    Key {
         name: "password_min",
         help: "the fewest characters of a password, 1 to 1024",
         set: |config, value| number(&value, 1, 1024).map(|number| config.password_min = number),
@@ -244,6 +251,15 @@ fn text(value: Value) -> Result<String, String> {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         Value::String(_) => Err("is empty.".to_owned()),
         other => Err(format!("is {}, not text in quotation marks.", article(&other))),
+    }
+}
+
+/// A boolean; in the environment a text.
+fn boolean(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Boolean(boolean) => Ok(*boolean),
+        Value::String(text) => text.parse().map_err(|_| format!("is {text:?}.")),
+        other => Err(format!("is {}, not true or false.", article(other))),
     }
 }
 

@@ -37,6 +37,10 @@ impl From<store::Error> for Error {
                 "More than {limit} resources would have to be looked at. Narrow the filter with an attribute that is \
                  indexed, such as userName eq, or ask for less."
             ))),
+            store::Error::TooManyMembers { limit } => Error::Scim(scim::Error::too_many(format!(
+                "The groups of this page have more than {limit} members together. Leave members out with \
+                 excludedAttributes, ask for fewer groups, or page the members at /GroupMemberships."
+            ))),
             other => Error::Store(other),
         }
     }

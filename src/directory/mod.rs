@@ -15,6 +15,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod mark;
+mod membership;
 mod password;
 mod patch;
 mod relation;
@@ -36,7 +37,7 @@ use store::Store;
 
 use deferred::Lanes;
 use envelope::SealKeys;
-use mark::Marks;
+use mark::{Marks, Totals};
 
 pub use bulk::{BulkOutcome, BulkWritten};
 pub use context::{Caller, Ctx, Profile, Role, Tolerances};
@@ -58,6 +59,8 @@ pub struct Limits {
     pub page_max: u64,
     /// Documents that one search, or one page of a walk by cursor, may test.
     pub scan: u64,
+    /// Most members that the groups of one page may have together.
+    pub page_members: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
     /// Requests of one client that may wait to be carried out after their answer; 0: all are answered when done.
@@ -74,6 +77,7 @@ impl Default for Limits {
             page_default: 100,
             page_max: 1_000,
             scan: 100_000,
+            page_members: 500_000,
             cursor_seconds: 3_600,
             deferred: 16,
             deferred_seconds: 86_400,
@@ -93,6 +97,7 @@ pub struct Directory {
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
     marks: Marks,
+    totals: Totals,
     seal_keys: SealKeys,
     lanes: Lanes,
 }
@@ -109,6 +114,7 @@ impl Directory {
             hiding,
             checked: types::Checked::default(),
             marks: Marks::default(),
+            totals: Totals::default(),
             seal_keys: SealKeys::default(),
             lanes: Lanes::default(),
         }

@@ -76,6 +76,9 @@ impl Failure {
                     scim::Error::status(412, "The resource has changed since that version. Read it again and retry.")
                 }
                 store::Error::Busy => scim::Error::status(503, "The server has too much to do. Try again soon."),
+                store::Error::TooManyMembers { limit } => {
+                    scim::Error::too_many(format!("More than {limit} members would have to be answered at once."))
+                }
                 store::Error::TooMany { limit } => scim::Error::too_many(format!(
                     "More than {limit} resources would have to be looked at. Ask for less, or by an indexed attribute."
                 )),

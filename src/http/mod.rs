@@ -51,6 +51,8 @@ pub struct Settings {
     pub page_max: u64,
     /// Seconds that a cursor is good for.
     pub cursor_timeout_seconds: u64,
+    /// Whether memberships stand in the list of resource types.
+    pub announce_memberships: bool,
     /// Proxies whose word is taken for how the client addressed us.
     pub trusted_proxies: Vec<Network>,
     /// Origins whose scripts may use the interface from a browser.

@@ -14,6 +14,7 @@ pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
 /// Registers every path. The order matters: a fixed name stands before `{endpoint}`.
@@ -53,6 +54,12 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
         .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
         .service(path("/scim/v2/{endpoint}/.search", POST).route(web::post().to(search::by_body)))
+        // draft-zollner-scim-group-members: a membership is made and unmade, never changed
+        .service(
+            path("/scim/v2/{endpoint:GroupMemberships}/{id}", MEMBERSHIP)
+                .route(get().to(resources::fetch))
+                .route(web::delete().to(resources::remove)),
+        )
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

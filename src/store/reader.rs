@@ -124,6 +124,16 @@ impl Reader {
         Ok((direct.into_iter().map(|(id, groups)| (id, nesting.complete(groups))).collect(), seq))
     }
 
+    /// The same without those that hold one of its groups.
+    pub(crate) fn direct_groups_of_all(
+        &mut self,
+        tenant: TenantId,
+        ids: &[ResourceId],
+    ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
+        let seq = Clock::read(&mut self.db, tenant)?.nesting_seq;
+        Ok((membership::groups_of_all(&mut self.db, tenant, ids)?, seq))
+    }
+
     /// Groups within groups, and the number of their newest change.
     pub fn nesting(&mut self, tenant: TenantId) -> Result<(Arc<Nesting>, Seq), Error> {
         let seq = Clock::read(&mut self.db, tenant)?.nesting_seq;

@@ -209,6 +209,9 @@ def check_routes(server):
         kind["endpoint"].strip("/")
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
+    # Unless the operator says otherwise, the list of resource types passes over it.
+    endpoints.append("GroupMemberships")
+    patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
         paths = [pattern.replace("{endpoint}", name) for name in endpoints] if "{endpoint}" in pattern else [pattern]
@@ -342,6 +345,56 @@ def check_kind(server, endpoint, name, bodies, change, unique):
     check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
 
 
+def check_memberships(server):
+    """Every operation on memberships, of a group and a user made for it."""
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+
+    def made(endpoint, body):
+        url = f"{server.origin}/scim/v2/{endpoint}"
+        return server.session.post(url, json=body, headers=headers, timeout=60).json()["id"]
+
+    group = made("Groups", {"schemas": [CORE + "Group"], "displayName": "Hemtjänsten söder"})
+    users = [made("Users", {"schemas": [CORE + "User"], "userName": f"member{n}@kommun.example"}) for n in range(2)]
+    bodies = [
+        {"schemas": [CORE + "GroupMembership"], "group": {"value": group}, "member": {"value": user}} for user in users
+    ]
+    path, one_path = "/scim/v2/GroupMemberships", "/scim/v2/GroupMemberships/{id}"
+
+    def on_one(method, status, where, **rest):
+        return server.send(method, where, status, at=one_path, **rest)
+
+    first = server.send("POST", path, 201, body=bodies[0]).json()
+    server.send("POST", path, 201, body=bodies[1] | {"unknown": True}, params={"attributes": "id"})
+    one, missing = f"{path}/{first['id']}", f"{path}/{'0' * 64}"
+    etag = on_one("GET", 200, one).headers["ETag"]
+    on_one("GET", 304, one, headers={"If-None-Match": etag})
+    on_one("HEAD", 304, one, headers={"If-None-Match": etag})
+    server.send("POST", path, 409, body=bodies[0])
+    server.send("POST", path, 400, body=bodies[0] | {"member": {"value": "nobody"}})
+    server.send("POST", path, 403, body=bodies[0], token=server.consumer)
+    of_group = f'group.value eq "{group}"'
+    searches = [("GET", path, None), ("HEAD", path, None), ("POST", path + "/.search", SEARCH)]
+    for method, where, body in searches:
+        server.send(method, where, 200, body=body and body | {"filter": of_group}, params={"filter": of_group})
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1, "filter": of_group}).json()
+    check(page["totalResults"] == 2, f"{path}: {page['totalResults']} memberships")
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1, "filter": of_group})
+    server.send("GET", path, 400, params={"cursor": page["nextCursor"], "count": 1})
+    for method in ("GET", "HEAD"):
+        on_one(method, 404, missing)
+        on_one(method, 400, one, params={"attributes": "id", "excludedAttributes": "meta"})
+    on_one("DELETE", 412, one, headers={"If-Match": 'W/"999999.0"'})
+    on_one("DELETE", 404, missing)
+    on_one("DELETE", 400, one, headers={"If-Match": "unquoted"})
+    on_one("DELETE", 403, one, token=server.consumer)
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD", "DELETE")])
+    check_refusals(server, [("POST", path, path, bodies[0])] + [(m, w, w, b) for m, w, b in searches])
+    server.send("OPTIONS", one, 204, at=one_path)
+    on_one("DELETE", 204, one)
+
+
 def check_bulk(server):
     path = "/scim/v2/Bulk"
     example = resolve(document["components"]["examples"]["BulkRequest"])["value"]
@@ -443,6 +496,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 400, body={})
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
+    check_memberships(server)
     check_bulk(server)
     check_documents(server)
     for path in document["paths"]:

@@ -29,6 +29,8 @@ mod http;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod memberships;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod protocol;

@@ -14,6 +14,7 @@ use scim::schema::Definition;
 use store::ResourceId;
 
 use crate::directory::create::Creation;
+use crate::directory::membership::{Joining, Leaving, is_membership, written_id};
 use crate::directory::patch::patching;
 use crate::directory::remove::Removal;
 use crate::directory::replace::replacing;
@@ -41,6 +42,8 @@ pub(super) enum Step {
     Create(Creation),
     Revise(Revising),
     Remove(Removal),
+    Join(Joining),
+    Leave(Leaving),
 }
 
 impl Directory {
@@ -58,7 +61,8 @@ impl Directory {
         for (index, operation) in request.operations.iter().enumerate() {
             let definition = self.definition_of(ctx, operation, &permit);
             let id = match (operation.method, &definition) {
-                (Method::Post, Ok(definition)) => {
+                // The id of a membership follows from what it joins.
+                (Method::Post, Ok(definition)) if !is_membership(definition) => {
                     let id = draw(index)?;
                     let location = format!("{}/{}/{id}", ctx.base_url, definition.endpoint());
                     created.insert(index, (id.to_string(), location));
@@ -72,7 +76,10 @@ impl Directory {
         for (operation, plan) in request.operations.iter_mut().zip(&mut plans) {
             if let Ok(plan) = plan {
                 plan.body = operation.data.take();
-                operation.id = plan.created.map(|id| id.to_string()).or_else(|| operation.id.take());
+                operation.id = match operation.method {
+                    Method::Post if is_membership(&plan.definition) => written_id(&plan.body).map(|id| id.to_string()),
+                    _ => plan.created.map(|id| id.to_string()).or_else(|| operation.id.take()),
+                };
             }
         }
         Ok((request, plans))
@@ -134,6 +141,16 @@ impl Directory {
         };
         let precondition = Precondition { if_match, if_none_match: None };
         Ok(match operation.method {
+            Method::Post if is_membership(&definition) => {
+                Step::Join(self.prepare_joining(ctx, &definition, &body, notes).await?)
+            }
+            Method::Delete if is_membership(&definition) => {
+                Step::Leave(self.prepare_leaving(ctx, id, &precondition).await?)
+            }
+            Method::Put | Method::Patch if is_membership(&definition) => {
+                let detail = "A membership cannot be changed. Delete it, and create another.";
+                return Err(scim::Error::status(405, detail).into());
+            }
             Method::Post => {
                 let id = created.ok_or_else(|| store::Error::Corrupt("no id was drawn for a POST".into()))?;
                 Step::Create(self.prepare_creation(ctx, &definition, id, &body, notes).await?)

@@ -120,21 +120,26 @@ impl Unit {
 
     fn run_step(&self, (index, row): (usize, &Row), step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
         let before = work.changes().len();
-        let state = match step {
-            Step::Create(creation) => Some(creation.run(work)?),
+        let etag = match step {
+            Step::Create(creation) => Some(creation.run(work)?.etag(&self.ctx)),
             Step::Revise(revising) => {
                 let mut notes = row.notes.clone();
                 let state = revising.run(&self.ctx, &mut notes, work);
                 self.table.note(index, notes);
-                Some(state?)
+                Some(state?.etag(&self.ctx))
             }
+            Step::Join(joining) => Some(joining.run(&self.ctx, work)?.etag(self.ctx.lens())),
             Step::Remove(removal) => {
                 removal.run(work)?;
                 None
             }
+            Step::Leave(leaving) => {
+                leaving.run(&self.ctx, work)?;
+                None
+            }
         };
         Ok(Slot::Done {
-            etag: state.map(|state| state.etag(&self.ctx)),
+            etag,
             changes: work.changes().get(before..).unwrap_or_default().to_vec(),
         })
     }
