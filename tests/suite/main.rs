@@ -19,6 +19,8 @@ mod directory;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
