@@ -12,6 +12,7 @@ mod cursor;
 mod derive;
 mod error;
 mod fetch;
+mod indexes;
 mod mark;
 mod password;
 mod patch;

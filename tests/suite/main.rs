@@ -31,6 +31,8 @@ mod interface;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod security;
