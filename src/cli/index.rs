@@ -117,10 +117,16 @@ async fn change(directory: &Directory, tenant: TenantId, asked: &Path, place: &P
     };
     finish(directory.store(), tenant).await?;
     if place.json {
-        output::say(json!({ "resourceType": asked.resource_type, "path": canonical, "indexed": add, "changed": changed }))?;
+        output::say(
+            json!({ "resourceType": asked.resource_type, "path": canonical, "indexed": add, "changed": changed }),
+        )?;
     } else {
         let state = if add { "is indexed" } else { "is not indexed" };
-        output::say(format!("{canonical} of {} {state}{}.", asked.resource_type, if changed { "" } else { " already" }))?;
+        output::say(format!(
+            "{canonical} of {} {state}{}.",
+            asked.resource_type,
+            if changed { "" } else { " already" }
+        ))?;
     }
     Ok(())
 }

@@ -18,10 +18,7 @@ const SHIPPED: [(&str, &str, [&str; 2]); 3] = [
     (
         "device",
         "devices on a network (RFC 9944), at /Devices",
-        [
-            include_str!("../../schemas/install/device.json"),
-            include_str!("../../schemas/install/types/device.json"),
-        ],
+        [include_str!("../../schemas/install/device.json"), include_str!("../../schemas/install/types/device.json")],
     ),
     (
         "role",
@@ -216,7 +213,9 @@ fn list(catalog: &Catalog, place: &Place) -> anyhow::Result<()> {
         let (name, endpoint) = (definition.name(), definition.resource_type.endpoint.as_str());
         rows.push(("ResourceType", name, whose(name), endpoint));
     }
-    rows.extend(registry.schemas().map(|schema| ("Schema", schema.id.as_str(), whose(&schema.id), schema.name.as_str())));
+    rows.extend(
+        registry.schemas().map(|schema| ("Schema", schema.id.as_str(), whose(&schema.id), schema.name.as_str())),
+    );
     if place.json {
         let row = |(kind, id, origin, about): &(&str, &str, &str, &str)| match *kind {
             "Schema" => json!({ "kind": kind, "id": id, "origin": origin, "name": about }),

@@ -110,7 +110,11 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             let on = unique_group_names == Switch::On;
             directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
             let rule = if on { "no two groups may share" } else { "groups may share" };
-            tell(&tenant, json, &format!("was changed: {rule} a displayName. A running server notices within a second."))
+            tell(
+                &tenant,
+                json,
+                &format!("was changed: {rule} a displayName. A running server notices within a second."),
+            )
         }
         Command::Suspend { slug, json } => {
             set_active(store, &slug, false).await?;

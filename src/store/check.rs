@@ -123,10 +123,8 @@ impl Check<'_> {
     }
 
     fn total(&mut self, table: &'static str, expected: i64) -> Result<(), Error> {
-        let mut rows = Statement::<BigInt>::new("SELECT COUNT(*) FROM ")
-            .sql(table)
-            .sql(" WHERE tenant_id = ")
-            .bind(self.tenant);
+        let mut rows =
+            Statement::<BigInt>::new("SELECT COUNT(*) FROM ").sql(table).sql(" WHERE tenant_id = ").bind(self.tenant);
         if table == "attr_index" {
             // The rows of an index that is being dropped wait for being cleared, and mean nothing.
             rows = rows

@@ -310,14 +310,13 @@ pub(crate) struct Unfinished {
 
 /// The first path of a tenant that is being built or dropped.
 pub(crate) fn unfinished(db: &mut Db, tenant: TenantId) -> Result<Option<Unfinished>, Error> {
-    let found =
-        Statement::<(BigInt, Text, Text)>::new("SELECT path_id, kind, state FROM attr_path WHERE tenant_id = ")
-            .bind(tenant)
-            .sql(" AND state <> ")
-            .bind(READY)
-            .sql(" ORDER BY path_id LIMIT 1")
-            .get_result::<(i64, String, String)>(db)
-            .optional()?;
+    let found = Statement::<(BigInt, Text, Text)>::new("SELECT path_id, kind, state FROM attr_path WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND state <> ")
+        .bind(READY)
+        .sql(" ORDER BY path_id LIMIT 1")
+        .get_result::<(i64, String, String)>(db)
+        .optional()?;
     Ok(found.map(|(path, kind, state)| Unfinished { path, kind, is_dropping: state == DROPPING }))
 }
 

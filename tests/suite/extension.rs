@@ -209,10 +209,13 @@ async fn a_build_survives_kill_nine(server: &mut Server) {
     let api = Api::new(server, server.tenant("dying"));
     for from in (0..PEOPLE).step_by(1_000) {
         let operations: Vec<Value> = (from..from + 1_000)
-            .map(|n| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data":
-                { "schemas": [USER], "userName": format!("u{n}") } }))
+            .map(|n| {
+                json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data":
+                { "schemas": [USER], "userName": format!("u{n}") } })
+            })
             .collect();
-        let bulk = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
+        let bulk =
+            json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
         api.post("/Bulk", &bulk).await.expect(200);
     }
     // Two indexes to build over all that is there. The server dies when the first has some of its rows.

@@ -145,13 +145,17 @@ async fn schemas_are_installed_from_the_command_line(server: &Server) {
     let body = json!({ "schemas": [USER, urn], "userName": "ada", urn: { "number": "1" } });
     assert_eq!(api.post("/Users", &body).await.expect(201).body[urn]["number"], "1");
     let listed = json_of(&command(url, &["schema", "list", "--tenant", "installing", "--json"]));
-    let origin = |id: &str| listed.as_array().expect("a list").iter().find(|one| one["id"] == id).map(|one| one["origin"].clone());
+    let origin = |id: &str| {
+        listed.as_array().expect("a list").iter().find(|one| one["id"] == id).map(|one| one["origin"].clone())
+    };
     assert_eq!(origin("User"), Some(json!("extended")));
     assert_eq!(origin("Group"), Some(json!("built in")));
     assert_eq!(origin(urn), Some(json!("own")));
     let shown = json_of(&command(url, &["schema", "show", "--tenant", "installing", "user"]));
     assert_eq!(shown["schemaExtensions"][1]["schema"], urn);
-    assert!(attempt(url, &["schema", "show", "--tenant", "installing", "x"]).expect_err("none").contains("schema list"));
+    assert!(
+        attempt(url, &["schema", "show", "--tenant", "installing", "x"]).expect_err("none").contains("schema list")
+    );
     verify(server).await;
 }
 
@@ -160,8 +164,10 @@ async fn an_operator_chooses_what_is_indexed(server: &Server) {
     let api = Api::new(server, server.tenant("choosing"));
     let url = server.database_url();
     let operations: Vec<Value> = (0..PEOPLE)
-        .map(|n| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data":
-            { "schemas": [USER], "userName": format!("u{n}"), "title": format!("t{n}") } }))
+        .map(|n| {
+            json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data":
+            { "schemas": [USER], "userName": format!("u{n}"), "title": format!("t{n}") } })
+        })
         .collect();
     let urn = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
     api.post("/Bulk", &json!({ "schemas": [urn], "Operations": operations })).await.expect(200);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use scim::schema::{Definition, Registry, lint};
-use store::{Seq, Work};
 use store::catalog::{Catalog, RESOURCE_TYPE, SCHEMA};
+use store::{Seq, Work};
 
 use super::super::Error;
 use super::Document;
@@ -146,9 +146,11 @@ pub(super) fn in_question(now: &Registry, next: &Registry) -> Vec<(String, Vec<S
     pairs
         .filter(|(before, after)| !before.says_the_same(after))
         .map(|(before, after)| {
-            let changed = before.extensions.iter().map(|(schema, _)| schema).filter(|schema| {
-                after.extension(&schema.id).is_none_or(|now| now.document != schema.document)
-            });
+            let changed = before
+                .extensions
+                .iter()
+                .map(|(schema, _)| schema)
+                .filter(|schema| after.extension(&schema.id).is_none_or(|now| now.document != schema.document));
             (before.name().to_owned(), changed.map(|schema| schema.id.clone()).collect())
         })
         .collect()

@@ -143,9 +143,7 @@ impl Projection {
 pub fn hides_by_default(def: &Definition) -> bool {
     let hides = || {
         every(def)
-            .filter(|(schema, attribute)| {
-                schema.is_some() || (attribute.name != PASSWORD && attribute.name != MEMBERS)
-            })
+            .filter(|(schema, attribute)| schema.is_some() || (attribute.name != PASSWORD && attribute.name != MEMBERS))
             .any(|(schema, attribute)| Choice::Whole.fate(attribute, &canonical(schema, attribute)).is_some())
     };
     *def.hiding.get_or_init(hides)

@@ -93,7 +93,8 @@ fn a_hidden_extension_is_named_nowhere() {
     let about = format!("schemas eq \"{ENTERPRISE}\"");
     assert_eq!(restricted(&seen, &about), about);
     assert_eq!(restricted(&releasing(&["userName"]), &about), "false", "a view that knows no schemas");
-    let mut document = json!({ "schemas": [core, ENTERPRISE], "id": "1", "userName": "x", ENTERPRISE: { "department": "d" } });
+    let mut document =
+        json!({ "schemas": [core, ENTERPRISE], "id": "1", "userName": "x", ENTERPRISE: { "department": "d" } });
     if let Value::Object(members) = &mut document {
         hidden.project(members);
     }

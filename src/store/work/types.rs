@@ -97,7 +97,8 @@ impl Work<'_> {
     /// that comes or goes.
     fn rekey(&mut self, before: &Definition, next: &Registry) -> Result<(), Error> {
         let kind = before.name();
-        let stays = |schema: &&Arc<Schema>| next.definition(kind).is_some_and(|def| def.extension(&schema.id).is_some());
+        let stays =
+            |schema: &&Arc<Schema>| next.definition(kind).is_some_and(|def| def.extension(&schema.id).is_some());
         let shared: BTreeSet<&str> =
             before.extensions.iter().map(|(schema, _)| schema).filter(stays).map(|schema| schema.id.as_str()).collect();
         let before = KindIndexes::clone(self.indexes.of(kind)?).within(&shared);
