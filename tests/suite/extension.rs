@@ -110,6 +110,19 @@ async fn a_tenant_extends_its_users(server: &mut Server) {
     let left = api.patch(&one, &emptied).await.expect(200);
     assert_eq!(left.body["schemas"], json!([USER]));
 
+    // A type of the tenant's own keeps what is written only to itself too.
+    let urn = "urn:example:scim:schemas:1.0:Safe";
+    let attributes = json!([{ "name": "label" }, { "name": "code", "mutability": "writeOnly", "returned": "never" }]);
+    api.post("/Schemas", &json!({ "id": urn, "attributes": attributes })).await.expect(201);
+    api.post("/ResourceTypes", &json!({ "name": "Safe", "endpoint": "/Safes", "schema": urn })).await.expect(201);
+    let safe = json!({ "schemas": [urn], "label": "north", "code": "1234" });
+    let safe = api.post("/Safes", &safe).await.expect(201);
+    let again = api.get(&format!("/Safes/{}", id(&safe.body))).await.expect(200);
+    let found = api.find("/Safes", "label eq \"north\"", "").await;
+    for body in [&safe.body, &again.body, &found[0]] {
+        assert_eq!((&body["label"], body.get("code")), (&json!("north"), None));
+    }
+
     wait_for_indexes(server).await;
     verify(server).await;
     server.kill();
