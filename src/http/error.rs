@@ -53,6 +53,9 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthenticated => Failure::Unauthenticated,
+            Refusal::Suspended => Failure::Denied(
+                "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
+            ),
             Refusal::Directory(error) => error.into(),
         }
     }

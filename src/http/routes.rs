@@ -39,9 +39,10 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::post().to(types::add_resource_type)),
         )
         .service(
-            path("/scim/v2/ResourceTypes/{name}", DOCUMENT)
+            path("/scim/v2/ResourceTypes/{name}", RESOURCE)
                 .route(get().to(discovery::resource_type))
                 .route(web::put().to(types::replace_resource_type))
+                .route(web::patch().to(types::patch_resource_type))
                 .route(web::delete().to(types::remove_resource_type)),
         )
         // RFC 7644 section 3.7

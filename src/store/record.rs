@@ -71,6 +71,29 @@ pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Opti
         .transpose()
 }
 
+/// Whether a resource of a kind has a top-level object of that name in its document, among those that were changed after
+/// `since`. Looks at texts, not at an index: a document's own text is compact, and a text within it has its quotes escaped.
+pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, since: Seq) -> Result<bool, Error> {
+    let key = serde_json::Value::from(name).to_string();
+    let find = match db {
+        Db::Sqlite(_) => "instr(r.doc, ",
+        Db::Postgres(_) => "strpos(r.doc, ",
+    };
+    let found = Statement::<BigInt>::new("SELECT r.seq FROM resource r WHERE r.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND r.kind = ")
+        .bind(kind)
+        .sql(" AND r.seq > ")
+        .bind(since)
+        .sql(" AND ")
+        .sql(find)
+        .bind(format!("{key}:{{"))
+        .sql(") > 0 LIMIT 1")
+        .get_result::<i64>(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Finds many resources; those that do not exist are left out.
 pub(crate) fn find_all(
     db: &mut Db,

@@ -256,6 +256,7 @@ def check_documents(server):
             etag = server.send(method, one, 200, at=at).headers["ETag"]
             server.send(method, one, 304, at=at, headers={"If-None-Match": etag})
         made.append((one, at))
+    check_amendments(server, *made[1])
     # The file cannot describe a type that a tenant adds, so these are sent past it.
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
     badges = [
@@ -272,6 +273,26 @@ def check_documents(server):
         server.session.delete(f"{server.origin}/scim/v2/Badges/{badge['id']}", headers=headers, timeout=60)
     for one, at in reversed(made):
         server.send("DELETE", one, 204, at=at)
+
+
+def check_amendments(server, own, at):
+    """A resource type is changed by operations, and one of the server's own is given an extension that goes again."""
+    user = own.rsplit("/", 1)[0] + "/User"
+    patch = PATCH | {"Operations": [{"op": "replace", "path": "description", "value": "All badges."}]}
+    server.send("PATCH", own, 200, at=at, body=patch)
+    server.send("PATCH", own, 400, at=at, body=PATCH | {"Operations": [{"op": "remove", "path": "nothing"}]})
+    server.send("PATCH", own, 403, at=at, body=patch, token=server.consumer)
+    server.send("PATCH", own + "Nothing", 404, at=at, body=patch)
+    server.send("PATCH", own, 412, at=at, body=patch, headers={"If-Match": 'W/"999"'})
+    check_refusals(server, [("PATCH", own, at, patch)])
+    extension = "urn:example:scim:schemas:1.0:Key"
+    server.send("POST", "/scim/v2/Schemas", 201, body={"id": extension, "attributes": [{"name": "number"}]})
+    value = [{"schema": extension, "required": False}]
+    server.send("PATCH", user, 200, at=at, body=PATCH | {"Operations": [{"op": "add", "path": "schemaExtensions", "value": value}]})
+    gone = {"op": "remove", "path": f'schemaExtensions[schema eq "{extension}"]'}
+    server.send("PATCH", user, 200, at=at, body=PATCH | {"Operations": [gone]})
+    removed = f"/scim/v2/Schemas/{extension}"
+    server.send("DELETE", removed, 204, at="/scim/v2/Schemas/{urn}")
 
 
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}

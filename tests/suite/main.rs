@@ -21,6 +21,8 @@ mod directory;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
@@ -32,6 +34,8 @@ mod interface;
 mod memberships;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod operating;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
