@@ -2,15 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup demo build fmt lint deny doc unit nextest test clean
+.PHONY: help setup demo build bench bench-core fmt lint deny doc unit nextest test clean
 
-# Arguments for `make demo`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
+# Arguments for `make demo` and `make bench`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
 ARGS ?=
 
 phase = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 18
 
 setup:  ## install what the chores below need and this machine lacks
 	$(call phase,setup)
@@ -23,6 +23,14 @@ demo:  ## build, fill a register with a sample municipality, pull it out again a
 build:  ## build the program for release
 	@tools/setup build
 	cargo build --locked --release
+
+bench:  ## how fast it is, beside raw baselines; ARGS="--people 10k,100k,1M", see docs/PERFORMANCE.md
+	@tools/setup build
+	cargo run --locked --release --quiet -- bench $(ARGS)
+
+bench-core:  ## what the core costs by itself: filters, PATCH, projection, keys
+	@tools/setup build
+	cargo bench --locked --bench core
 
 fmt:  ## format all code
 	cargo fmt --all

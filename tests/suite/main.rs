@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod architecture;
+mod bench;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]

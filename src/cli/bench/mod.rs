@@ -9,6 +9,7 @@ mod machine;
 mod measure;
 mod night;
 mod people;
+mod pg;
 mod raw;
 mod read;
 mod register;
@@ -32,6 +33,7 @@ use serde_json::Value;
 
 use self::book::{Book, Register};
 use self::handler::Handler;
+use self::pg::Pgbench;
 use self::raw::Raw;
 use self::register::Place;
 use self::scenario::{Bench, SCENARIOS, Settings};
@@ -59,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Milliseconds that a measurement takes in each round
-    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     time: u64,
     /// Connections, instead of each scenario's own
     #[arg(long, value_name = "N", value_delimiter = ',')]
@@ -185,6 +187,12 @@ async fn measure(
         Some(files) => Some(Raw::prepare(&world, &files.copy, &files.register).await?),
         None => None,
     };
+    let pgbench = match &shared.database_url {
+        Some(url) if arguments.url.is_none() && url.starts_with("postgres") => {
+            Pgbench::prepare(&world, url, folder.path()).await?
+        }
+        _ => None,
+    };
     let bar = progress(SCENARIOS.len() as u64, "{msg:<28} {bar:40} {pos:>4}/{len} {elapsed}");
     let bench = Bench {
         world: &world,
@@ -192,6 +200,7 @@ async fn measure(
         book,
         handler,
         raw,
+        pgbench,
         readers: std::cell::OnceCell::new(),
         groups: std::cell::OnceCell::new(),
         bar: bar.clone(),

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use store::baseline::Baseline;
+use store::baseline::SqliteBaseline;
 use store::{ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::machine;
 use super::measure::Sample;
+use super::wire::Connection;
 use super::world::{self, BULK, World};
 
 /// People whose rows are inserted, over and over.
@@ -20,7 +21,7 @@ const STAGED: u64 = 5_000;
 pub(super) struct Raw(RefCell<State>);
 
 struct State {
-    baseline: Baseline,
+    baseline: SqliteBaseline,
     staged: i64,
     next: i64,
 }
@@ -28,19 +29,9 @@ struct State {
 impl Raw {
     /// Has the server create people, and takes their rows.
     pub(super) async fn prepare(world: &World, copy: &Path, register: &Path) -> anyhow::Result<Self> {
-        let mut ids = Vec::new();
-        let mut connection = super::wire::Connection::open(world.subject.address).await?;
-        for _ in 0..STAGED.min(world.people.size.max(BULK)) / BULK {
-            let numbers: Vec<u64> = (0..BULK).map(|_| world.newcomer()).collect();
-            let request = world::bulk_request(&world.subject, world.people, numbers.iter().copied());
-            let answer = connection.send(&request).await?;
-            let made = world::created(answer.body)?;
-            ensure!(made.len() == numbers.len(), "a bulk created {} people", made.len());
-            world.created.borrow_mut().extend(numbers.into_iter().zip(made.iter().copied()));
-            ids.extend(made.into_iter().map(ResourceId));
-        }
+        let ids = newcomers(world).await?;
         let path = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
-        let mut baseline = Baseline::open(&path(copy)?, &path(register)?, TenantId(world.loaded.tenant))?;
+        let mut baseline = SqliteBaseline::open(&path(copy)?, &path(register)?, TenantId(world.loaded.tenant))?;
         let rows = baseline.stage(&ids)?;
         ensure!(rows >= ids.len() as i64 * 5, "{rows} rows of {} people", ids.len());
         Ok(Raw(RefCell::new(State { baseline, staged: i64::try_from(ids.len())?, next: 0 })))
@@ -88,6 +79,21 @@ impl Raw {
         }
         Ok(watch.sample())
     }
+}
+
+/// Has the server create people whose rows are inserted then by SQL alone.
+pub(super) async fn newcomers(world: &World) -> anyhow::Result<Vec<ResourceId>> {
+    let mut ids = Vec::new();
+    let mut connection = Connection::open(world.subject.address).await?;
+    for _ in 0..STAGED.min(world.people.size.max(BULK)) / BULK {
+        let numbers: Vec<u64> = (0..BULK).map(|_| world.newcomer()).collect();
+        let request = world::bulk_request(&world.subject, world.people, numbers.iter().copied());
+        let made = world::created(connection.send(&request).await?.body)?;
+        ensure!(made.len() == numbers.len(), "a bulk created {} people", made.len());
+        world.created.borrow_mut().extend(numbers.into_iter().zip(made.iter().copied()));
+        ids.extend(made.into_iter().map(ResourceId));
+    }
+    Ok(ids)
 }
 
 /// Measures work of this very process.

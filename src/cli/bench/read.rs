@@ -54,6 +54,9 @@ pub(super) async fn get(run: &Run<'_>) -> anyhow::Result<()> {
         if let (1, Some(raw)) = (run.connections, &run.bench.raw) {
             run.enter("raw SQLite read", raw.read(run.bench.settings.time, &ids)?);
         }
+        if let Some(pgbench) = &run.bench.pgbench {
+            run.enter("pgbench SELECT", pgbench.select(run.connections)?);
+        }
     }
     Ok(())
 }

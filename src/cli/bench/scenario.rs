@@ -2,6 +2,7 @@
 //! with take turns.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -9,6 +10,7 @@ use indicatif::ProgressBar;
 use super::book::{Book, Key};
 use super::handler::Handler;
 use super::measure::{Sample, Until, drive};
+use super::pg::Pgbench;
 use super::raw::Raw;
 use super::verify::{self, Known};
 use super::wire::Connection;
@@ -89,6 +91,8 @@ pub(super) struct Bench<'r> {
     pub(super) handler: &'r Handler,
     /// The raw database, where the register is a file of ours.
     pub(super) raw: Option<Raw>,
+    /// pgbench, where the register is a PostgreSQL database.
+    pub(super) pgbench: Option<Pgbench>,
     /// Readers' documents by id, fetched and checked once.
     pub(super) readers: OnceCell<Vec<Known>>,
     /// The groups of three sizes.
@@ -116,6 +120,9 @@ impl Bench<'_> {
             } else {
                 scenario.connections.to_vec()
             };
+            // Of a register of a few there is nothing to do for all of them at once.
+            let most = usize::try_from(self.world.pool()).unwrap_or(usize::MAX);
+            let chosen: BTreeSet<usize> = chosen.into_iter().map(|connections| connections.min(most)).collect();
             for connections in chosen {
                 self.bar.set_message(format!("{} × {connections}", scenario.name));
                 let run = Run { bench: self, name: scenario.name, order, connections };

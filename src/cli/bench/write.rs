@@ -1,7 +1,7 @@
 //! The scenarios that write people. What was acknowledged is remembered and read back at the end of the run.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::measure::Until;
 use super::read;
 use super::scenario::{Run, scatter};
 use super::verify;
-use super::wire::Connection;
+use super::wire::{Connection, find};
 use super::world::{self, BULK, DISABLED, MIXED, PATCHED, RENEWED, REPLACED, SAME, World};
 
 /// Requests that are made ready before a round, so that the driver does not pay for them within.
@@ -23,6 +23,25 @@ pub(super) fn replace(world: &World, id: Uuid, path: &str, value: &Value) -> Vec
     let operation = json!({ "op": "replace", "path": path, "value": value });
     let body = json!({ "schemas": [PATCH], "Operations": [operation] }).to_string();
     world.subject.writer.json("PATCH", &format!("/Users/{id}"), &body)
+}
+
+/// The people of a pool, whoever waited longest first. Nobody is in two hands at once: what was written last is then what was
+/// answered last.
+struct Turns(RefCell<VecDeque<u64>>);
+
+impl Turns {
+    fn new(world: &World, pool: u64) -> Self {
+        let size = usize::try_from(world.pool()).unwrap_or(usize::MAX);
+        Turns(RefCell::new((0..world.pool()).map(|n| world.of_pool(pool, scatter(n, size) as u64)).collect()))
+    }
+
+    /// Has somebody's turn.
+    async fn take(&self, work: impl AsyncFnOnce(u64) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
+        let number = self.0.borrow_mut().pop_front().context("everybody is busy")?;
+        let outcome = work(number).await;
+        self.0.borrow_mut().push_back(number);
+        outcome
+    }
 }
 
 fn ids(world: &World, pool: u64) -> anyhow::Result<Vec<Uuid>> {
@@ -56,6 +75,9 @@ pub(super) async fn create(run: &Run<'_>) -> anyhow::Result<()> {
                 run.enter("raw SQLite, 100 a commit", raw.insert(time, 100)?);
             }
         }
+        if let Some(pgbench) = &run.bench.pgbench {
+            run.enter("pgbench INSERT", pgbench.insert(run.connections)?);
+        }
     }
     Ok(())
 }
@@ -87,9 +109,9 @@ pub(super) async fn create_bulk(run: &Run<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) async fn patch(run: &Run<'_>) -> anyhow::Result<()> {
-    let ids = ids(run.bench.world, PATCHED)?;
+    let (ids, turns) = (ids(run.bench.world, PATCHED)?, Turns::new(run.bench.world, PATCHED));
     for _ in 0..run.bench.settings.rounds {
-        run.enter("", run.drive(async |connection, n| change_title(run, connection, &ids, n).await).await?);
+        run.enter("", run.drive(async |connection, _| change_title(run, connection, &turns).await).await?);
         if let Some(raw) = &run.bench.raw {
             run.enter("raw SQLite update", raw.update(run.bench.settings.time, &ids)?);
         }
@@ -98,15 +120,17 @@ pub(super) async fn patch(run: &Run<'_>) -> anyhow::Result<()> {
 }
 
 /// Gives one of them a title that nobody had before.
-async fn change_title(run: &Run<'_>, connection: &mut Connection, ids: &[Uuid], n: u64) -> anyhow::Result<u64> {
+async fn change_title(run: &Run<'_>, connection: &mut Connection, turns: &Turns) -> anyhow::Result<u64> {
     let world = run.bench.world;
-    let id = *ids.get(scatter(n, ids.len())).context("nobody to patch")?;
-    let title = format!("Title {}", world.newcomer());
-    let answer = connection.send(&replace(world, id, "title", &title.as_str().into())).await?;
-    verify::status(&answer, 200)?;
-    verify::holds(&answer, "title", &title)?;
-    world.titles.borrow_mut().insert(id, title);
-    Ok(1)
+    let change = async |number| {
+        let (id, title) = (world.id(number)?, format!("Title {}", world.newcomer()));
+        let answer = connection.send(&replace(world, id, "title", &title.as_str().into())).await?;
+        verify::status(&answer, 200)?;
+        verify::holds(&answer, "title", &title)?;
+        world.titles.borrow_mut().insert(id, title);
+        Ok(1)
+    };
+    turns.take(change).await
 }
 
 pub(super) async fn patch_nothing(run: &Run<'_>) -> anyhow::Result<()> {
@@ -123,30 +147,32 @@ pub(super) async fn patch_nothing(run: &Run<'_>) -> anyhow::Result<()> {
             verify::person(body, &people, number, world.id(number)?, false)
         })
         .await?;
-    let ids = ids(world, PATCHED)?;
+    let turns = Turns::new(world, PATCHED);
     for _ in 0..run.bench.settings.rounds {
         run.enter("", run.drive_known(&known).await?);
-        run.enter("own patch", run.drive(async |connection, n| change_title(run, connection, &ids, n).await).await?);
+        run.enter("own patch", run.drive(async |connection, _| change_title(run, connection, &turns).await).await?);
     }
     Ok(())
 }
 
 pub(super) async fn disable(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
-    let ids = ids(world, DISABLED)?;
-    // What each will be next. Nobody is in two hands at once: a pool is larger than the connections are many.
-    let next: Vec<Cell<bool>> = ids.iter().map(|_| Cell::new(false)).collect();
-    let calls = Cell::new(0);
+    let turns = Turns::new(world, DISABLED);
+    let disabled = RefCell::new(HashSet::new());
     for _ in 0..run.bench.settings.rounds {
         let sample = run.drive(async |connection, _| {
-            let place = scatter(calls.replace(calls.get() + 1), ids.len());
-            let (id, next) = (ids.get(place).context("nobody")?, next.get(place).context("nobody")?);
-            let active = next.replace(!next.get());
-            let answer = connection.send(&replace(world, *id, "active", &active.into())).await?;
-            verify::status(&answer, 200)?;
-            let text = format!("\"active\":{active}");
-            ensure!(super::wire::find(answer.body, text.as_bytes()).is_some(), "{text} is missing");
-            Ok(1)
+            let change = async |number| {
+                let active = disabled.borrow().contains(&number);
+                let answer = connection.send(&replace(world, world.id(number)?, "active", &active.into())).await?;
+                verify::status(&answer, 200)?;
+                let text = format!("\"active\":{active}");
+                ensure!(find(answer.body, text.as_bytes()).is_some(), "{text} is missing");
+                if !disabled.borrow_mut().remove(&number) {
+                    disabled.borrow_mut().insert(number);
+                }
+                Ok(1)
+            };
+            turns.take(change).await
         });
         run.enter("", sample.await?);
     }
@@ -155,17 +181,20 @@ pub(super) async fn disable(run: &Run<'_>) -> anyhow::Result<()> {
 
 pub(super) async fn put(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
+    let turns = Turns::new(world, REPLACED);
     for _ in 0..run.bench.settings.rounds {
-        let sample = run.drive(async |connection, n| {
-            let number = world.of_pool(REPLACED, scatter(n, usize::try_from(world.pool())?) as u64);
-            let (id, title) = (world.id(number)?, format!("Title {}", world.newcomer()));
-            let body = world.people.user_with(number, &title).to_string();
-            let request = world.subject.writer.json("PUT", &format!("/Users/{id}"), &body);
-            let answer = connection.send(&request).await?;
-            verify::status(&answer, 200)?;
-            verify::holds(&answer, "title", &title)?;
-            world.titles.borrow_mut().insert(id, title);
-            Ok(1)
+        let sample = run.drive(async |connection, _| {
+            let change = async |number| {
+                let (id, title) = (world.id(number)?, format!("Title {}", world.newcomer()));
+                let body = world.people.user_with(number, &title).to_string();
+                let request = world.subject.writer.json("PUT", &format!("/Users/{id}"), &body);
+                let answer = connection.send(&request).await?;
+                verify::status(&answer, 200)?;
+                verify::holds(&answer, "title", &title)?;
+                world.titles.borrow_mut().insert(id, title);
+                Ok(1)
+            };
+            turns.take(change).await
         });
         run.enter("", sample.await?);
     }
@@ -174,22 +203,23 @@ pub(super) async fn put(run: &Run<'_>) -> anyhow::Result<()> {
 
 pub(super) async fn renew(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
-    let calls = Cell::new(0);
+    let turns = Turns::new(world, RENEWED);
     for _ in 0..run.bench.settings.rounds {
         let sample = run.drive(async |connection, _| {
-            let call = calls.replace(calls.get() + 1);
-            let number = world.of_pool(RENEWED, scatter(call, usize::try_from(world.pool())?) as u64);
-            let old = world.current_id(number)?;
-            let request = world.subject.writer.plain("DELETE", &format!("/Users/{old}"));
-            verify::status(&connection.send(&request).await?, 204)?;
-            world.deleted.borrow_mut().push(old);
-            let request = world.subject.writer.json("POST", "/Users", &world.people.user(number).to_string());
-            let answer = connection.send(&request).await?;
-            verify::status(&answer, 201)?;
-            let id = verify::id(&answer)?;
-            ensure!(id != old, "the same id again");
-            world.created.borrow_mut().insert(number, id);
-            Ok(1)
+            let change = async |number| {
+                let old = world.current_id(number)?;
+                let request = world.subject.writer.plain("DELETE", &format!("/Users/{old}"));
+                verify::status(&connection.send(&request).await?, 204)?;
+                world.deleted.borrow_mut().push(old);
+                let request = world.subject.writer.json("POST", "/Users", &world.people.user(number).to_string());
+                let answer = connection.send(&request).await?;
+                verify::status(&answer, 201)?;
+                let id = verify::id(&answer)?;
+                ensure!(id != old, "the same id again");
+                world.created.borrow_mut().insert(number, id);
+                Ok(1)
+            };
+            turns.take(change).await
         });
         run.enter("", sample.await?);
     }
@@ -197,12 +227,12 @@ pub(super) async fn renew(run: &Run<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) async fn mixed(run: &Run<'_>) -> anyhow::Result<()> {
-    let ids = ids(run.bench.world, MIXED)?;
+    let turns = Turns::new(run.bench.world, MIXED);
     let known = read::readers(run).await?;
     for _ in 0..run.bench.settings.rounds {
         let sample = run.drive(async |connection, n| {
             if n % 10 == 9 {
-                return change_title(run, connection, &ids, n / 10).await;
+                return change_title(run, connection, &turns).await;
             }
             let one = known.get(scatter(n, known.len())).context("nobody")?;
             one.check(&connection.send(&one.request).await?)?;

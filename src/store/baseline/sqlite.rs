@@ -1,32 +1,22 @@
-//! What the database itself can do, for comparison: the rows of resources that a server has made, inserted, read and
-//! updated by SQL alone in a copy of its file. Nothing is validated, derived or numbered here; the fewest statements do it.
-//!
-//! Which tables a resource has rows in is read from the database, so that a table that is added later counts too. SQLite
-//! alone; never used by a server.
+//! The baseline of SQLite: rows inserted, read and updated by SQL alone in a copy of a register's file.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
+use super::{Table, stage};
 use crate::db::{Address, Db, Purpose};
 use crate::statement::Statement;
 use crate::{Error, OpenError, ResourceId, TenantId};
 
 /// A copy of a register's file to compare with.
-pub struct Baseline {
+pub struct SqliteBaseline {
     db: Db,
     tenant: TenantId,
     tables: Vec<Table>,
 }
 
-/// A table with rows of resources.
-struct Table {
-    name: String,
-    columns: String,
-    key: String,
-}
-
-impl Baseline {
+impl SqliteBaseline {
     /// Opens the copy, with the register that it was copied from beside it to take rows from. Both are paths of files.
     pub fn open(copy: &str, register: &str, tenant: TenantId) -> Result<Self, OpenError> {
         let mut db = Db::open(&Address::Sqlite(copy.to_owned()), Purpose::Write)?;
@@ -34,22 +24,14 @@ impl Baseline {
         db.batch_execute(&format!("ATTACH '{}' AS register", register.replace('\'', "''")))
             .map_err(|error| failed(&error))?;
         let tables = tables(&mut db).map_err(|error| failed(&error))?;
-        Ok(Baseline { db, tenant, tables })
+        Ok(SqliteBaseline { db, tenant, tables })
     }
 
     /// Takes the rows of these resources out of the register, to be inserted later, and says how many rows they are. The
     /// copy must not have them.
     pub fn stage(&mut self, resources: &[ResourceId]) -> Result<i64, Error> {
         self.db.batch_execute("CREATE TEMP TABLE staged (n INTEGER PRIMARY KEY, resource_id BLOB NOT NULL UNIQUE)")?;
-        let mut n = 0;
-        for chunk in resources.chunks(500) {
-            let mut insert = Statement::<()>::new("INSERT INTO temp.staged VALUES ");
-            for (place, id) in chunk.iter().enumerate() {
-                insert = insert.sql(if place == 0 { "(" } else { ", (" }).bind(n).sql(", ").bind(*id).sql(")");
-                n += 1;
-            }
-            insert.run(&mut self.db)?;
-        }
+        stage(&mut self.db, "temp.staged", resources)?;
         let mut rows = 0;
         for Table { name, .. } in &self.tables {
             self.db.batch_execute(&format!(
@@ -141,17 +123,7 @@ fn tables(db: &mut Db) -> QueryResult<Vec<Table>> {
          WHERE m.type = 'table' ORDER BY m.name, c.cid",
     )
     .load::<(String, String, i64)>(db)?;
-    let mut tables: Vec<Table> = Vec::new();
-    for of_one in columns.chunk_by(|a, b| a.0 == b.0) {
-        let has = |column: &str| of_one.iter().any(|(_, name, _)| name == column);
-        let (Some((name, ..)), true) = (of_one.first(), has("tenant_id") && has("resource_id")) else { continue };
-        let names = |keys_only: bool| {
-            let chosen = of_one.iter().filter(|(.., key)| !keys_only || *key > 0);
-            chosen.map(|(_, column, _)| column.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        tables.push(Table { name: name.clone(), columns: names(false), key: names(true) });
-    }
-    Ok(tables)
+    Ok(Table::all(&columns))
 }
 
 #[cfg(test)]
@@ -170,7 +142,7 @@ mod tests {
         let resource = "INSERT INTO resource VALUES (1, X'00000000000000000000000000000001', 'User', 1, 1, 0, 0, 0, 'A', '{}', NULL); \
                         INSERT INTO attr_index VALUES (1, 1, 'a', X'00000000000000000000000000000001')";
         register.batch_execute(resource).expect("rows of tenant_id 1");
-        let mut baseline = Baseline::open(&path("copy"), &path("register"), TenantId(1)).expect("opens");
+        let mut baseline = SqliteBaseline::open(&path("copy"), &path("register"), TenantId(1)).expect("opens");
         assert_eq!(baseline.stage(&[id]).expect("staged"), 2);
         for _ in 0..2 {
             assert_eq!(baseline.read(id).expect("reads"), 0);
