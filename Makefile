@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 # Arguments for `make demo` and `make bench`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
 ARGS ?=
+# Whether `make bench` also installs and measures OpenLDAP.
+PEERS ?=
 
 phase = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
 
@@ -24,9 +26,10 @@ build:  ## build the program for release
 	@tools/setup build
 	cargo build --locked --release
 
-bench:  ## how fast it is, beside raw baselines; ARGS="--people 10k,100k,1M", see docs/PERFORMANCE.md
+bench:  ## how fast it is, beside raw baselines; PEERS=1 beside OpenLDAP too; ARGS="--people 10k,100k"; see docs/PERFORMANCE.md
 	@tools/setup build
-	cargo run --locked --release --quiet -- bench $(ARGS)
+	$(if $(PEERS),@tools/slapd install)
+	cargo run --locked --release --quiet -- bench $(if $(PEERS),--slapd tools/slapd) $(ARGS)
 
 bench-core:  ## what the core costs by itself: filters, PATCH, projection, keys
 	@tools/setup build

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bulk;

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use super::measure::{Until, drive};
 use super::verify;
+use super::wire::Connection;
 use super::world::World;
 
 /// Connections of the read-back.
@@ -24,7 +25,7 @@ pub(super) async fn read_back(world: &World) -> anyhow::Result<(u64, u64, Option
         CONNECTIONS,
         Until::Calls(count as u64),
         || 0.0,
-        async |connection, n| {
+        async |connection: &mut Connection, n| {
             let n = usize::try_from(n)?;
             let get = |id| world.subject.writer.plain("GET", &format!("/Users/{id}?excludedAttributes=groups"));
             let outcome = if let Some((number, id)) = created.get(n) {

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::measure::{Sample, Until};
+use super::measure::{Link, Sample, Until};
 use super::read;
 use super::scenario::Run;
 use super::verify::{self, Known};

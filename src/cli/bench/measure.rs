@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::wire::Connection;
-
 /// Most wrong answers that one measurement goes on after: a server that is broken is not worth the time.
 const ENOUGH: u64 = 20;
 
@@ -120,18 +118,24 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(place.saturating_sub(1)).copied().unwrap_or_default()
 }
 
+/// Something to ask over that is opened anew when an answer broke.
+pub(super) trait Link: Sized {
+    /// Connects.
+    async fn open(address: SocketAddr) -> anyhow::Result<Self>;
+}
+
 /// Lets `connections` connections do `call` until the end. Each call gets its number and says how many operations it was;
 /// `used` tells the processor time of whoever does the work, in µs.
-pub(super) async fn drive(
+pub(super) async fn drive<L: Link>(
     address: SocketAddr,
     connections: usize,
     until: Until,
     used: impl Fn() -> f64,
-    call: impl AsyncFn(&mut Connection, u64) -> anyhow::Result<u64>,
+    call: impl AsyncFn(&mut L, u64) -> anyhow::Result<u64>,
 ) -> anyhow::Result<Sample> {
     let mut open = Vec::new();
     for _ in 0..connections {
-        open.push(Connection::open(address).await?);
+        open.push(L::open(address).await?);
     }
     let (next, done) = (Cell::new(0), Cell::new(0));
     let times = RefCell::new(Vec::with_capacity(1 << 16));
@@ -158,7 +162,7 @@ pub(super) async fn drive(
                         Err(fault) => {
                             faults.borrow_mut().blame(format!("{fault:#}"));
                             // What is left of a broken answer must not be taken for the next one.
-                            let Ok(another) = Connection::open(address).await else { return };
+                            let Ok(another) = L::open(address).await else { return };
                             connection = another;
                         }
                     }

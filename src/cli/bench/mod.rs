@@ -5,9 +5,11 @@ mod book;
 mod ending;
 mod group;
 mod handler;
+mod ldap;
 mod machine;
 mod measure;
 mod night;
+mod peer;
 mod people;
 mod pg;
 mod raw;
@@ -33,6 +35,7 @@ use serde_json::Value;
 
 use self::book::{Book, Register};
 use self::handler::Handler;
+use self::peer::Peer;
 use self::pg::Pgbench;
 use self::raw::Raw;
 use self::register::Place;
@@ -93,6 +96,9 @@ pub(super) struct Arguments {
     /// A setting of the server that is started, such as MATRIKEL_WORKERS=4
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     set: Vec<(String, String)>,
+    /// The script tools/slapd: measure OpenLDAP beside, with the same people
+    #[arg(long, value_name = "FILE")]
+    slapd: Option<PathBuf>,
     /// Seed of the people
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -193,6 +199,10 @@ async fn measure(
         }
         _ => None,
     };
+    let peer = match &arguments.slapd {
+        Some(tool) => Some(Peer::start(tool, folder.path(), world.people, settings.time).await?),
+        None => None,
+    };
     let bar = progress(SCENARIOS.len() as u64, "{msg:<28} {bar:40} {pos:>4}/{len} {elapsed}");
     let bench = Bench {
         world: &world,
@@ -201,6 +211,7 @@ async fn measure(
         handler,
         raw,
         pgbench,
+        peer,
         readers: std::cell::OnceCell::new(),
         groups: std::cell::OnceCell::new(),
         bar: bar.clone(),

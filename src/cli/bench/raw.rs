@@ -10,7 +10,7 @@ use store::{ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::machine;
-use super::measure::Sample;
+use super::measure::{Link, Sample};
 use super::wire::Connection;
 use super::world::{self, BULK, World};
 

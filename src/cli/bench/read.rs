@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::measure::Link;
 use super::scenario::Run;
 use super::verify::{self, Known};
 use super::wire::{Connection, escape};
@@ -76,10 +77,14 @@ pub(super) async fn get_conditional(run: &Run<'_>) -> anyhow::Result<()> {
 
 /// Measures what has known answers in turn with a GET by id.
 pub(super) async fn against_get(run: &Run<'_>, known: &[Known]) -> anyhow::Result<()> {
-    let get = readers(run).await?;
+    let (world, get) = (run.bench.world, readers(run).await?);
+    let numbers: Vec<u64> = (0..world.pool()).map(|n| world.of_pool(READERS, n)).collect();
     for _ in 0..run.bench.settings.rounds {
         run.enter("", run.drive_known(known).await?);
         run.enter("own get", run.drive_known(get).await?);
+        if let (Some(peer), "by-username") = (&run.bench.peer, run.name) {
+            run.enter("slapd uid search", peer.search(run.connections, &numbers).await?);
+        }
     }
     Ok(())
 }
@@ -177,6 +182,9 @@ pub(super) async fn contains(run: &Run<'_>) -> anyhow::Result<()> {
         .await?;
     for _ in 0..run.bench.settings.rounds {
         run.enter("", run.drive_known(&known).await?);
+        if let Some(peer) = &run.bench.peer {
+            run.enter("slapd contains", peer.contains(run.connections, people.marks().min(QUESTIONS)).await?);
+        }
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use indicatif::ProgressBar;
 
 use super::book::{Book, Key};
 use super::handler::Handler;
-use super::measure::{Sample, Until, drive};
+use super::measure::{Link, Sample, Until, drive};
+use super::peer::Peer;
 use super::pg::Pgbench;
 use super::raw::Raw;
 use super::verify::{self, Known};
@@ -93,6 +94,8 @@ pub(super) struct Bench<'r> {
     pub(super) raw: Option<Raw>,
     /// pgbench, where the register is a PostgreSQL database.
     pub(super) pgbench: Option<Pgbench>,
+    /// OpenLDAP with the same people, if it is wanted.
+    pub(super) peer: Option<Peer>,
     /// Readers' documents by id, fetched and checked once.
     pub(super) readers: OnceCell<Vec<Known>>,
     /// The groups of three sizes.
@@ -213,7 +216,7 @@ impl Run<'_> {
             self.connections,
             until,
             || handler.processor_time(),
-            async |connection, _| {
+            async |connection: &mut Connection, _| {
                 let answer = connection.send(&request).await?;
                 verify::status(&answer, 200)?;
                 anyhow::ensure!(answer.body.len() == length, "{} bytes", answer.body.len());

@@ -239,7 +239,7 @@ fn take(book: &Book, target: &Target, size: u64, smallest: u64) -> Option<(f64, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::book::{Key, Register};
+    use super::super::book::Key;
     use super::super::measure::Sample;
     use super::super::scenario::SCENARIOS;
     use super::*;
@@ -247,7 +247,7 @@ mod tests {
     fn enter(book: &mut Book, size: u64, arm: &str, rate: u64, p50: f64) {
         let key = Key { size, order: 0, scenario: "get", connections: 16, arm: arm.to_owned() };
         book.enter(key, Sample { done: rate, seconds: 1.0, p50, cpu: 20.0, ..Sample::default() });
-        book.registers.entry(size).or_insert_with(Register::default);
+        book.registers.entry(size).or_default();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 
-use super::measure::{Sample, drift};
+use super::measure::{Link, Sample, drift};
 use super::scenario::Run;
 use super::verify;
 use super::wire::{Connection, escape};

@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::measure::Link;
+
 /// An answer. Borrowed from the connection until the next request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer<'c> {
@@ -47,14 +49,15 @@ enum Framing {
     Chunks,
 }
 
-impl Connection {
-    /// Connects.
-    pub(super) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+impl Link for Connection {
+    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("nothing answers at {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, buffer: Vec::with_capacity(16 << 10), whole: Vec::new() })
     }
+}
 
+impl Connection {
     /// Sends a request, which must be complete, and waits for its answer.
     pub(super) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.buffer.clear();

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use store::ResourceId;
 use uuid::Uuid;
 
+use super::measure::Link;
 use super::people::People;
 use super::subject::Subject;
 use super::wire::Connection;

@@ -78,6 +78,9 @@ pub(super) async fn create(run: &Run<'_>) -> anyhow::Result<()> {
         if let Some(pgbench) = &run.bench.pgbench {
             run.enter("pgbench INSERT", pgbench.insert(run.connections)?);
         }
+        if let Some(peer) = &run.bench.peer {
+            run.enter("slapd add", peer.add(run.connections, || world.newcomer()).await?);
+        }
     }
     Ok(())
 }
@@ -229,6 +232,8 @@ pub(super) async fn renew(run: &Run<'_>) -> anyhow::Result<()> {
 pub(super) async fn mixed(run: &Run<'_>) -> anyhow::Result<()> {
     let turns = Turns::new(run.bench.world, MIXED);
     let known = read::readers(run).await?;
+    let world = run.bench.world;
+    let numbers: Vec<u64> = (0..world.pool()).map(|n| world.of_pool(MIXED, n)).collect();
     for _ in 0..run.bench.settings.rounds {
         let sample = run.drive(async |connection, n| {
             if n % 10 == 9 {
@@ -239,6 +244,9 @@ pub(super) async fn mixed(run: &Run<'_>) -> anyhow::Result<()> {
             Ok(1)
         });
         run.enter("", sample.await?);
+        if let Some(peer) = &run.bench.peer {
+            run.enter("slapd mixed", peer.mixed(run.connections, &numbers, || world.newcomer()).await?);
+        }
     }
     Ok(())
 }
