@@ -7,6 +7,7 @@
 //! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
+pub mod baseline;
 pub mod catalog;
 pub mod change;
 mod check;
