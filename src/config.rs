@@ -38,6 +38,8 @@ pub struct Log {
 pub struct Config {
     /// Address and port to listen at; port 0 takes a free one.
     pub listen: String,
+    /// Address and port where Prometheus fetches metrics; `None`: nowhere.
+    pub metrics_listen: Option<String>,
     /// Scheme, host and path before `/scim/v2` as clients see them, no trailing slash; `None`: from each request's Host.
     pub public_url: Option<String>,
     /// Folder of the embedded database.
@@ -87,6 +89,7 @@ impl Default for Config {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         Config {
             listen: "127.0.0.1:8080".to_owned(),
+            metrics_listen: None,
             public_url: None,
             data_dir: PathBuf::from("data"),
             database_url: None,
@@ -196,7 +199,10 @@ impl Config {
                 self.password_min, self.password_max
             )));
         }
-        check_listen(&self.listen)?;
+        check_listen("listen", &self.listen)?;
+        if let Some(listen) = &self.metrics_listen {
+            check_listen("metrics_listen", listen)?;
+        }
         check_database_url(&self.database_url())
     }
 
@@ -249,11 +255,11 @@ pub fn redact(url: &str) -> String {
     redacted
 }
 
-fn check_listen(listen: &str) -> Result<(), ConfigError> {
+fn check_listen(key: &str, listen: &str) -> Result<(), ConfigError> {
     let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match (listen.parse::<SocketAddr>(), port) {
         (Ok(_), _) | (_, Some(Ok(_))) => Ok(()),
-        _ => Err(ConfigError(format!("listen is {listen:?}. Write an address and a port, such as 127.0.0.1:8080."))),
+        _ => Err(ConfigError(format!("{key} is {listen:?}. Write an address and a port, such as 127.0.0.1:8080."))),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
-use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, open, output, wait};
@@ -12,6 +11,7 @@ use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
   listen            address and port, 127.0.0.1:8080; port 0 takes a free one
+  metrics_listen    address and port for Prometheus, which fetches /metrics there: none
   public_url        URL before /scim/v2 as clients see it; set it behind a proxy
   data_dir          folder of the embedded database, data
   database_url      sqlite:PATH or postgres://…; in the environment DATABASE_URL
@@ -72,6 +72,9 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     let store = directory.store().clone();
     let outcome = wait(async {
         let running = start(&config, directory)?;
+        if let Some(address) = running.metrics_address() {
+            tracing::info!(%address, "metrics at /metrics");
+        }
         tracing::info!(address = %running.address, base_url = running.base_url(), "listening");
         stop_signal().await?;
         tracing::info!("stopping");
@@ -83,8 +86,12 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
 
 /// Begins to serve as configured.
 pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Running> {
-    let listen =
-        Listen { address: config.listen.clone(), workers: config.workers, shutdown_seconds: config.shutdown_seconds };
+    let listen = Listen {
+        address: config.listen.clone(),
+        metrics: config.metrics_listen.clone(),
+        workers: config.workers,
+        shutdown_seconds: config.shutdown_seconds,
+    };
     let settings = Settings {
         public_url: config.public_url.clone(),
         body_limit: config.body_limit,
@@ -96,9 +103,9 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         announce_memberships: config.announce_memberships,
         trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
         cors_origins: config.cors_origins.clone(),
+        has_metrics: config.metrics_listen.is_some(),
     };
-    server::start(&listen, settings, directory)
-        .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))
+    Ok(server::start(&listen, settings, directory)?)
 }
 
 /// Returns when the process is asked to stop.

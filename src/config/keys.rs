@@ -53,6 +53,13 @@ pub const KEYS: &[Key] = &[
         number: false,
     },
     Key {
+        name: "metrics_listen",
+        help: "the address and port where Prometheus fetches /metrics, such as 127.0.0.1:9464; for your own network alone",
+        set: |config, value| text(value).map(|text| config.metrics_listen = Some(text)),
+        show: |config| config.metrics_listen.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
         name: "public_url",
         help: "the URL before /scim/v2 as clients see it, such as https://id.example.se",
         set: |config, value| {

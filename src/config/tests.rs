@@ -24,7 +24,7 @@ fn the_default_configuration_fits_itself() {
 #[test]
 fn every_key_of_a_file_arrives() {
     let config = read(
-        "listen = '0.0.0.0:1'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
+        "listen = '0.0.0.0:1'\nmetrics_listen = '127.0.0.1:2'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
          bulk_operations = 6\nbulk_payload = 4096\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
          cursor_timeout_seconds = 40\nannounce_memberships = true\n\
@@ -34,6 +34,7 @@ fn every_key_of_a_file_arrives() {
     .expect("reads");
     let expected = Config {
         listen: "0.0.0.0:1".into(),
+        metrics_listen: Some("127.0.0.1:2".into()),
         public_url: Some("https://id.example.se".into()),
         data_dir: "/d".into(),
         database_url: Some("postgres://h/d".into()),
@@ -135,6 +136,7 @@ fn values_that_do_not_fit_each_other_are_refused() {
         ("page_default = 200\npage_max = 100", "page_default (200) is larger than page_max (100)."),
         ("password_min = 20\npassword_max = 10", "password_min (20) is larger than password_max (10)."),
         ("listen = 'localhost'", "listen is \"localhost\". Write an address and a port"),
+        ("metrics_listen = ':1'", "metrics_listen is \":1\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),
         ("database_url = 'mysql://h/d'", "The database URL is mysql, which Matrikel does not speak. Use sqlite:PATH"),
         ("database_url = 'data.db'", "The database URL is without a scheme, which"),

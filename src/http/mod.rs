@@ -1,6 +1,6 @@
 //! The SCIM interface over HTTP (RFC 7644). `routes` is the whole URL space; `extract` makes a request into a `Ctx`
 //! and a body, `respond` makes answers and [`error`] makes every error; `observe` wraps them all with request ids and
-//! logs. Decides nothing about identities: each handler is one call of the directory.
+//! logs; `metrics` counts for Prometheus. Decides nothing about identities: each handler is one call of the directory.
 
 pub mod error;
 pub mod server;
@@ -12,6 +12,7 @@ mod deferred;
 mod extract;
 mod health;
 mod json;
+mod metrics;
 mod network;
 mod observe;
 mod prefer;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Origins whose scripts may use the interface from a browser.
     pub cors_origins: Vec<String>,
+    /// Whether requests are counted for Prometheus.
+    pub has_metrics: bool,
 }
 
 /// What every handler works with.
@@ -67,6 +70,7 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    metrics: metrics::Metrics,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
@@ -77,6 +81,8 @@ impl State {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator = Authenticator::new(directory.clone());
         let runtime = tokio::runtime::Handle::current();
-        State { authenticator, directory, settings, base_url, tolerances: tolerance::Counts::default(), runtime }
+        let (tolerances, metrics) =
+            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        State { authenticator, directory, settings, base_url, tolerances, metrics, runtime }
     }
 }

@@ -43,7 +43,12 @@ pub(super) async fn observe(
         // that what is left of it is told here; nothing that it held is looked at again.
         None => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(response) => response?.map_into_boxed_body(),
-            Err(panic) => return Err(broken_off(&id.0, begun, panic.as_ref())),
+            Err(panic) => {
+                if let Some(state) = &state {
+                    state.metrics.record_panic();
+                }
+                return Err(broken_off(&id.0, begun, panic.as_ref()));
+            }
         },
     };
     log(&response, &id.0, begun);
@@ -55,8 +60,11 @@ pub(super) async fn observe(
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
     let asker = response.request().extensions().get::<Asker>().cloned();
-    if let (Some(state), Some(asker)) = (&state, asker) {
-        state.tolerances.tell(&asker, response.headers_mut());
+    if let Some(state) = &state {
+        state.metrics.record(&response, asker.as_ref(), begun);
+        if let Some(asker) = asker {
+            state.tolerances.tell(&asker, response.headers_mut());
+        }
     }
     if !origins.is_empty() {
         cors::vary(response.headers_mut());

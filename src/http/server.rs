@@ -10,7 +10,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinHandle;
 
-use super::{Settings, State, deferred, observe, routes, tolerance};
+use super::{Settings, State, deferred, metrics, observe, routes, tolerance};
 use crate::directory::Directory;
 
 /// A client that has not sent the head of its request by then is let go.
@@ -22,16 +22,28 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: String,
+    /// Address and port for Prometheus; `None`: nowhere.
+    pub metrics: Option<String>,
     /// Threads that serve.
     pub workers: usize,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
 }
 
+/// An address that cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address}; choose another address or port")]
+pub struct StartError {
+    /// As it was asked for.
+    address: String,
+    source: io::Error,
+}
+
 /// A server that is serving.
 pub struct Running {
     /// The address it is bound to.
     pub address: SocketAddr,
+    metrics: Option<metrics::Served>,
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
     state: web::Data<State>,
@@ -40,12 +52,21 @@ pub struct Running {
 
 /// Binds and begins to serve. Needs a Tokio runtime.
 ///
-/// Errors when the address cannot be bound.
-pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> io::Result<Running> {
-    let addresses: Vec<SocketAddr> = listen.address.to_socket_addrs()?.collect();
+/// Errors when an address cannot be bound.
+pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Result<Running, StartError> {
+    let failed = |address: &str| {
+        let address = address.to_owned();
+        move |source| StartError { address, source }
+    };
+    let addresses = listen.address.to_socket_addrs().map_err(failed(&listen.address))?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
     // One state for all workers, so that they share what the authenticator remembers.
     let state = web::Data::new(State::new(directory, settings));
-    let shared = state.clone();
+    let metrics = match &listen.metrics {
+        Some(address) => Some(metrics::serve(address, &state).map_err(failed(address))?),
+        None => None,
+    };
+    let (shared, connected) = (state.clone(), state.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
@@ -53,16 +74,19 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> io::R
             .wrap(Compress::default())
             .wrap(from_fn(observe::observe))
     })
+    .on_connect(move |_, with_it| connected.metrics.record_connection(with_it))
     .workers(listen.workers)
     .client_request_timeout(HEAD_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(listen.shutdown_seconds)
     .disable_signals()
-    .bind(addresses.as_slice())?;
-    let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address was bound"))?;
+    .bind(addresses.as_slice())
+    .map_err(failed(&listen.address))?;
+    let nowhere = || io::Error::other("no address was bound");
+    let address = server.addrs().first().copied().ok_or_else(nowhere).map_err(failed(&listen.address))?;
     let server = server.run();
     let chores = [tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
-    Ok(Running { address, handle: server.handle(), task: tokio::spawn(server), state, chores })
+    Ok(Running { address, metrics, handle: server.handle(), task: tokio::spawn(server), state, chores })
 }
 
 /// Tells the log from time to time what clients need forgiven.
@@ -87,11 +111,19 @@ impl Running {
         format!("http://{address}{}", super::BASE_PATH)
     }
 
+    /// Where metrics are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|served| served.address)
+    }
+
     /// Takes no more connections, lets running requests end within the deadline, and returns when all is quiet.
     pub async fn stop(self) -> io::Result<()> {
         self.handle.stop(true).await;
         self.chores.iter().for_each(JoinHandle::abort);
         self.state.tolerances.log();
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await?;
+        }
         self.task.await.map_err(io::Error::other)?
     }
 }

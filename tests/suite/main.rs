@@ -35,6 +35,8 @@ mod interface;
 #[cfg(test)]
 mod memberships;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operating;
