@@ -20,14 +20,19 @@ mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tls;
 mod tolerance;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
+pub use tls::{Oldest, Tls, TlsError};
 
 /// What every handler returns.
 type Answer = Result<actix_web::HttpResponse, Failure>;
@@ -60,6 +65,10 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Whether requests are counted for Prometheus.
     pub has_metrics: bool,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
+    pub hsts_seconds: Option<u64>,
 }
 
 /// What every handler works with.
@@ -71,6 +80,8 @@ struct State {
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
     metrics: metrics::Metrics,
+    /// What browsers are told of https.
+    hsts: Option<HeaderValue>,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
@@ -83,6 +94,7 @@ impl State {
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
-        State { authenticator, directory, settings, base_url, tolerances, metrics, runtime }
+        let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
+        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, runtime }
     }
 }

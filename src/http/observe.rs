@@ -12,7 +12,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
@@ -62,6 +62,9 @@ pub(super) async fn observe(
     let asker = response.request().extensions().get::<Asker>().cloned();
     if let Some(state) = &state {
         state.metrics.record(&response, asker.as_ref(), begun);
+        if let Some(hsts) = &state.hsts {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
         if let Some(asker) = asker {
             state.tolerances.tell(&asker, response.headers_mut());
         }

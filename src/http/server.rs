@@ -2,20 +2,23 @@
 //! there after it is cut. Never handles a signal by itself: [`Running::stop`] is called by whoever started it.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
+use socket2::SockRef;
 use tokio::task::JoinHandle;
 
+use super::tls::{Certificates, Tls, TlsError};
 use super::{Settings, State, deferred, metrics, observe, routes, tolerance};
 use crate::directory::Directory;
 
-/// A client that has not sent the head of its request by then is let go.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections that the system keeps for us until we take them.
+const BACKLOG: i32 = 1024;
+/// Handshakes of TLS that a thread has under way at a time.
+const HANDSHAKES: usize = 1024;
 
 /// Where and how to serve.
 #[derive(Clone, Debug)]
@@ -24,19 +27,43 @@ pub struct Listen {
     pub address: String,
     /// Address and port for Prometheus; `None`: nowhere.
     pub metrics: Option<String>,
+    /// How TLS is spoken; `None`: it is not.
+    pub tls: Option<Tls>,
+    /// What is borne with of clients.
+    pub patience: Patience,
     /// Threads that serve.
     pub workers: usize,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
 }
 
-/// An address that cannot be listened at.
+/// What is borne with of clients, so that those that are slow or say nothing cost the others nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Connections at a time; further ones wait to be taken.
+    pub connections: usize,
+    /// How long the head of a connection's first request may take.
+    pub head: Duration,
+    /// How long a connection may lie idle after an answer.
+    pub idle: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub stalled: Duration,
+}
+
+/// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {address}; choose another address or port")]
-pub struct StartError {
-    /// As it was asked for.
-    address: String,
-    source: io::Error,
+pub enum StartError {
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}; choose another address or port")]
+    Address {
+        /// As it was asked for.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A server that is serving.
@@ -47,19 +74,20 @@ pub struct Running {
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
     state: web::Data<State>,
-    chores: [JoinHandle<()>; 2],
+    chores: Vec<JoinHandle<()>>,
+    scheme: &'static str,
 }
 
 /// Binds and begins to serve. Needs a Tokio runtime.
 ///
-/// Errors when an address cannot be bound.
+/// Errors when an address cannot be bound or the certificate cannot be used.
 pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Result<Running, StartError> {
     let failed = |address: &str| {
         let address = address.to_owned();
-        move |source| StartError { address, source }
+        move |source| StartError::Address { address, source }
     };
-    let addresses = listen.address.to_socket_addrs().map_err(failed(&listen.address))?;
-    let addresses: Vec<SocketAddr> = addresses.collect();
+    let certificates = listen.tls.as_ref().map(Certificates::open).transpose()?;
+    let listeners = bind(listen).map_err(failed(&listen.address))?;
     // One state for all workers, so that they share what the authenticator remembers.
     let state = web::Data::new(State::new(directory, settings));
     let metrics = match &listen.metrics {
@@ -67,7 +95,8 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         None => None,
     };
     let (shared, connected) = (state.clone(), state.clone());
-    let server = HttpServer::new(move || {
+    let Patience { connections, head, idle, .. } = listen.patience;
+    let mut server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
             .configure(routes::all)
@@ -76,17 +105,54 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     })
     .on_connect(move |_, with_it| connected.metrics.record_connection(with_it))
     .workers(listen.workers)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
+    .max_connections(connections.div_ceil(listen.workers).max(1))
+    .max_connection_rate(HANDSHAKES)
+    .client_request_timeout(head)
+    .keep_alive(idle)
     .shutdown_timeout(listen.shutdown_seconds)
-    .disable_signals()
-    .bind(addresses.as_slice())
-    .map_err(failed(&listen.address))?;
+    .disable_signals();
+    for listener in listeners {
+        let listening = match &certificates {
+            Some(certificates) => server.listen_openssl(listener, certificates.acceptor()?),
+            None => server.listen(listener),
+        };
+        server = listening.map_err(failed(&listen.address))?;
+    }
     let nowhere = || io::Error::other("no address was bound");
     let address = server.addrs().first().copied().ok_or_else(nowhere).map_err(failed(&listen.address))?;
     let server = server.run();
-    let chores = [tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
-    Ok(Running { address, metrics, handle: server.handle(), task: tokio::spawn(server), state, chores })
+    let mut chores =
+        vec![tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    if let Some(certificates) = certificates {
+        state.metrics.note_certificate(certificates.expires_at);
+        chores.push(tokio::spawn(certificates.watch(state.clone())));
+    }
+    Ok(Running { address, metrics, handle: server.handle(), task: tokio::spawn(server), state, chores, scheme })
+}
+
+/// Binds each address that the name stands for; those that cannot be bound are an error only when there is no other.
+fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    let (mut listeners, mut failure) = (Vec::new(), None);
+    for address in listen.address.to_socket_addrs()? {
+        match TcpListener::bind(address).and_then(|listener| prepare(listener, listen.patience.stalled)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+/// What is set here holds for each connection that is taken from it.
+fn prepare(listener: TcpListener, stalled: Duration) -> io::Result<TcpListener> {
+    let socket = SockRef::from(&listener);
+    socket.listen(BACKLOG)?;
+    // The system itself ends a connection whose client does not take what waits for it: the HTTP library would wait.
+    socket.set_tcp_user_timeout(Some(stalled))?;
+    Ok(listener)
 }
 
 /// Tells the log from time to time what clients need forgiven.
@@ -108,7 +174,7 @@ impl Running {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("http://{address}{}", super::BASE_PATH)
+        format!("{}://{address}{}", self.scheme, super::BASE_PATH)
     }
 
     /// Where metrics are served.

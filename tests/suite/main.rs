@@ -45,9 +45,13 @@ mod protocol;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod types;
