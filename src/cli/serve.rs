@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Shared, open, output, wait};
+use super::{Shared, notify, open, output, wait};
 use crate::config::{Config, ConfigError, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
@@ -85,7 +85,9 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
             tracing::info!(%address, "metrics at /metrics");
         }
         tracing::info!(address = %running.address, base_url = running.base_url(), "listening");
+        notify::tell(notify::READY);
         stop_signal().await?;
+        notify::tell(notify::STOPPING);
         tracing::info!("stopping");
         Ok(running.stop().await?)
     });

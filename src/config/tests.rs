@@ -200,3 +200,17 @@ fn a_named_file_must_exist_and_the_default_file_need_not() {
     std::fs::write(&file, "workers = 2").expect("written");
     assert_eq!(Config::load(Some(&file), []).expect("loads").workers, 2);
 }
+
+#[test]
+fn what_is_deployed_sets_only_keys_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["deploy/Dockerfile", "deploy/systemd/matrikel.service"] {
+        let text = std::fs::read_to_string(root.join(file)).expect(file);
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+        let variables: Vec<&str> = words.filter(|word| word.starts_with("MATRIKEL_")).collect();
+        assert!(!variables.is_empty(), "{file}");
+        for variable in variables {
+            assert!(KEYS.iter().any(|key| key.variable() == variable), "{file}: {variable}");
+        }
+    }
+}

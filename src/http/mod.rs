@@ -11,6 +11,7 @@ mod cors;
 mod deferred;
 mod extract;
 mod health;
+mod hold;
 mod json;
 mod metrics;
 mod network;

@@ -20,13 +20,13 @@ use uuid::Uuid;
 
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
-use super::{State, cors};
+use super::{State, cors, hold};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware.
 pub(super) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
@@ -37,6 +37,7 @@ pub(super) async fn observe(
     let origins = state.as_ref().map(|state| state.settings.cors_origins.as_slice()).unwrap_or_default();
     let origin = cors::allowed(request.headers(), origins);
     let preflight = origin.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
+    let held = hold::body_of(&mut request);
     let mut response = match preflight {
         Some(answer) => request.into_response(answer),
         // Nothing within answers with an error that is not a response already. After a panic the request is gone, so
@@ -75,7 +76,10 @@ pub(super) async fn observe(
     if let Some(origin) = origin {
         cors::allow(origin, response.headers_mut());
     }
-    Ok(response)
+    Ok(match held {
+        Some(held) => response.map_body(|_, answer| held.until_the_end_of(answer)),
+        None => response,
+    })
 }
 
 /// The answer to a request whose handler panicked.

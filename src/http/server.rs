@@ -19,6 +19,8 @@ use crate::directory::Directory;
 const BACKLOG: i32 = 1024;
 /// Handshakes of TLS that a thread has under way at a time.
 const HANDSHAKES: usize = 1024;
+/// Open files that are kept for other things than connections of clients, such as the database.
+const FILES: usize = 200;
 
 /// Where and how to serve.
 #[derive(Clone, Debug)]
@@ -105,7 +107,7 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     })
     .on_connect(move |_, with_it| connected.metrics.record_connection(with_it))
     .workers(listen.workers)
-    .max_connections(connections.div_ceil(listen.workers).max(1))
+    .max_connections(fitting(connections).div_ceil(listen.workers).max(1))
     .max_connection_rate(HANDSHAKES)
     .client_request_timeout(head)
     .keep_alive(idle)
@@ -129,6 +131,17 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         chores.push(tokio::spawn(certificates.watch(state.clone())));
     }
     Ok(Running { address, metrics, handle: server.handle(), task: tokio::spawn(server), state, chores, scheme })
+}
+
+/// As many connections as are wanted, or as the open files that the system allows leave room for: without one the
+/// server could not open its database any more.
+fn fitting(connections: usize) -> usize {
+    let Some(files) = metrics::files_most() else { return connections };
+    let room = files.saturating_sub(FILES.min(files / 2));
+    if room < connections {
+        tracing::info!(connections = room, files, "fewer connections than configured: the system allows so many files");
+    }
+    connections.min(room)
 }
 
 /// Binds each address that the name stands for; those that cannot be bound are an error only when there is no other.

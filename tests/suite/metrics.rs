@@ -82,11 +82,16 @@ async fn be_busy(server: &Server) -> Client {
     client
 }
 
+/// A section of OPERATIONS.md.
+fn section_of_guide(title: &str) -> String {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).expect("the guide");
+    let section = guide.split(&format!("\n## {title}\n")).nth(1).expect("the section").to_owned();
+    section.split("\n## ").next().unwrap_or_default().to_owned()
+}
+
 /// Name, type and labels of each line of the table.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
-    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).expect("the guide");
-    let section =
-        guide.split("\n## Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let section = section_of_guide("Metrics");
     let lines = section.lines().filter_map(|line| line.strip_prefix("| `"));
     let rows = lines.map(|line| {
         let mut cells = line.split('|').map(str::trim);
@@ -177,6 +182,27 @@ async fn metrics_are_served_at_their_own_address_alone_and_only_if_wanted() {
     let silent = Server::sqlite();
     assert!(!silent.said().contains("metrics"), "{}", silent.said());
     Client::anonymous(&silent.base_url).get("//metrics").await.expect(404);
+}
+
+#[tokio::test]
+async fn the_line_of_a_request_has_the_fields_that_the_guide_lists() {
+    let server = Server::sqlite();
+    let _client = be_busy(&server).await;
+    let section = section_of_guide("Logs");
+    let cells = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let listed: BTreeSet<_> =
+        cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches([' ', '`'])).collect();
+    let said = server.said();
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let requests: Vec<Value> = lines.filter(|line| line["message"] == "request").collect();
+    assert!(!requests.is_empty());
+    for request in &requests {
+        let fields: BTreeSet<_> = request.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(fields, listed, "OPERATIONS.md (right) and a line of the log (left)");
+    }
+    for secret in ["anna", "bo.ek", "nurse", "filter", "mk_"] {
+        assert!(!said.to_lowercase().contains(secret), "{secret} is in the log");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::extract::Asker;
 use super::routes::Pattern;
 
 pub(super) use listen::{Served, serve};
+pub(super) use process::files_most;
 
 /// Clients that are told apart; all others are one.
 const CLIENTS: usize = 1_000;

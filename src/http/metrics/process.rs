@@ -15,7 +15,7 @@ pub(super) struct Process {
     /// Files and connections that are open.
     pub(super) files: Option<usize>,
     /// How many may be.
-    pub(super) files_most: Option<u64>,
+    pub(super) files_most: Option<usize>,
 }
 
 impl Process {
@@ -26,7 +26,7 @@ impl Process {
             processor: processor(&read("stat")),
             memory: memory(&read("status")),
             files: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
-            files_most: files_most(&read("limits")),
+            files_most: files_most(),
         }
     }
 }
@@ -43,7 +43,12 @@ fn memory(status: &str) -> Option<u64> {
     Some(resident.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-fn files_most(limits: &str) -> Option<u64> {
+/// How many files and connections may be open.
+pub(in crate::http) fn files_most() -> Option<usize> {
+    files_most_of(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn files_most_of(limits: &str) -> Option<usize> {
     limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
 }
 
@@ -57,9 +62,9 @@ mod tests {
         assert_eq!(processor(stat), Some(3.0));
         assert_eq!(memory("Name:\tx\nVmRSS:\t   12 kB\nThreads: 1"), Some(12_288));
         let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096  files";
-        assert_eq!(files_most(limits), Some(1024));
+        assert_eq!(files_most_of(limits), Some(1024));
         for nothing in ["", "7 (x", "VmRSS: much kB"] {
-            assert_eq!((processor(nothing), memory(nothing), files_most(nothing)), (None, None, None));
+            assert_eq!((processor(nothing), memory(nothing), files_most_of(nothing)), (None, None, None));
         }
     }
 
