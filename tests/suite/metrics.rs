@@ -31,8 +31,8 @@ impl Scraped {
 
     /// The metric that a sample belongs to: a histogram and a summary have several names of samples.
     fn metric<'n>(&self, sample: &'n str) -> &'n str {
-        let stems = ["_bucket", "_sum", "_count"].iter().filter_map(|suffix| sample.strip_suffix(suffix));
-        stems.filter(|stem| self.kinds.contains_key(*stem)).next().unwrap_or(sample)
+        let mut stems = ["_bucket", "_sum", "_count"].iter().filter_map(|suffix| sample.strip_suffix(suffix));
+        stems.find(|stem| self.kinds.contains_key(*stem)).unwrap_or(sample)
     }
 }
 
