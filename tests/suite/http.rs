@@ -38,7 +38,7 @@ async fn every_path_answers_every_method_as_it_should(server: &Server) {
         ("/Schemas".to_owned(), &["GET", "HEAD", "POST", "OPTIONS"]),
         ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User".to_owned(), document),
         ("/ResourceTypes".to_owned(), &["GET", "HEAD", "POST", "OPTIONS"]),
-        ("/ResourceTypes/User".to_owned(), document),
+        ("/ResourceTypes/User".to_owned(), &["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         (String::new(), read),
         ("/Bulk".to_owned(), &["POST", "OPTIONS"]),
         ("/.search".to_owned(), &["POST", "OPTIONS"]),
