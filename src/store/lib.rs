@@ -4,7 +4,7 @@
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
+//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
 pub mod baseline;
