@@ -1,6 +1,7 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod bench;
 mod client;
 pub mod demo;
 mod index;
@@ -61,6 +62,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Fill a register with a made-up municipality, serve it, and show what to ask it
     Demo(demo::Arguments),
+    /// Measure how fast the server is, every answer checked, beside raw baselines
+    Bench(bench::Arguments),
     /// Bring the database's tables up to date
     Migrate(migrate::Arguments),
     /// The organisations of the register
@@ -94,6 +97,7 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Serve(arguments) => serve::run(&shared, &arguments),
         Command::Demo(arguments) => demo::run(&shared, &arguments),
+        Command::Bench(arguments) => bench::run(&shared, &arguments),
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),

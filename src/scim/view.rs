@@ -4,6 +4,8 @@
 //! nothing that the released part does not tell. For every document, the rewritten filter (the view's own aside) holds
 //! exactly when the client's filter holds for the document after [`View::project`].
 
+mod membership;
+
 use std::collections::BTreeSet;
 use std::ops::Bound;
 

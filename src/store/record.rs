@@ -146,6 +146,31 @@ pub(crate) fn kinds(
     Ok(found)
 }
 
+/// What each of the resources is called, of those that exist. They may lie far apart, so other than in [`kinds`] their
+/// ends are not named: PostgreSQL might walk through all that lies between. Each is spelled out with the whole key
+/// instead, so that both databases find it by that without statistics.
+pub(crate) fn labels(
+    db: &mut Db,
+    tenant: TenantId,
+    ids: impl IntoIterator<Item = ResourceId>,
+) -> Result<HashMap<ResourceId, String>, Error> {
+    let mut ids: Vec<ResourceId> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in runs(ids) {
+        let mut statement = Statement::<(Binary, Text)>::new("SELECT resource_id, label FROM resource WHERE ");
+        for (n, id) in ids.into_iter().enumerate() {
+            let open = if n == 0 { "(tenant_id = " } else { " OR (tenant_id = " };
+            statement = statement.sql(open).bind(tenant).sql(" AND resource_id = ").bind(id).sql(")");
+        }
+        for (id, label) in statement.load::<(Vec<u8>, String)>(db)? {
+            found.insert(resource_id(&id)?, label);
+        }
+    }
+    Ok(found)
+}
+
 /// Writes new records; fails when one of them exists.
 pub(crate) fn insert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
     Ok(statement::insert(db, INSERT, rows(tenant, records), "")?)

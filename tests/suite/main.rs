@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod cli;
@@ -14,6 +16,8 @@ mod concurrency;
 mod crash;
 #[cfg(test)]
 mod cursor;
+#[cfg(test)]
+mod deferred;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod hostile;
 mod http;
 #[cfg(test)]
 mod interface;
+#[cfg(test)]
+mod memberships;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

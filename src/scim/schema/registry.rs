@@ -95,6 +95,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/user.json"),
     include_str!("../../../schemas/enterprise-user.json"),
     include_str!("../../../schemas/group.json"),
+    include_str!("../../../schemas/group-membership.json"),
     include_str!("../../../schemas/client.json"),
     include_str!("../../../schemas/schema.json"),
     include_str!("../../../schemas/resource-type.json"),
@@ -104,6 +105,7 @@ const SCHEMAS: &[&str] = &[
 const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/user.json"),
     include_str!("../../../schemas/types/group.json"),
+    include_str!("../../../schemas/types/group-membership.json"),
     include_str!("../../../schemas/types/client.json"),
 ];
 

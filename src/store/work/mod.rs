@@ -6,6 +6,7 @@
 
 mod building;
 mod change;
+mod deferred;
 mod flush;
 mod layer;
 mod read;

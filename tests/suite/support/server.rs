@@ -110,6 +110,25 @@ impl Server {
         outcome.expect("the statements run");
     }
 
+    /// Lets the database refuse every resource that is called `boom`, when it is written and not before.
+    pub(crate) fn refuse_boom(&self) {
+        self.execute(if self.is_postgres() {
+            "ALTER TABLE resource ADD CONSTRAINT refused CHECK (label <> 'boom')"
+        } else {
+            "CREATE TRIGGER refused BEFORE INSERT ON resource WHEN NEW.label = 'boom' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        });
+    }
+
+    /// Lets it take them again.
+    pub(crate) fn accept_boom(&self) {
+        self.execute(if self.is_postgres() {
+            "ALTER TABLE resource DROP CONSTRAINT refused"
+        } else {
+            "DROP TRIGGER refused"
+        });
+    }
+
     /// The one number that a query on the database answers.
     pub(crate) fn number(&self, query: &str) -> i64 {
         use diesel::RunQueryDsl;
