@@ -4,9 +4,11 @@
 mod bench;
 mod client;
 pub mod demo;
+mod index;
 mod migrate;
 mod open;
 mod output;
+mod schema;
 mod serve;
 mod tenant;
 
@@ -70,6 +72,12 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// Schemas and resource types of an organisation's own
+    #[command(subcommand)]
+    Schema(schema::Command),
+    /// What is indexed in an organisation's register
+    #[command(subcommand)]
+    Index(index::Command),
 }
 
 impl Shared {
@@ -93,6 +101,8 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::Schema(command) => schema::run(&shared, &command),
+        Command::Index(command) => index::run(&shared, &command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
