@@ -13,6 +13,7 @@ mod derive;
 mod error;
 mod fetch;
 mod mark;
+mod merge;
 mod password;
 mod patch;
 mod relation;

@@ -67,6 +67,20 @@ impl Planner<'_> {
         filter.conjuncts().into_iter().filter_map(|part| self.access(part)).collect()
     }
 
+    /// The access that proposes the matches of the whole filter and nothing else, beside resources of other types. Its
+    /// keys are those that the filter itself would compare, and none was cut where that could matter.
+    pub(crate) fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
+        let Filter::Compare(target, op, operand) = filter else { return None };
+        let access = self.compare(target, *op, operand)?;
+        let is_whole = operand.key.len() < key::MAX_BYTES - 3;
+        let is_exact = match (&access, op) {
+            (Access::Ids(_) | Access::External(_), Op::Eq) => true,
+            (Access::Index { .. }, Op::Eq | Op::Sw | Op::Ge | Op::Le) => is_whole,
+            _ => false,
+        };
+        is_exact.then_some(access)
+    }
+
     fn access(&self, part: &Filter<Checked>) -> Option<Access> {
         match part {
             Filter::Or(parts) => {
@@ -205,6 +219,12 @@ impl Access {
                 .sql(") AS counted")
                 .get_result::<i64>(db)?,
         })
+    }
+
+    /// How many entries there are in all.
+    pub(crate) fn count(&self, db: &mut Db, tenant: TenantId, kind: &str) -> Result<u64, Error> {
+        let count = self.statement::<BigInt>("SELECT COUNT(*) FROM ", tenant, kind).get_result::<i64>(db)?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// The candidates, each once, by id. Fails with [`Error::TooMany`] beyond `limit`.

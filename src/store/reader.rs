@@ -10,6 +10,7 @@ use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::statement::Among;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
@@ -27,7 +28,7 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
-    in_snapshot: bool,
+    pub(crate) in_snapshot: bool,
     /// Connections known to have been lost when this one was last seen alive.
     losses: usize,
 }
@@ -116,6 +117,14 @@ impl Reader {
         &mut self,
         tenant: TenantId,
         ids: &[ResourceId],
+    ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
+        self.groups_among(tenant, Among::Each(ids))
+    }
+
+    pub(crate) fn groups_among(
+        &mut self,
+        tenant: TenantId,
+        ids: Among<'_>,
     ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
         // The number first: outside of a snapshot the groups may then be newer than the entity tag that it goes into,
         // which costs a client one more fetch. The other way round it would keep old groups under the newest tag.
@@ -209,7 +218,7 @@ impl Reader {
         domain: ResourceId,
         id: ResourceId,
     ) -> Result<Option<String>, Error> {
-        Ok(external::of_resources(&mut self.db, tenant, domain, &[id])?.remove(&id))
+        Ok(external::of_resources(&mut self.db, tenant, domain, Among::Each(&[id]))?.remove(&id))
     }
 
     /// Who has that `externalId`.

@@ -22,8 +22,8 @@ use super::world::{ALL, Step, history, live, texts};
 
 /// A question as a client might ask it.
 #[derive(Clone, Debug)]
-struct Question {
-    kind: &'static str,
+pub(crate) struct Question {
+    pub(crate) kind: &'static str,
     filter: Option<String>,
     sort: Option<(&'static str, bool)>,
     page: (u64, u64),
@@ -147,7 +147,7 @@ fn filter(kind: &'static str) -> BoxedStrategy<String> {
     logical(prop_oneof![2 => atoms, 1 => elements].boxed(), 2)
 }
 
-fn question() -> impl Strategy<Value = Question> {
+pub(crate) fn question() -> impl Strategy<Value = Question> {
     select(vec!["User", "User", "Group"]).prop_flat_map(|kind| {
         let paths: Vec<&'static str> =
             if kind == "User" { USER } else { GROUP }.iter().map(|(path, _)| *path).collect();
@@ -166,12 +166,12 @@ fn question() -> impl Strategy<Value = Question> {
     })
 }
 
-fn check(definition: &Definition, text: &str) -> Filter<Checked> {
+pub(crate) fn check(definition: &Definition, text: &str) -> Filter<Checked> {
     Filter::parse(text).and_then(|filter| filter.check(definition)).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 impl Question {
-    fn query(&self, fixture: &Fixture) -> Query {
+    pub(crate) fn query(&self, fixture: &Fixture) -> Query {
         let query = fixture.query(self.kind);
         let definition = query.definition.clone();
         let view_filter = self.view_filter.as_deref().map(|text| check(&definition, text));
@@ -189,7 +189,7 @@ impl Question {
     }
 
     /// The answer by looking at everything: the total, and the ids of the page.
-    fn naive(&self, query: &Query, world: &[(ResourceId, Map<String, Value>)]) -> (u64, Vec<ResourceId>) {
+    pub(crate) fn naive(&self, query: &Query, world: &[(ResourceId, Map<String, Value>)]) -> (u64, Vec<ResourceId>) {
         let mut places: Vec<(Option<String>, ResourceId)> = Vec::new();
         let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
         for (id, document) in world {
@@ -227,7 +227,7 @@ fn document(fixture: &Fixture, query: &Query, hit: &Hit) -> Map<String, Value> {
 }
 
 /// Every living resource of a kind, whole, found by id.
-async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Value>)> {
+pub(crate) async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Value>)> {
     let query = fixture.query(kind);
     let asked = query.clone();
     let ids: Vec<_> = (0..ALL).map(id).collect();
@@ -236,7 +236,7 @@ async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Va
     of_kind.map(|hit| (hit.record.id, document(fixture, &query, hit))).collect()
 }
 
-async fn search(fixture: &Fixture, query: &Query) -> Page {
+pub(crate) async fn search(fixture: &Fixture, query: &Query) -> Page {
     let query = query.clone();
     fixture.read(move |reader, tenant| reader.search(tenant, &query)).await.unwrap()
 }
