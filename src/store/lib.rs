@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod change;
 mod check;
 mod clock;
+mod contain;
 pub mod credential;
 mod db;
 mod dialect;

@@ -18,7 +18,7 @@ use scim::view::View;
 use crate::assemble::{Derived, assemble, etag};
 use crate::clock::Clock;
 use crate::index::KindIndexes;
-use crate::plan::{Access, Planner};
+use crate::plan::{Access, COUNTED, Planner};
 use crate::reader::Reader;
 use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Nesting, Record, ResourceId, TenantId, external, membership, record};
@@ -270,14 +270,22 @@ impl<'s> Search<'s> {
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
-        let mut best: Option<(i64, Access)> = None;
+        Ok(self.measure(accesses)?.into_iter().next().map(|(_, access)| access))
+    }
+
+    /// How many candidates each access has, counted up to a cap, the fewest first. Whole indexes are looked through only
+    /// where nothing else is narrow.
+    fn measure(&mut self, mut accesses: Vec<Access>) -> Result<Vec<(i64, Access)>, Error> {
+        accesses.sort_by_key(|access| !access.is_narrow());
+        let mut measured: Vec<(i64, Access)> = Vec::new();
         for access in accesses {
-            let estimate = access.estimate(&mut self.reader.db, self.tenant, self.kind)?;
-            if best.as_ref().is_none_or(|(least, _)| estimate < *least) {
-                best = Some((estimate, access));
+            if !access.is_narrow() && measured.iter().any(|(least, _)| *least < COUNTED) {
+                break;
             }
+            measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
         }
-        Ok(best.map(|(_, access)| access))
+        measured.sort_by_key(|(estimate, _)| *estimate);
+        Ok(measured)
     }
 
     /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.

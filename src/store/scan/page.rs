@@ -1,11 +1,14 @@
 //! Pages by index (RFC 7644 section 3.4.2.4), each with the exact total. A page that goes on where the last one ended is a
 //! step of a walk; only a jump, and the first question of its kind, have to look at everything that matches.
 
+use std::collections::BTreeSet;
+
 use scim::filter::{Checked, Filter};
 
 use super::place::{Cut, Heading, Place, Step};
 use super::walk::Order;
 use super::{Needs, Page, Search};
+use crate::contain::Part;
 use crate::plan::Access;
 use crate::{Error, ResourceId};
 
@@ -45,6 +48,9 @@ impl Search<'_> {
     /// What an index answers without the filter having to run: one condition whose keys the index holds.
     fn certain(&mut self, filter: &Filter<Checked>) -> Result<Option<Page>, Error> {
         let Some(access) = self.exact(filter) else { return Ok(None) };
+        if let Access::Part(part) = &access {
+            return self.holding(part, filter);
+        }
         if let Access::Index { .. } = access {
             let order = match self.order() {
                 Some(order) if order.runs_along(&access) => order,
@@ -82,12 +88,35 @@ impl Search<'_> {
             return Ok(None);
         }
         let ids = self.candidates(Some(access))?.unwrap_or_default();
-        let total = ids.len() as u64;
+        self.cut_out(ids.into_iter().map(|id| Place { key: None, id }).collect(), filter).map(Some)
+    }
+
+    /// What holds a text: the keys say it, and their order where it is asked for; documents are read for the page alone.
+    fn holding(&mut self, part: &Part, filter: &Filter<Checked>) -> Result<Option<Page>, Error> {
+        let order = self.order().filter(|order| matches!(order, Order::Id) || *order == Order::Path(part.path));
+        let Some(order) = order else { return Ok(None) };
+        if self.remembered(filter)?.is_some() {
+            return Ok(None);
+        }
+        let found = part.holders(&mut self.reader.db, self.tenant, self.query.limit)?;
+        if !found.is_exact {
+            return Ok(None);
+        }
+        let by_key = order != Order::Id;
+        let places: BTreeSet<Place> =
+            found.rows.into_iter().map(|(key, id)| Place { key: by_key.then_some(key), id }).collect();
+        self.cut_out(places.into_iter().collect(), filter).map(Some)
+    }
+
+    /// The page of all places that there are.
+    fn cut_out(&mut self, places: Vec<Place>, filter: &Filter<Checked>) -> Result<Page, Error> {
+        let total = places.len() as u64;
+        self.touched += total;
         self.remember(filter, total, total);
-        let places = self.page_of(ids.into_iter().map(|id| Place { key: None, id }).collect());
+        let places = self.page_of(places);
         let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
         let hits = self.reader.hits(self.tenant, &ids, self.query)?;
-        Ok(Some(Page { hits, end: places.into_iter().next_back(), ..page(total) }))
+        Ok(Page { hits, end: places.into_iter().next_back(), ..page(total) })
     }
 
     /// The page as a range of an index: from the mark, or else behind so many others.

@@ -116,11 +116,8 @@ impl Search<'_> {
         heading: Heading,
     ) -> Result<Stretch, Error> {
         let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let mut measured = Vec::new();
-        for access in self.planner(&nesting).accesses(filter) {
-            measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
-        }
-        measured.sort_by_key(|(estimate, _)| *estimate);
+        let accesses = self.planner(&nesting).accesses(filter);
+        let measured = self.measure(accesses)?;
         let few = u64::try_from(COUNTED).unwrap_or_default().min(self.query.limit);
         let is_few = measured.first().is_some_and(|(least, _)| u64::try_from(*least).unwrap_or_default() < few);
         match order {

@@ -51,11 +51,11 @@ async fn agree(databases: [&Fixture; 2], steps: &[Step], questions: &[Question])
 
 #[test]
 fn a_kept_total_is_what_a_naive_count_says_after_any_history() {
-    let cases = std::env::var("MATRIKEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12);
+    let cases = std::env::var("MATRIKEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5);
     let databases = RefCell::new([Fixture::sqlite(), Fixture::postgres()]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&(history(20..80), vec(question(), 30)), |(steps, questions)| {
+    let outcome = TestRunner::new(config).run(&(history(20..80), vec(question(), 20)), |(steps, questions)| {
         let mut databases = databases.borrow_mut();
         let slug = uuid::Uuid::new_v4().to_string();
         databases.iter_mut().for_each(|fixture| fixture.new_tenant(&slug));
