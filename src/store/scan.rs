@@ -369,13 +369,16 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// The page that begins at `start`.
+    /// The page behind the mark, or else the one that begins at `start`.
     fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
         places.sort_unstable();
         if self.sort.is_some_and(|sort| sort.descending) {
             places.reverse();
         }
-        let skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
+        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
+        if let Some(mark) = &self.query.mark {
+            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
+        }
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
         places.into_iter().skip(skip).take(count).collect()
     }

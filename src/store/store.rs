@@ -39,7 +39,7 @@ pub struct Options {
 impl Options {
     /// The defaults for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Options { url: url.into(), readers: 4, writers: 2, queue: 10_000, keep_from: 2_000 }
+        Options { url: url.into(), readers: 4, writers: 2, queue: 10_000, keep_from: 256 }
     }
 }
 

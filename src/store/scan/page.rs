@@ -12,6 +12,9 @@ use crate::contain::Part;
 use crate::plan::Access;
 use crate::{Error, ResourceId};
 
+/// An answer is large from this part of a type on.
+const MANY: u64 = 8;
+
 impl Search<'_> {
     pub(super) fn run(mut self) -> Result<Page, Error> {
         let filter = self.filter.clone().filter(|filter| *filter != Filter::Const(true));
@@ -83,8 +86,7 @@ impl Search<'_> {
 
     /// What an index answers in another order than by id: its entries are gathered, and the page is cut out of them.
     fn by_id(&mut self, access: Access, filter: &Filter<Checked>) -> Result<Option<Page>, Error> {
-        if self.remembered(filter)?.is_some() {
-            // So many that going on by a step is cheaper.
+        if self.are_many(filter)? {
             return Ok(None);
         }
         let ids = self.candidates(Some(access))?.unwrap_or_default();
@@ -95,7 +97,7 @@ impl Search<'_> {
     fn holding(&mut self, part: &Part, filter: &Filter<Checked>) -> Result<Option<Page>, Error> {
         let order = self.order().filter(|order| matches!(order, Order::Id) || *order == Order::Path(part.path));
         let Some(order) = order else { return Ok(None) };
-        if self.remembered(filter)?.is_some() {
+        if self.are_many(filter)? {
             return Ok(None);
         }
         let found = part.holders(&mut self.reader.db, self.tenant, self.query.limit)?;
@@ -106,6 +108,13 @@ impl Search<'_> {
         let places: BTreeSet<Place> =
             found.rows.into_iter().map(|(key, id)| Place { key: by_key.then_some(key), id }).collect();
         self.cut_out(places.into_iter().collect(), filter).map(Some)
+    }
+
+    /// Whether so large a part of the type matches, as far as is known, that testing what comes next fills a page sooner
+    /// than gathering all of them.
+    fn are_many(&mut self, filter: &Filter<Checked>) -> Result<bool, Error> {
+        let known = self.remembered(filter)?;
+        Ok(known.is_some_and(|total| total.saturating_mul(MANY) >= self.population()))
     }
 
     /// The page of all places that there are.
