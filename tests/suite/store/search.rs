@@ -289,6 +289,7 @@ on_both! {
     a_search_that_would_look_at_too_much_is_refused,
     a_page_beyond_the_end_is_empty_and_knows_the_total,
     keys_that_were_cut_are_found_from_both_sides,
+    signs_that_sql_has_for_itself_are_signs_like_others,
     another_member_than_the_one_named_is_found,
 }
 
@@ -318,8 +319,36 @@ async fn keys_that_were_cut_are_found_from_both_sides(fixture: Fixture) {
         (format!("displayName sw \"{lower}b\""), 0),
         (format!("displayName eq \"{lower}\""), 1),
         (format!("displayName eq \"{stem}\""), 0),
+        ("displayName co \"xéa\"".to_owned(), 1),
+        ("displayName ew \"x€\"".to_owned(), 1),
+        ("displayName ew \"xé\"".to_owned(), 0),
+        ("displayName co \"éb\"".to_owned(), 0),
     ] {
         assert_eq!(total(&fixture, "User", &filter).await, expected, "{} …", &filter[..16]);
+    }
+}
+
+async fn signs_that_sql_has_for_itself_are_signs_like_others(fixture: Fixture) {
+    for (n, name) in (1..).zip(["100% _sure!", "100 per cent", "a_b", "ab", "oh!", "oh!%"]) {
+        let mut draft = user(n, &format!("u{n}"));
+        draft.doc.insert("displayName".into(), Value::String(name.to_owned()));
+        fixture.create(draft).await.unwrap();
+    }
+    for (filter, expected) in [
+        ("co \"%\"", 2),
+        ("co \"0%\"", 1),
+        ("co \"_\"", 2),
+        ("co \"A_B\"", 1),
+        ("co \"!\"", 3),
+        ("ew \"!\"", 2),
+        ("ew \"%\"", 1),
+        ("ew \"%%\"", 0),
+        ("co \"'\"", 0),
+        ("co \"\"", 6),
+    ] {
+        assert_eq!(total(&fixture, "User", &format!("displayName {filter}")).await, expected, "{filter}");
+        let mixed = format!("displayName {filter} and userName sw \"u\"");
+        assert_eq!(total(&fixture, "User", &mixed).await, expected, "{mixed}");
     }
 }
 
