@@ -14,6 +14,7 @@ use store::{Reader, ResourceId};
 
 use super::cursor::Binding;
 use super::mark::Mark;
+use super::membership::is_membership;
 use super::search::{Leg, Parts};
 use super::{Ctx, Directory, Error};
 
@@ -29,7 +30,8 @@ struct Take {
 /// Gives each type an order that can be merged: one without the attribute is in order of the ids, in the direction asked
 /// for. Where the caller may see the attribute in no type, nothing is ordered by it.
 pub(super) fn align(parts: &mut Parts, request: &SearchRequest) -> bool {
-    if parts.len() < 2 || request.sort_by.is_none() {
+    // Memberships have places of their own kind.
+    if parts.len() < 2 || request.sort_by.is_none() || parts.iter().any(|(query, _)| is_membership(&query.definition)) {
         return false;
     }
     for (query, _) in parts {

@@ -9,10 +9,14 @@ pub mod clients;
 mod context;
 mod create;
 mod cursor;
+pub mod deferred;
 mod derive;
+mod envelope;
 mod error;
 mod fetch;
+mod indexes;
 mod mark;
+mod membership;
 mod merge;
 mod password;
 mod patch;
@@ -26,15 +30,14 @@ mod shape;
 pub mod types;
 pub mod version;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
-use cursor::SealKeys;
-use mark::Marks;
+use deferred::Lanes;
+use envelope::SealKeys;
+use mark::{Marks, Totals};
 
 pub use bulk::{BulkOutcome, BulkWritten};
 pub use context::{Caller, Ctx, Profile, Role, Tolerances};
@@ -56,8 +59,14 @@ pub struct Limits {
     pub page_max: u64,
     /// Documents that one search, or one page of a walk by cursor, may test.
     pub scan: u64,
+    /// Most members that the groups of one page may have together.
+    pub page_members: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
+    /// Requests of one client that may wait to be carried out after their answer; 0: all are answered when done.
+    pub deferred: usize,
+    /// Seconds that the result of such a request is kept.
+    pub deferred_seconds: u64,
     /// What a password must be like.
     pub password: PasswordPolicy,
 }
@@ -68,7 +77,10 @@ impl Default for Limits {
             page_default: 100,
             page_max: 1_000,
             scan: 100_000,
+            page_members: 500_000,
             cursor_seconds: 3_600,
+            deferred: 16,
+            deferred_seconds: 86_400,
             password: PasswordPolicy::default(),
         }
     }
@@ -80,27 +92,26 @@ pub struct Directory {
     store: Store,
     registry: Arc<Registry>,
     limits: Limits,
-    /// Built-in resource types of which a plain answer leaves something of the stored document out.
-    hiding: Arc<HashSet<String>>,
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
     marks: Marks,
+    totals: Totals,
     seal_keys: SealKeys,
+    lanes: Lanes,
 }
 
 impl Directory {
     /// The authority over a store.
     pub fn new(store: Store, registry: Arc<Registry>, limits: Limits) -> Self {
-        let hiding = registry.definitions().iter().filter(|definition| hides_by_default(definition));
-        let hiding = Arc::new(hiding.map(|definition| definition.name().to_owned()).collect());
         Directory {
             store,
             registry,
             limits,
-            hiding,
             checked: types::Checked::default(),
             marks: Marks::default(),
+            totals: Totals::default(),
             seal_keys: SealKeys::default(),
+            lanes: Lanes::default(),
         }
     }
 

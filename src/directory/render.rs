@@ -77,7 +77,7 @@ impl Directory {
         projection: &Projection,
         roll: Roll,
     ) -> Result<Slices, Error> {
-        let etag = state.etag(ctx);
+        let (etag, registry) = (state.etag(ctx), &self.registry_of(ctx.tenant));
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
@@ -86,10 +86,10 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &etag,
         };
-        if projection.is_whole() && !self.hiding.contains(definition.name()) {
-            return Ok(Slices::whole(&state.record, &derived, &self.registry, roll));
+        if projection.is_whole() && !hides_by_default(definition) {
+            return Ok(Slices::whole(&state.record, &derived, registry, roll));
         }
-        let mut document = assemble(&state.record, &derived, &self.registry)?;
+        let mut document = assemble(&state.record, &derived, registry)?;
         projection.apply(definition, &mut document);
         let shown = Shown {
             value: projection.wants_sub(MEMBERS, "value"),
@@ -97,7 +97,7 @@ impl Directory {
             kind: projection.wants_sub(MEMBERS, "type"),
             display: derived.member_names,
         };
-        Ok(Slices::part(&document, shown, &ctx.base_url, &self.registry, roll)?)
+        Ok(Slices::part(&document, shown, &ctx.base_url, registry, roll)?)
     }
 
     /// A hit of a search as JSON text.
@@ -127,21 +127,13 @@ impl Directory {
         derived: &Derived<'_>,
         projection: &Projection,
     ) -> Result<String, Error> {
-        if projection.is_whole() && ctx.view.is_whole() && !self.hides(definition) {
+        if projection.is_whole() && ctx.view.is_whole() && !hides_by_default(definition) {
             return Ok(render(record, derived, &self.registry_of(ctx.tenant)));
         }
         let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
         ctx.view.project(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
-    }
-
-    /// Whether a plain answer leaves something of the stored document out.
-    fn hides(&self, definition: &Definition) -> bool {
-        match self.registry.definition(definition.name()) {
-            Some(_) => self.hiding.contains(definition.name()),
-            None => hides_by_default(definition),
-        }
     }
 
     /// `meta.location` of a resource.

@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+mod links;
 mod page;
 mod place;
 pub(crate) mod total;
@@ -21,7 +22,7 @@ use crate::index::KindIndexes;
 use crate::plan::{Access, COUNTED, Planner};
 use crate::reader::Reader;
 use crate::statement::Among;
-use crate::{Error, GroupRef, MemberRef, Nesting, Record, ResourceId, TenantId, external, membership, record};
+use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 pub use place::{Cut, Place, Step, Stretch};
 
@@ -52,6 +53,8 @@ pub struct Query {
     pub limit: u64,
     /// Whether the page's members are wanted.
     pub with_members: bool,
+    /// Most members that the page's groups may have together.
+    pub member_limit: u64,
     /// Whether the page's groups are wanted.
     pub with_groups: bool,
 }
@@ -67,11 +70,11 @@ pub struct Sort {
 
 /// A page of an answer.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct Page<H = Hit> {
     /// Resources that match and that the client may see.
     pub total: u64,
     /// Those on the page, in order.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// The place where the page ends, where an index has the order: the mark of the page after it.
     pub end: Option<Place>,
     /// Entries of indexes and documents that were passed over or read for it.
@@ -105,10 +108,22 @@ impl Reader {
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
+    ///
+    /// Fails with [`Error::TooManyMembers`] before any member is read.
     pub fn hits(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<Vec<Hit>, Error> {
+        self.check_members(tenant, ids, query)?;
         let mut found = record::find_all(&mut self.db, tenant, ids)?;
         let records = ids.iter().filter_map(|id| found.remove(id)).collect();
         self.derive(tenant, query, records, &Needs::of_page(query), false)
+    }
+
+    /// A page is one text in memory.
+    fn check_members(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<(), Error> {
+        let limit = query.member_limit;
+        match query.with_members && membership::are_beyond(&mut self.db, tenant, ids, limit)? {
+            true => Err(Error::TooManyMembers { limit }),
+            false => Ok(()),
+        }
     }
 
     /// The records with what is derived of them, in the order given. `dense`: they are a run in id order with few other
@@ -127,9 +142,11 @@ impl Reader {
             false => HashMap::new(),
         };
         let has_groups = query.definition.core.attribute("groups").is_some();
-        let (mut groups, nesting_seq) = match has_groups && (needs.groups || needs.etag) {
-            true => self.groups_among(tenant, Among::new(&ids, dense))?,
-            false => (HashMap::new(), 0),
+        let (mut groups, nesting_seq) = match (has_groups, needs.groups, needs.etag) {
+            (true, true, _) => self.groups_among(tenant, Among::new(&ids, dense))?,
+            // Whether it is in any group is enough.
+            (true, false, true) => self.direct_groups_among(tenant, Among::new(&ids, dense))?,
+            _ => (HashMap::new(), 0),
         };
         let mut members = match &needs.members {
             None => HashMap::new(),
@@ -245,6 +262,7 @@ impl<'s> Search<'s> {
         if !ids.iter().all(|id| kept.contains_key(id)) {
             return self.reader.hits(self.tenant, ids, self.query);
         }
+        self.reader.check_members(self.tenant, ids, self.query)?;
         let records = ids.iter().filter_map(|id| kept.remove(id)).collect();
         self.reader.derive(self.tenant, self.query, records, &Needs::of_page(self.query), false)
     }
@@ -254,19 +272,25 @@ impl<'s> Search<'s> {
         self.clock.counts.get(self.kind).and_then(|count| u64::try_from(*count).ok()).unwrap_or_default()
     }
 
-    fn planner<'p>(&'p self, nesting: &'p Nesting) -> Planner<'p> {
-        Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting }
+    /// Every access that proposes all matches of the filter. Groups within groups are read only for a filter that asks
+    /// about groups.
+    fn accesses(&mut self, filter: &Filter<Checked>) -> Result<Vec<Access>, Error> {
+        let asks = filter.attributes().iter().any(|path| path.split('.').next() == Some("groups"));
+        let nesting = if asks { Some(self.reader.nesting(self.tenant)?.0) } else { None };
+        let nesting = nesting.as_deref();
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting };
+        Ok(planner.accesses(filter))
     }
 
     /// See [`Planner::exact`].
     fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
         // An exact access never depends on nesting.
-        self.planner(&Nesting::default()).exact(filter)
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: None };
+        planner.exact(filter)
     }
 
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
-        let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let mut accesses = self.planner(&nesting).accesses(filter);
+        let mut accesses = self.accesses(filter)?;
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
@@ -338,7 +362,10 @@ impl<'s> Search<'s> {
         self.touched += records.len() as u64;
         if let Some(None) = needs.members {
             let groups: Vec<ResourceId> = records.iter().map(|record| record.id).collect();
-            membership::refuse_beyond(&mut self.reader.db, self.tenant, &groups, self.query.limit)?;
+            let limit = self.query.limit;
+            if membership::are_beyond(&mut self.reader.db, self.tenant, &groups, limit)? {
+                return Err(Error::TooMany { limit });
+            }
         }
         let registry = self.reader.shared.registry_of(self.tenant);
         for hit in self.reader.derive(self.tenant, self.query, records, needs, false)? {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::resource::MEMBERS;
-use crate::schema::{Attribute, Definition, Mutability, Returned, Schema};
+use crate::schema::{Attribute, Definition, Returned, Schema};
+
+/// The one secret that never lies in a document.
+const PASSWORD: &str = "password";
 
 /// A request's choice of attributes, resolved against one resource type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,12 +138,15 @@ impl Projection {
 }
 
 /// Whether a plain answer of this type leaves something of a stored document out: any attribute or sub-attribute that
-/// is returned never or on request only. Where it is false, a document's text can be answered as it is. Top-level
-/// writeOnly attributes and [`MEMBERS`] do not count, as secrets and relations leave a document before it is stored.
+/// is returned never or on request only. Where it is false, a document's text can be answered as it is. The password and
+/// [`MEMBERS`] do not count, as they leave a document before it is stored.
 pub fn hides_by_default(def: &Definition) -> bool {
-    every(def)
-        .filter(|(_, attribute)| attribute.mutability != Mutability::WriteOnly && attribute.name != MEMBERS)
-        .any(|(schema, attribute)| Choice::Whole.fate(attribute, &canonical(schema, attribute)).is_some())
+    let hides = || {
+        every(def)
+            .filter(|(schema, attribute)| schema.is_some() || (attribute.name != PASSWORD && attribute.name != MEMBERS))
+            .any(|(schema, attribute)| Choice::Whole.fate(attribute, &canonical(schema, attribute)).is_some())
+    };
+    *def.hiding.get_or_init(hides)
 }
 
 impl Names {

@@ -1,6 +1,6 @@
 //! One resource type with its schemas resolved: where an attribute name or URN leads.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::{Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness};
 
@@ -13,6 +13,8 @@ pub struct Definition {
     pub core: Arc<Schema>,
     /// Extension schemas, each with whether it is required; their attributes lie under the URN.
     pub extensions: Vec<(Arc<Schema>, bool)>,
+    /// Whether a plain answer leaves something of a stored document out; worked out when it is first asked.
+    pub(crate) hiding: OnceLock<bool>,
 }
 
 /// Where a path leads within a [`Definition`].
@@ -50,7 +52,7 @@ impl Place<'_> {
 impl Definition {
     /// Joins a resource type and its schemas.
     pub fn new(resource_type: ResourceType, core: Arc<Schema>, extensions: Vec<(Arc<Schema>, bool)>) -> Self {
-        Definition { resource_type, core, extensions }
+        Definition { resource_type, core, extensions, hiding: OnceLock::new() }
     }
 
     /// Whether the other one says the same, document for document.

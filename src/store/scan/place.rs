@@ -42,9 +42,9 @@ pub struct Step {
 
 /// What a step found.
 #[derive(Clone, Debug)]
-pub struct Stretch {
+pub struct Stretch<H = Hit> {
     /// The resources, in the order of the answer in both directions.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// Their places, in the same order.
     pub places: Vec<Place>,
     /// Where the next step in the same direction begins; `None`: nothing is left.

@@ -115,8 +115,7 @@ impl Search<'_> {
         step: &Step,
         heading: Heading,
     ) -> Result<Stretch, Error> {
-        let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let accesses = self.planner(&nesting).accesses(filter);
+        let accesses = self.accesses(filter)?;
         let measured = self.measure(accesses)?;
         let few = u64::try_from(COUNTED).unwrap_or_default().min(self.query.limit);
         let is_few = measured.first().is_some_and(|(least, _)| u64::try_from(*least).unwrap_or_default() < few);
