@@ -17,6 +17,7 @@ mod fetch;
 mod indexes;
 mod mark;
 mod membership;
+mod merge;
 mod password;
 mod patch;
 mod relation;

@@ -130,8 +130,14 @@ pub fn etag(record: &Record, in_groups: bool, nesting_seq: Seq, lens: u64) -> St
         .chain_update(nesting.to_be_bytes())
         .chain_update(lens.to_be_bytes())
         .finalize();
-    let digest: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    format!("W/\"{}.{digest}\"", record.version)
+    let mut tag = format!("W/\"{}.", record.version);
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    for byte in digest.iter().take(5) {
+        tag.push(digit(byte >> 4));
+        tag.push(digit(byte & 15));
+    }
+    tag.push('"');
+    tag
 }
 
 /// An instant as RFC 3339 in UTC with microseconds.
@@ -210,6 +216,12 @@ fn push(out: &mut String, id: ResourceId) {
 }
 
 fn push_text(out: &mut String, text: &str) {
-    // A JSON string is written by the JSON library, so that its escapes are right.
-    out.push_str(&Value::String(text.to_owned()).to_string());
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // A JSON string is written by the JSON library, so that its escapes are right.
+        out.push_str(&Value::String(text.to_owned()).to_string());
+    }
 }
