@@ -112,7 +112,9 @@ async fn a_revoked_or_rotated_token_and_one_of_an_inactive_client_end(server: &S
         async move { admin.find("/Clients", &[("filter", &filter)]).await.expect(200).ids().remove(0) }
     };
     admin.patch(&format!("/Clients/{}", id("inactive").await), &set("active", &json!(false))).await.expect(200);
+    inactive.get("/Users").await.expect(401);
     admin.delete(&format!("/Clients/{}", id("deleted").await)).await.expect(204);
+    deleted.get("/Users").await.expect(401);
 
     for client in [&revoked, &rotated, &inactive, &deleted] {
         until(client, 401).await;

@@ -6,7 +6,7 @@ use scim::bulk::{BulkResponse, Done, Method, parse};
 use scim::resource::Notes;
 
 use crate::auth::role::{self, Access};
-use crate::directory::BulkOutcome;
+use crate::directory::{BulkOutcome, Role};
 use crate::http::error::Failure;
 use crate::http::{Answer, State, body, extract, respond};
 
@@ -20,7 +20,12 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
     let bulk = parse(body, state.settings.bulk_operations, ctx.caller.profile.strictness(), &mut notes);
     ctx.tolerances.take_in(notes.iter());
     let bulk = bulk?;
-    let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await?;
+    let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await;
+    if role == Role::Administrator {
+        // It may have changed a client.
+        state.authenticator.forget();
+    }
+    let written = written?;
     ctx.tolerances.take_in(written.tolerances);
     let operations = written.operations.into_iter().map(|outcome| done(outcome, &ctx.request_id)).collect();
     Ok(respond::message(BulkResponse { operations }.to_json()))
