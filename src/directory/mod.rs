@@ -12,6 +12,7 @@ mod cursor;
 mod derive;
 mod error;
 mod fetch;
+mod lookup;
 mod mark;
 mod password;
 mod patch;
@@ -25,10 +26,8 @@ mod shape;
 pub mod types;
 pub mod version;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use scim::resource::hides_by_default;
 use scim::schema::Registry;
 use store::Store;
 
@@ -79,8 +78,6 @@ pub struct Directory {
     store: Store,
     registry: Arc<Registry>,
     limits: Limits,
-    /// Built-in resource types of which a plain answer leaves something of the stored document out.
-    hiding: Arc<HashSet<String>>,
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
     marks: Marks,
@@ -90,13 +87,10 @@ pub struct Directory {
 impl Directory {
     /// The authority over a store.
     pub fn new(store: Store, registry: Arc<Registry>, limits: Limits) -> Self {
-        let hiding = registry.definitions().iter().filter(|definition| hides_by_default(definition));
-        let hiding = Arc::new(hiding.map(|definition| definition.name().to_owned()).collect());
         Directory {
             store,
             registry,
             limits,
-            hiding,
             checked: types::Checked::default(),
             marks: Marks::default(),
             seal_keys: SealKeys::default(),

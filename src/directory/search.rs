@@ -51,6 +51,9 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if let Some(found) = self.look_up(ctx, definitions, request).await? {
+            return Ok(found);
+        }
         let parts = self.parts(ctx, definitions, request)?;
         let binding = bind(ctx, &parts, request);
         let count = request.count.unwrap_or(self.limits.page_default).min(self.limits.page_max);

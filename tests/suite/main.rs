@@ -29,6 +29,8 @@ mod interface;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod security;
