@@ -2,15 +2,17 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup demo build fmt lint deny doc unit nextest test clean
+.PHONY: help setup demo build bench bench-core fmt lint deny doc unit nextest test clean
 
-# Arguments for `make demo`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
+# Arguments for `make demo` and `make bench`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
 ARGS ?=
+# Whether `make bench` also installs and measures OpenLDAP.
+PEERS ?=
 
 phase = @printf '\n== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 18
 
 setup:  ## install what the chores below need and this machine lacks
 	$(call phase,setup)
@@ -23,6 +25,15 @@ demo:  ## build, fill a register with a sample municipality, pull it out again a
 build:  ## build the program for release
 	@tools/setup build
 	cargo build --locked --release
+
+bench:  ## how fast it is, beside raw baselines; PEERS=1 beside OpenLDAP too; ARGS="--people 10k,100k"; see docs/PERFORMANCE.md
+	@tools/setup build
+	$(if $(PEERS),@tools/slapd install)
+	cargo run --locked --release --quiet -- bench $(if $(PEERS),--slapd tools/slapd) $(ARGS)
+
+bench-core:  ## what the core costs by itself: filters, PATCH, projection, keys
+	@tools/setup build
+	cargo bench --locked --bench core
 
 fmt:  ## format all code
 	cargo fmt --all

@@ -56,6 +56,8 @@ pub struct Config {
     pub bulk_operations: usize,
     /// Largest bulk request in bytes.
     pub bulk_payload: usize,
+    /// Bulk requests of one client that may wait to be carried out after their answer; 0: none.
+    pub deferred_requests: usize,
     /// Resources on a page when the client does not say.
     pub page_default: u64,
     /// Most resources on a page.
@@ -64,6 +66,8 @@ pub struct Config {
     pub scan_limit: u64,
     /// Seconds that a cursor is good for after the page it came with.
     pub cursor_timeout_seconds: u64,
+    /// Whether memberships stand in the list of resource types.
+    pub announce_memberships: bool,
     /// Fewest characters of a password.
     pub password_min: usize,
     /// Most characters of a password.
@@ -92,10 +96,12 @@ impl Default for Config {
             body_limit: 1024 * 1024,
             bulk_operations: 1000,
             bulk_payload: 10 * 1024 * 1024,
+            deferred_requests: 16,
             page_default: 100,
             page_max: 1000,
             scan_limit: 100_000,
             cursor_timeout_seconds: 3600,
+            announce_memberships: false,
             password_min: 8,
             password_max: 256,
             trusted_proxies: Vec::new(),

@@ -1,8 +1,9 @@
 //! From an `Authorization: Bearer` header (RFC 6750 section 2.1) to a [`Principal`].
 //!
-//! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive, its tenant suspended), the
-//! answer is the same refusal, so that nobody learns which tokens once existed. An accepted token is remembered for a few
-//! seconds; a revocation by another process takes effect after at most that time, one by this process at once.
+//! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive), the answer is the same
+//! refusal, so that nobody learns which tokens once existed. Who has a valid token of a suspended tenant is told that it
+//! is suspended. An accepted token is remembered for a few seconds; a revocation or suspension by another process takes
+//! effect after at most that time, a change of a client by this process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,9 @@ pub enum Refusal {
     /// No valid token; deliberately without a reason.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// The token is valid, and its tenant suspended.
+    #[error("the tenant is suspended")]
+    Suspended,
     /// It could not be found out.
     #[error(transparent)]
     Directory(#[from] directory::Error),
@@ -73,7 +77,7 @@ impl Authenticator {
             None => {
                 let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
                 let known = self.forgotten.load(Ordering::SeqCst);
-                let principal = Arc::new(self.look_up(claim, &digest).await?);
+                let principal = Arc::new(self.look_up(claim, &digest, now).await?);
                 self.remembered.insert(digest, Arc::clone(&principal));
                 // What was looked up may have been changed since.
                 if self.forgotten.load(Ordering::SeqCst) != known {
@@ -95,17 +99,23 @@ impl Authenticator {
         self.remembered.invalidate_all();
     }
 
-    async fn look_up(&self, claim: token::Claim, digest: &[u8; 32]) -> Result<Principal, Refusal> {
+    async fn look_up(&self, claim: token::Claim, digest: &[u8; 32], now: i64) -> Result<Principal, Refusal> {
         let found = self.directory.store().read(move |reader| {
-            let active = reader.tenant(claim.tenant)?.is_some_and(|tenant| tenant.state == "active");
-            if active { reader.credential(claim.tenant, claim.credential) } else { Ok(None) }
+            let Some(tenant) = reader.tenant(claim.tenant)? else { return Ok(None) };
+            Ok(reader.credential(claim.tenant, claim.credential)?.map(|credential| (tenant, credential)))
         });
-        let credential = found.await.map_err(|error: store::Error| Refusal::from(error))?;
-        let credential = credential.ok_or(Refusal::Unauthenticated)?;
+        let found = found.await.map_err(|error: store::Error| Refusal::from(error))?;
+        let (tenant, credential) = found.ok_or(Refusal::Unauthenticated)?;
         if !token::matches(digest, &credential.digest) || credential.revoked_at.is_some() {
             return Err(Refusal::Unauthenticated);
         }
+        if credential.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::Unauthenticated);
+        }
         let caller = self.directory.caller(claim.tenant, credential.client).await?.ok_or(Refusal::Unauthenticated)?;
+        if !tenant.is_active() {
+            return Err(Refusal::Suspended);
+        }
         Ok(Principal { caller, tenant: claim.tenant, credential: credential.id, expires_at: credential.expires_at })
     }
 }

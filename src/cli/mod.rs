@@ -1,11 +1,14 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod bench;
 mod client;
 pub mod demo;
+mod index;
 mod migrate;
 mod open;
 mod output;
+mod schema;
 mod serve;
 mod tenant;
 
@@ -60,6 +63,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Fill a register with a made-up municipality, serve it, and show what to ask it
     Demo(demo::Arguments),
+    /// Measure how fast the server is, every answer checked, beside raw baselines
+    Bench(bench::Arguments),
     /// Bring the database's tables up to date
     Migrate(migrate::Arguments),
     /// The organisations of the register
@@ -68,6 +73,12 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// Schemas and resource types of an organisation's own
+    #[command(subcommand)]
+    Schema(schema::Command),
+    /// What is indexed in an organisation's register
+    #[command(subcommand)]
+    Index(index::Command),
 }
 
 impl Shared {
@@ -87,9 +98,12 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Serve(arguments) => serve::run(&shared, &arguments),
         Command::Demo(arguments) => demo::run(&shared, &arguments),
+        Command::Bench(arguments) => bench::run(&shared, &arguments),
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::Schema(command) => schema::run(&shared, &command),
+        Command::Index(command) => index::run(&shared, &command),
     };
     telemetry::flush();
     match outcome {

@@ -30,8 +30,11 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
         page_default: config.page_default,
         page_max: config.page_max,
         scan: config.scan_limit,
+        page_members: Limits::default().page_members,
         cursor_seconds: config.cursor_timeout_seconds,
+        deferred: config.deferred_requests,
         password: PasswordPolicy { min: config.password_min, max: config.password_max },
+        ..Limits::default()
     };
     Ok(Directory::new(store, registry, limits))
 }

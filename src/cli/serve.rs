@@ -20,8 +20,10 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   body_limit        largest request body in bytes, 1048576
   bulk_operations   most operations in a bulk request, 1000
   bulk_payload      largest bulk request in bytes, 10485760
+  deferred_requests bulk requests of one client that may wait after their answer, 16; 0: none
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
+  announce_memberships                 whether /ResourceTypes lists GroupMembership, false
   password_min, password_max           8 and 256 characters
   trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
   cors_origins      origins whose scripts may use the interface in a browser: none
@@ -91,6 +93,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_default: config.page_default,
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
+        announce_memberships: config.announce_memberships,
         trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
         cors_origins: config.cors_origins.clone(),
     };

@@ -1,11 +1,13 @@
 //! `matrikel tenant`: the organisations of the register.
 
+use anyhow::Context;
+use clap::ValueEnum;
 use serde_json::json;
-use store::Tenant;
+use store::{Store, Tenant};
 
 use super::{Shared, now, open, output, wait};
 use crate::config::ConfigError;
-use crate::directory::clients;
+use crate::directory::{Ctx, Directory, Random, clients};
 
 /// The commands about tenants.
 #[derive(clap::Subcommand)]
@@ -28,44 +30,117 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change what an organisation's register insists on
+    #[command(after_help = "Example: matrikel tenant set storstad --unique-group-names on")]
+    Set {
+        /// Short name of the tenant
+        slug: String,
+        /// Whether two groups may have the same displayName; off when a tenant is created
+        #[arg(long, value_enum, value_name = "ON|OFF", required = true)]
+        unique_group_names: Switch,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse every request of an organisation's clients until it is resumed; nothing is lost
+    #[command(after_help = "Example: matrikel tenant suspend storstad")]
+    Suspend {
+        /// Short name of the tenant
+        slug: String,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve a suspended organisation again
+    #[command(after_help = "Example: matrikel tenant resume storstad")]
+    Resume {
+        /// Short name of the tenant
+        slug: String,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// On or off.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    /// It is so
+    On,
+    /// It is not so
+    Off,
 }
 
 pub(super) fn run(shared: &Shared, command: Command) -> anyhow::Result<()> {
     let config = shared.load()?;
     let directory = open::migrated(&config, false)?;
     let store = directory.store().clone();
-    let outcome = wait(async {
-        match command {
-            Command::Create { slug, name, json } => {
-                check_slug(&slug)?;
-                if store.tenant_by_slug(&slug).await?.is_some() {
-                    anyhow::bail!("there is a tenant {slug} already");
-                }
-                let name = name.unwrap_or_else(|| slug.clone());
-                let tenant = clients::create_tenant(&store, &slug, &name, now()).await?;
-                if json {
-                    output::say(document(&tenant))?;
-                } else {
-                    output::say(format!(
-                        "Tenant {slug} was created. Next: matrikel client create --tenant {slug} hr --role source"
-                    ))?;
-                }
-            }
-            Command::List { json } => {
-                let tenants = store.tenants().await?;
-                if json {
-                    output::say(json!(tenants.iter().map(document).collect::<Vec<_>>()))?;
-                } else {
-                    for tenant in tenants {
-                        output::say(format!("{:<24} {:<10} {}", tenant.slug, tenant.state, tenant.name))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    });
+    let outcome = wait(perform(&directory, command));
     store.close();
     outcome
+}
+
+async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> {
+    let store = directory.store();
+    match command {
+        Command::Create { slug, name, json } => {
+            check_slug(&slug)?;
+            if store.tenant_by_slug(&slug).await?.is_some() {
+                anyhow::bail!("there is a tenant {slug} already");
+            }
+            let name = name.unwrap_or_else(|| slug.clone());
+            let tenant = clients::create_tenant(store, &slug, &name, now()).await?;
+            let next = format!("was created. Next: matrikel client create --tenant {slug} hr --role source");
+            tell(&tenant, json, &next)
+        }
+        Command::List { json } => {
+            let tenants = store.tenants().await?;
+            if json {
+                output::say(json!(tenants.iter().map(document).collect::<Vec<_>>()))?;
+            } else {
+                for tenant in tenants {
+                    output::say(format!("{:<24} {:<10} {}", tenant.slug, tenant.state, tenant.name))?;
+                }
+            }
+            Ok(())
+        }
+        Command::Set { slug, unique_group_names, json } => {
+            let tenant = open::tenant(store, &slug).await?;
+            let ctx = Ctx::system(tenant.id, now(), Random::os());
+            let on = unique_group_names == Switch::On;
+            directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
+            let rule = if on { "no two groups may share" } else { "groups may share" };
+            tell(
+                &tenant,
+                json,
+                &format!("was changed: {rule} a displayName. A running server notices within a second."),
+            )
+        }
+        Command::Suspend { slug, json } => {
+            set_active(store, &slug, false).await?;
+            let said = "is suspended: every request is answered 403, by a running server within five seconds.";
+            tell(&open::tenant(store, &slug).await?, json, said)
+        }
+        Command::Resume { slug, json } => {
+            set_active(store, &slug, true).await?;
+            tell(&open::tenant(store, &slug).await?, json, "is served again.")
+        }
+    }
+}
+
+async fn set_active(store: &Store, slug: &str, active: bool) -> anyhow::Result<()> {
+    let tenant = open::tenant(store, slug).await?;
+    Ok(store.set_tenant_active(tenant.id, active)?)
+}
+
+/// Says what became of a tenant.
+fn tell(tenant: &Tenant, json: bool, what: &str) -> anyhow::Result<()> {
+    if json {
+        output::say(document(tenant))?;
+    } else {
+        output::say(format!("Tenant {} {what}", tenant.slug))?;
+    }
+    Ok(())
 }
 
 fn document(tenant: &Tenant) -> serde_json::Value {

@@ -124,6 +124,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "deferred_requests",
+        help: "the number of bulk requests of one client that may wait after their answer, 0 to 10000; 0: none",
+        set: |config, value| number(&value, 0, 10_000).map(|number| config.deferred_requests = number),
+        show: |config| Some(config.deferred_requests.to_string()),
+        number: true,
+    },
+    Key {
         name: "page_default",
         help: "the number of resources on a page when the client does not say, 1 to 100000",
         set: |config, value| number(&value, 1, 100_000).map(|number| config.page_default = number),
@@ -150,6 +157,13 @@ pub const KEYS: &[Key] = &[
         set: |config, value| number(&value, 1, 604_800).map(|number| config.cursor_timeout_seconds = number),
         show: |config| Some(config.cursor_timeout_seconds.to_string()),
         number: true,
+    },
+    Key {
+        name: "announce_memberships",
+        help: "true or false: whether /ResourceTypes lists GroupMembership, which is there in either case",
+        set: |config, value| boolean(&value).map(|boolean| config.announce_memberships = boolean),
+        show: |config| Some(config.announce_memberships.to_string()),
+        number: false,
     },
     Key {
         name: "password_min",
@@ -237,6 +251,15 @@ fn text(value: Value) -> Result<String, String> {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         Value::String(_) => Err("is empty.".to_owned()),
         other => Err(format!("is {}, not text in quotation marks.", article(&other))),
+    }
+}
+
+/// A boolean; in the environment a text.
+fn boolean(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Boolean(boolean) => Ok(*boolean),
+        Value::String(text) => text.parse().map_err(|_| format!("is {text:?}.")),
+        other => Err(format!("is {}, not true or false.", article(other))),
     }
 }
 

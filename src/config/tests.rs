@@ -26,8 +26,8 @@ fn every_key_of_a_file_arrives() {
     let config = read(
         "listen = '0.0.0.0:1'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
-         bulk_operations = 6\nbulk_payload = 4096\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
-         cursor_timeout_seconds = 40\n\
+         bulk_operations = 6\nbulk_payload = 4096\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
+         cursor_timeout_seconds = 40\nannounce_memberships = true\n\
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
     )
@@ -43,10 +43,12 @@ fn every_key_of_a_file_arrives() {
         body_limit: 2048,
         bulk_operations: 6,
         bulk_payload: 4096,
+        deferred_requests: 7,
         page_default: 10,
         page_max: 20,
         scan_limit: 30,
         cursor_timeout_seconds: 40,
+        announce_memberships: true,
         password_min: 12,
         password_max: 64,
         trusted_proxies: ["10.0.0.0/8", "::1"].map(|text| Network::parse(text).expect("a network")).into(),
@@ -95,6 +97,8 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ("cors_origins = ['https://x.se/']", "matrikel.toml: cors_origins has \"https://x.se/\", which is no origin:"),
         ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
+        ("announce_memberships = 1", "matrikel.toml: announce_memberships is a number, not true or false."),
+        ("announce_memberships = 'yes'", "matrikel.toml: announce_memberships is \"yes\"."),
         ("listen = ", "matrikel.toml is not valid TOML:"),
     ];
     for (text, expected) in table {

@@ -11,6 +11,7 @@ use store::work::Draft;
 use store::{ResourceId, Work};
 
 use super::derive::derive;
+use super::membership::is_membership;
 use super::relation::Moves;
 use super::render::State;
 use super::shape::take_apart;
@@ -54,6 +55,9 @@ impl Directory {
         body: Value,
         projection: &Projection,
     ) -> Result<Written, Error> {
+        if is_membership(definition) {
+            return self.join(ctx, definition, &body, projection).await;
+        }
         let mut notes = Notes::new();
         let id = ctx.random.resource_id(ctx.now)?;
         let creation = self.prepare_creation(ctx, definition, id, &body, &mut notes).await;

@@ -5,42 +5,24 @@
 //! included. A cursor that was changed, that belongs to somebody else or to another query does not open, and nothing
 //! tells these apart. See `docs/designs/` for the layout.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use moka::sync::Cache;
-use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
-use openssl::symm::{self, Cipher};
 use scim::error::ScimType;
 use sha2::{Digest, Sha256};
 use store::scan::{Cut, Place};
-use store::{Random, ResourceId, SealKey, TenantId};
+use store::{Random, ResourceId, SealKey};
 
-use super::{Ctx, Directory, Error};
+use super::envelope::Envelope;
+use super::{Ctx, Error};
 
 /// What the tenant's key is for, as the store knows it.
-const PURPOSE: &str = "cursor";
-/// First byte of a cursor.
-const VERSION: u8 = 1;
-const NONCE: usize = 12;
-const TAG: usize = 16;
+pub(super) const PURPOSE: &str = "cursor";
+/// What a key that is derived from it is for: one for each client and query.
+const USAGE: &str = "matrikel cursor 1";
 /// Lengths are rounded up to this, so that a cursor's length says little about the place it holds.
 const BLOCK: usize = 64;
 /// No cursor of ours is longer; longer ones are not looked at.
 const LONGEST: usize = 2_048;
-
-/// Keys of tenants that were read already. Cheap to clone; clones share them.
-#[derive(Clone)]
-pub(super) struct SealKeys(Cache<TenantId, Arc<SealKey>>);
-
-impl Default for SealKeys {
-    fn default() -> Self {
-        SealKeys(Cache::new(10_000))
-    }
-}
 
 /// A place to go on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,39 +67,11 @@ impl Binding {
     }
 }
 
-impl Directory {
-    /// The tenant's key for cursors, made when there is none yet.
-    pub(super) async fn cursor_key(&self, ctx: &Ctx) -> Result<Arc<SealKey>, Error> {
-        if let Some(key) = self.seal_keys.0.get(&ctx.tenant) {
-            return Ok(key);
-        }
-        let tenant = ctx.tenant;
-        let found: Option<SealKey> = self
-            .store
-            .read(move |reader| reader.seal_key(tenant, PURPOSE))
-            .await
-            .map_err(|error: store::Error| error)?;
-        let key = match found {
-            Some(key) => key,
-            None => self.store.write(tenant, ctx.origin(), |work| work.seal_key(PURPOSE).map_err(Error::from)).await?,
-        };
-        let key = Arc::new(key);
-        self.seal_keys.0.insert(tenant, Arc::clone(&key));
-        Ok(key)
-    }
-}
-
 impl Cursor {
     /// The cursor as clients get it: letters, digits, `-` and `_`.
     pub(super) fn seal(&self, key: &SealKey, binding: &Binding, random: &Random) -> Result<String, Error> {
-        let nonce: [u8; NONCE] = random.bytes()?;
-        let mut tag = [0; TAG];
-        let sealed = derive(key, binding).and_then(|key| {
-            symm::encrypt_aead(Cipher::aes_256_gcm(), &key, Some(&nonce), &[VERSION], &self.encode(), &mut tag)
-        });
-        let sealed =
-            sealed.map_err(|error| store::Error::Unavailable(format!("a cursor cannot be sealed: {error}")))?;
-        Ok(URL_SAFE_NO_PAD.encode([&[VERSION], nonce.as_slice(), &sealed, &tag].concat()))
+        let sealed = Envelope::new(key, USAGE, &binding.0)?.seal(&self.encode(), random)?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// Opens a cursor that comes back at `now` with that `count`.
@@ -198,22 +152,9 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-/// One key for each client and query.
-fn derive(key: &SealKey, binding: &Binding) -> Result<Vec<u8>, openssl::error::ErrorStack> {
-    let key = PKey::hmac(&key.0)?;
-    let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
-    signer.sign_oneshot_to_vec(&[b"matrikel cursor 1".as_slice(), &binding.0].concat())
-}
-
 fn unseal(text: &str, key: &SealKey, binding: &Binding) -> Option<Cursor> {
-    let bytes = URL_SAFE_NO_PAD.decode(Some(text).filter(|text| text.len() <= LONGEST)?).ok()?;
-    let mut rest = bytes.as_slice();
-    let [VERSION] = take(&mut rest)? else { return None };
-    let nonce = take::<NONCE>(&mut rest)?;
-    let (sealed, tag) = rest.split_last_chunk::<TAG>()?;
-    let key = derive(key, binding).ok()?;
-    let opened = symm::decrypt_aead(Cipher::aes_256_gcm(), &key, Some(&nonce), &[VERSION], sealed, tag).ok()?;
-    Cursor::decode(&opened)
+    let sealed = URL_SAFE_NO_PAD.decode(Some(text).filter(|text| text.len() <= LONGEST)?).ok()?;
+    Cursor::decode(&Envelope::new(key, USAGE, &binding.0).ok()?.open(&sealed)?)
 }
 
 #[cfg(test)]

@@ -14,6 +14,14 @@ pub enum Error {
     Denied(String),
 }
 
+impl Error {
+    /// Whether it says nothing of the request: the memory could not, and may another time.
+    pub(super) fn may_pass(&self) -> bool {
+        use store::Error::{Busy, Corrupt, Unavailable};
+        matches!(self, Error::Store(Busy | Unavailable(_) | Corrupt(_)))
+    }
+}
+
 impl From<scim::Error> for Error {
     fn from(error: scim::Error) -> Self {
         Error::Scim(error)
@@ -28,6 +36,10 @@ impl From<store::Error> for Error {
             store::Error::TooMany { limit } => Error::Scim(scim::Error::too_many(format!(
                 "More than {limit} resources would have to be looked at. Narrow the filter with an attribute that is \
                  indexed, such as userName eq, or ask for less."
+            ))),
+            store::Error::TooManyMembers { limit } => Error::Scim(scim::Error::too_many(format!(
+                "The groups of this page have more than {limit} members together. Leave members out with \
+                 excludedAttributes, ask for fewer groups, or page the members at /GroupMemberships."
             ))),
             other => Error::Store(other),
         }

@@ -7,6 +7,7 @@ use scim::schema::Definition;
 use store::roll::Slices;
 use store::{Derived, Point, Reader, ResourceId, assemble};
 
+use super::membership::is_membership;
 use super::render::{State, has_groups};
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, Precondition, Tags};
@@ -52,6 +53,9 @@ impl Directory {
         precondition: &Precondition,
         projection: &Projection,
     ) -> Result<Fetched, Error> {
+        if is_membership(definition) {
+            return self.fetch_membership(ctx, definition, id, precondition, projection).await;
+        }
         let id = id_of(definition.name(), id)?;
         let known = precondition.if_none_match.as_ref();
         if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {

@@ -11,6 +11,7 @@ use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use store::{LookedUp, Lookup, Point, Reader, Trait};
 
+use super::membership::is_membership;
 use super::render::{State, has_groups};
 use super::search::Found;
 use super::{Ctx, Directory, Error};
@@ -24,6 +25,9 @@ impl Directory {
         request: &SearchRequest,
     ) -> Result<Option<Found>, Error> {
         let [definition] = definitions else { return Ok(None) };
+        if is_membership(definition) {
+            return Ok(None);
+        }
         let is_plain = request.cursor.is_none() && request.sort_by.is_none() && request.start_index == 1;
         let is_open = ctx.view.is_whole() && ctx.view.filter().is_none();
         let Some(text) = request.filter.as_deref().filter(|_| is_plain && is_open) else { return Ok(None) };

@@ -9,11 +9,15 @@ pub mod clients;
 mod context;
 mod create;
 mod cursor;
+pub mod deferred;
 mod derive;
+mod envelope;
 mod error;
 mod fetch;
+mod indexes;
 mod lookup;
 mod mark;
+mod membership;
 mod password;
 mod patch;
 mod relation;
@@ -31,8 +35,9 @@ use std::sync::Arc;
 use scim::schema::Registry;
 use store::Store;
 
-use cursor::SealKeys;
-use mark::Marks;
+use deferred::Lanes;
+use envelope::SealKeys;
+use mark::{Marks, Totals};
 
 pub use bulk::{BulkOutcome, BulkWritten};
 pub use context::{Caller, Ctx, Profile, Role, Tolerances};
@@ -54,8 +59,14 @@ pub struct Limits {
     pub page_max: u64,
     /// Documents that one search, or one page of a walk by cursor, may test.
     pub scan: u64,
+    /// Most members that the groups of one page may have together.
+    pub page_members: u64,
     /// Seconds that a cursor is good for.
     pub cursor_seconds: u64,
+    /// Requests of one client that may wait to be carried out after their answer; 0: all are answered when done.
+    pub deferred: usize,
+    /// Seconds that the result of such a request is kept.
+    pub deferred_seconds: u64,
     /// What a password must be like.
     pub password: PasswordPolicy,
 }
@@ -66,7 +77,10 @@ impl Default for Limits {
             page_default: 100,
             page_max: 1_000,
             scan: 100_000,
+            page_members: 500_000,
             cursor_seconds: 3_600,
+            deferred: 16,
+            deferred_seconds: 86_400,
             password: PasswordPolicy::default(),
         }
     }
@@ -81,7 +95,9 @@ pub struct Directory {
     /// When the resource types of each tenant were last compared with the database.
     checked: types::Checked,
     marks: Marks,
+    totals: Totals,
     seal_keys: SealKeys,
+    lanes: Lanes,
 }
 
 impl Directory {
@@ -93,7 +109,9 @@ impl Directory {
             limits,
             checked: types::Checked::default(),
             marks: Marks::default(),
+            totals: Totals::default(),
             seal_keys: SealKeys::default(),
+            lanes: Lanes::default(),
         }
     }
 

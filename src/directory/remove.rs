@@ -5,6 +5,7 @@ use std::sync::Arc;
 use scim::schema::Definition;
 use store::{ResourceId, Work};
 
+use super::membership::is_membership;
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, Planned, Precondition};
 
@@ -35,6 +36,9 @@ impl Directory {
         id: &str,
         precondition: &Precondition,
     ) -> Result<Vec<Planned>, Error> {
+        if is_membership(definition) {
+            return self.leave(ctx, id, precondition).await;
+        }
         let removal = self.prepare_removal(ctx, definition, id, precondition).await?;
         self.commit(ctx, move |work| {
             removal.run(work)?;

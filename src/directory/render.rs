@@ -88,7 +88,7 @@ impl Directory {
         projection: &Projection,
         roll: Roll,
     ) -> Result<Slices, Error> {
-        let etag = state.etag(ctx);
+        let (etag, registry) = (state.etag(ctx), &self.registry_of(ctx.tenant));
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
@@ -98,9 +98,9 @@ impl Directory {
             etag: &etag,
         };
         if projection.is_whole() && projection.passes() {
-            return Ok(Slices::whole(&state.record, &derived, &self.registry, roll));
+            return Ok(Slices::whole(&state.record, &derived, registry, roll));
         }
-        let mut document = assemble(&state.record, &derived, &self.registry)?;
+        let mut document = assemble(&state.record, &derived, registry)?;
         projection.apply(definition, &mut document);
         let shown = Shown {
             value: projection.wants_sub(MEMBERS, "value"),
@@ -108,7 +108,7 @@ impl Directory {
             kind: projection.wants_sub(MEMBERS, "type"),
             display: derived.member_names,
         };
-        Ok(Slices::part(&document, shown, &ctx.base_url, &self.registry, roll)?)
+        Ok(Slices::part(&document, shown, &ctx.base_url, registry, roll)?)
     }
 
     /// A hit of a search as JSON text.

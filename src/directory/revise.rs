@@ -50,6 +50,16 @@ pub(super) struct Revising {
 }
 
 impl Revising {
+    /// A revision that sets no password.
+    pub(super) fn new(
+        definition: Arc<Definition>,
+        id: ResourceId,
+        revision: Arc<dyn Revision>,
+        precondition: Precondition,
+    ) -> Self {
+        Revising { definition, id, revision, precondition, sealed: Vec::new() }
+    }
+
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
     /// resource, [`store::Error::Stale`] for another version, and as the revision does.
     pub(super) fn run(&self, ctx: &Ctx, notes: &mut Notes, work: &mut Work<'_>) -> Result<State, Error> {

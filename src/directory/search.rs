@@ -7,11 +7,12 @@ use scim::page::ListResponse;
 use scim::query::SearchRequest;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
-use store::scan::{Cut, Query, Sort, Step};
+use store::scan::{Cut, Page, Query, Sort, Step, Stretch};
 use store::{Reader, Seq};
 
-use super::cursor::{Binding, Cursor};
+use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
+use super::membership::is_membership;
 use super::render::has_groups;
 use super::{Ctx, Directory, Error};
 
@@ -90,14 +91,12 @@ impl Directory {
                     std::cmp::Ordering::Greater => query.start = 1,
                 }
             }
-            let page = reader.search(ctx.tenant, &query)?;
+            let page = self.page(reader, ctx, &query, &projection, binding)?;
             total_results += page.total;
             if !page.hits.is_empty() {
                 end = page.end.map(|place| Mark { part, place });
             }
-            for hit in &page.hits {
-                resources.push(self.present_hit(ctx, &query.definition, hit, &projection)?);
-            }
+            resources.extend(page.hits);
         }
         if let Some(end) = end.filter(|_| resources.len() as u64 == count) {
             self.marks.keep(binding, start_index.saturating_add(count), end);
@@ -116,7 +115,7 @@ impl Directory {
         asked: Option<u64>,
         count: u64,
     ) -> Result<Found, Error> {
-        let key = self.cursor_key(ctx).await?;
+        let key = self.seal_key(ctx, PURPOSE).await?;
         let is_first = cursor.is_empty();
         let ((part, from), backwards) = if is_first {
             ((0, Cut::Start), false)
@@ -126,9 +125,10 @@ impl Directory {
         };
         let origin = (part, from);
         let (directory, caller, start) = (self.clone(), ctx.clone(), origin.clone());
+        let bound = binding.clone();
         let read = move |reader: &mut Reader| match count {
-            0 => directory.count(reader, &caller, parts),
-            _ => directory.leg(reader, &caller, &parts, start, backwards, count),
+            0 => directory.count(reader, &caller, parts, &bound),
+            _ => directory.leg(reader, &caller, &parts, &bound, (start, backwards), count),
         };
         let leg = self.store.read(move |reader| reader.snapshot(read)).await?;
 
@@ -152,11 +152,11 @@ impl Directory {
     }
 
     /// No page, the total alone: `count` is 0.
-    fn count(&self, reader: &mut Reader, ctx: &Ctx, parts: Parts) -> Result<Leg, Error> {
+    fn count(&self, reader: &mut Reader, ctx: &Ctx, parts: Parts, binding: &Binding) -> Result<Leg, Error> {
         let mut total = 0;
-        for (mut query, _) in parts {
+        for (mut query, projection) in parts {
             query.count = 0;
-            total += reader.search(ctx.tenant, &query)?.total;
+            total += self.page(reader, ctx, &query, &projection, binding)?.total;
         }
         Ok(Leg { resources: Vec::new(), rest: None, total: Some(total), seq: reader.head(ctx.tenant)?.0 })
     }
@@ -167,29 +167,31 @@ impl Directory {
         reader: &mut Reader,
         ctx: &Ctx,
         parts: &Parts,
-        (mut part, mut from): Spot,
-        backwards: bool,
+        binding: &Binding,
+        ((mut part, mut from), backwards): (Spot, bool),
         count: u64,
     ) -> Result<Leg, Error> {
         let is_first = part == 0 && from == Cut::Start && !backwards;
         let seq = reader.head(ctx.tenant)?.0;
         let mut totals = Vec::new();
         for (query, _) in parts {
-            totals.push(reader.known_total(ctx.tenant, query)?);
+            totals.push(match is_membership(&query.definition) {
+                true => self.count_memberships(reader, ctx, query, binding, is_first)?,
+                false => reader.known_total(ctx.tenant, query)?,
+            });
         }
         let (mut left, mut budget) = (count, self.limits.scan);
         let mut stretches = Vec::new();
         let mut rest = None;
         while let Some((query, projection)) = parts.get(part) {
             let step = Step { from, backwards, wanted: left, budget };
-            let stretch = reader.walk(ctx.tenant, query, &step)?;
+            let stretch = self.stretch(reader, ctx, query, projection, &step)?;
             left = left.saturating_sub(stretch.hits.len() as u64);
             budget = budget.saturating_sub(stretch.tested);
             if let Some(total) = totals.get_mut(part) {
                 *total = total.or(stretch.total);
             }
-            let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-            stretches.push(present.collect::<Result<Vec<_>, _>>()?);
+            stretches.push(stretch.hits);
             if let Some(cut) = stretch.rest {
                 rest = Some((part, cut));
                 break;
@@ -209,6 +211,41 @@ impl Directory {
         Ok(Leg { resources, rest, total, seq })
     }
 
+    /// A page as texts.
+    fn page(
+        &self,
+        reader: &mut Reader,
+        ctx: &Ctx,
+        query: &Query,
+        projection: &Projection,
+        binding: &Binding,
+    ) -> Result<Page<String>, Error> {
+        if is_membership(&query.definition) {
+            return self.page_of_memberships(reader, ctx, query, projection, binding);
+        }
+        let page = reader.search(ctx.tenant, query)?;
+        let present = page.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
+        Ok(Page { total: page.total, hits: present.collect::<Result<_, _>>()?, end: page.end })
+    }
+
+    /// A step as texts.
+    fn stretch(
+        &self,
+        reader: &mut Reader,
+        ctx: &Ctx,
+        query: &Query,
+        projection: &Projection,
+        step: &Step,
+    ) -> Result<Stretch<String>, Error> {
+        if is_membership(&query.definition) {
+            return self.stretch_of_memberships(reader, ctx, query, projection, step);
+        }
+        let stretch = reader.walk(ctx.tenant, query, step)?;
+        let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
+        let hits = present.collect::<Result<_, _>>()?;
+        Ok(Stretch { hits, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
+    }
+
     /// What to ask of each resource type, and what of it to answer.
     fn parts(&self, ctx: &Ctx, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<Parts, Error> {
         let filters = filters(definitions, request.filter.as_deref())?;
@@ -219,23 +256,35 @@ impl Directory {
             .map(|(definition, (filter, sort))| {
                 let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;
                 let query = Query {
-                    definition: definition.clone(),
                     filter,
-                    view: ctx.view.clone(),
                     sort,
-                    start: 1,
-                    mark: None,
-                    count: 0,
-                    domain: ctx.caller.domain,
-                    base_url: ctx.base_url.clone(),
-                    lens: ctx.lens(),
-                    limit: self.limits.scan,
                     with_members: projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some(),
                     with_groups: projection.wants("groups") && has_groups(definition),
+                    ..self.query_of(ctx, definition)
                 };
                 Ok((query, projection))
             })
             .collect()
+    }
+
+    /// A query for everything of a resource type that the caller may see.
+    pub(super) fn query_of(&self, ctx: &Ctx, definition: &Arc<Definition>) -> Query {
+        Query {
+            definition: definition.clone(),
+            filter: None,
+            view: ctx.view.clone(),
+            sort: None,
+            start: 1,
+            mark: None,
+            count: 0,
+            domain: ctx.caller.domain,
+            base_url: ctx.base_url.clone(),
+            lens: ctx.lens(),
+            limit: self.limits.scan,
+            with_members: false,
+            member_limit: self.limits.page_members,
+            with_groups: false,
+        }
     }
 }
 

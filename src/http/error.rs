@@ -5,7 +5,8 @@
 //! - A 5xx says nothing but the request id's promise: the chain of causes is logged under that id by
 //!   `observe`, and never leaves the server.
 //! - 401 has no reason, so that nobody learns which tokens exist; its `WWW-Authenticate` says what to bring.
-//! - Whatever another try may cure is 503 with `Retry-After`: a full queue, a database that cannot be reached.
+//! - Whatever another try may cure has a `Retry-After`: 503 for a full queue or a database that cannot be reached, 429
+//!   for a client that has too much waiting.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -52,6 +53,9 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthenticated => Failure::Unauthenticated,
+            Refusal::Suspended => Failure::Denied(
+                "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
+            ),
             Refusal::Directory(error) => error.into(),
         }
     }
@@ -66,7 +70,7 @@ impl Failure {
     /// What the client is told.
     pub(super) fn told(&self) -> scim::Error {
         match self {
-            Failure::Scim(error) if error.status < 500 || error.status == 501 => error.clone(),
+            Failure::Scim(error) if error.status < 500 => error.clone(),
             Failure::Scim(error) => scim::Error::status(error.status, hidden(error.status)),
             Failure::Store(error) => match error {
                 store::Error::NotFound => scim::Error::status(404, "The resource was not found."),
@@ -75,6 +79,9 @@ impl Failure {
                     scim::Error::status(412, "The resource has changed since that version. Read it again and retry.")
                 }
                 store::Error::Busy => scim::Error::status(503, "The server has too much to do. Try again soon."),
+                store::Error::TooManyMembers { limit } => {
+                    scim::Error::too_many(format!("More than {limit} members would have to be answered at once."))
+                }
                 store::Error::TooMany { limit } => scim::Error::too_many(format!(
                     "More than {limit} resources would have to be looked at. Ask for less, or by an indexed attribute."
                 )),
@@ -106,7 +113,7 @@ impl ResponseError for Failure {
             (_, 401) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\""));
             }
-            (_, 503) => {
+            (_, 429 | 503) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             _ => {}

@@ -44,8 +44,20 @@ pub(super) struct Asked {
     pub(super) definition: Arc<Definition>,
 }
 
-/// Authenticates a request and makes its context.
+/// Authenticates a request and makes its context. Fails with 406 for a client that would not read the answer.
 pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
+    let ctx = context_to_accept(request, state).await?;
+    if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
+        return Err(Failure::status(
+            StatusCode::NOT_ACCEPTABLE,
+            "Answers are application/scim+json, which the Accept header excludes.",
+        ));
+    }
+    Ok(ctx)
+}
+
+/// The same for a request whose answer has no body: `Accept` has no meaning there (RFC 9967 section 2.5.1.1).
+pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let now = now();
     // What is no text is no token either.
     let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
@@ -56,12 +68,6 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
         tenant: principal.tenant.0,
         tolerances: tolerances.clone(),
     });
-    if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
-        return Err(Failure::status(
-            StatusCode::NOT_ACCEPTABLE,
-            "Answers are application/scim+json, which the Accept header excludes.",
-        ));
-    }
     let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
@@ -234,7 +240,7 @@ fn is_host(host: &str) -> bool {
 }
 
 /// A header's values, joined as one list (RFC 9110 section 5.3).
-fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Option<Cow<'r, str>>, Failure> {
+pub(super) fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Option<Cow<'r, str>>, Failure> {
     let mut joined: Option<Cow<'r, str>> = None;
     for value in request.headers().get_all(name) {
         let value = value
@@ -250,7 +256,7 @@ fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Option<Cow<'r
 
 /// Microseconds since the epoch.
 #[expect(clippy::disallowed_methods, reason = "the moment of a request enters here, as Ctx::now")]
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 

@@ -8,11 +8,13 @@ pub mod server;
 mod accept;
 mod body;
 mod cors;
+mod deferred;
 mod extract;
 mod health;
 mod json;
 mod network;
 mod observe;
+mod prefer;
 mod proxy;
 mod respond;
 mod routes;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub page_max: u64,
     /// Seconds that a cursor is good for.
     pub cursor_timeout_seconds: u64,
+    /// Whether memberships stand in the list of resource types.
+    pub announce_memberships: bool,
     /// Proxies whose word is taken for how the client addressed us.
     pub trusted_proxies: Vec<Network>,
     /// Origins whose scripts may use the interface from a browser.
@@ -63,12 +67,16 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    /// Where requests are carried out that were answered already: not on the threads that serve.
+    runtime: tokio::runtime::Handle,
 }
 
 impl State {
+    /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator = Authenticator::new(directory.clone());
-        State { authenticator, directory, settings, base_url, tolerances: tolerance::Counts::default() }
+        let runtime = tokio::runtime::Handle::current();
+        State { authenticator, directory, settings, base_url, tolerances: tolerance::Counts::default(), runtime }
     }
 }

@@ -110,7 +110,6 @@ fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instan
         );
     }
     if response.status() >= StatusCode::INTERNAL_SERVER_ERROR
-        && response.status() != StatusCode::NOT_IMPLEMENTED
         && let Some(error) = response.response().error()
     {
         tracing::error!(request_id = &**request_id, cause = chain(error), "request failed");

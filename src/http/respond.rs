@@ -3,17 +3,20 @@
 
 use std::convert::Infallible;
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 
 use super::error::SCIM_JSON;
+use super::tolerance;
+use crate::directory::deferred::Answer;
 use crate::directory::{Fetched, Found, Written};
 
 /// Names the newest change that the first page of a walk by cursor has seen: the pages, brought up to date with the
 /// changes after it, are the state at the end of the walk.
 const FEED_POSITION: &str = "Matrikel-Feed-Position";
+const SET_TXN: &str = "Set-Txn";
 
 /// 200 with the answer to a search.
 pub(super) fn found(found: Found) -> HttpResponse {
@@ -28,6 +31,28 @@ pub(super) fn found(found: Found) -> HttpResponse {
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
+}
+
+/// 202 for a bulk request that is carried out after this answer, and for asking after it before it is done (RFC 9967
+/// sections 2.5.1.1 and 3). Without a body.
+pub(super) fn accepted(id: &str, base_url: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Accepted();
+    response
+        .insert_header((SET_TXN, id))
+        .insert_header((header::LOCATION, format!("{base_url}/Bulk/{id}")))
+        .insert_header((header::RETRY_AFTER, 1));
+    response
+}
+
+/// The answer that a request has got at last, which was carried out after another.
+pub(super) fn at_last(answer: Answer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    let mut response = response.insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(answer.body);
+    if !answer.tolerances.is_empty() {
+        tolerance::name(&answer.tolerances.join(", "), response.headers_mut());
+    }
+    response
 }
 
 /// 201 with the new resource (RFC 7644 section 3.3).

@@ -14,6 +14,7 @@ pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
 /// The path of a request as it stands here, for its log line: to look it up again would cost as much as the routing.
@@ -42,25 +43,28 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::post().to(types::add_resource_type)),
         )
         .service(
-            path("/scim/v2/ResourceTypes/{name}", DOCUMENT)
+            path("/scim/v2/ResourceTypes/{name}", RESOURCE)
                 .route(get().to(discovery::resource_type))
                 .route(web::put().to(types::replace_resource_type))
+                .route(web::patch().to(types::patch_resource_type))
                 .route(web::delete().to(types::remove_resource_type)),
         )
         // RFC 7644 section 3.7
         .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
+        // RFC 9967 section 2.5.1
+        .service(path("/scim/v2/Bulk/{id}", READ).route(get().to(bulk::result)))
         // RFC 7644 section 3.11: the caller itself may be read
-        .service(
-            web::resource("/scim/v2/Me")
-                .app_data(Pattern("/scim/v2/Me"))
-                .route(get().to(resources::me))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(|| std::future::ready(respond::methods(READ))))
-                .default_service(web::to(not_implemented)),
-        )
+        .service(path("/scim/v2/Me", READ).route(get().to(resources::me)))
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
         .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
         .service(path("/scim/v2/{endpoint}/.search", POST).route(web::post().to(search::by_body)))
+        // draft-zollner-scim-group-members: a membership is made and unmade, never changed
+        .service(
+            path("/scim/v2/{endpoint:GroupMemberships}/{id}", MEMBERSHIP)
+                .route(get().to(resources::fetch))
+                .route(web::delete().to(resources::remove)),
+        )
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)
@@ -92,8 +96,4 @@ fn get() -> Route {
 
 async fn unknown_path() -> Answer {
     Err(Failure::status(StatusCode::NOT_FOUND, "There is nothing at this path. SCIM begins at /scim/v2."))
-}
-
-async fn not_implemented() -> Answer {
-    Err(Failure::status(StatusCode::NOT_IMPLEMENTED, "This server does not have this part of the protocol."))
 }

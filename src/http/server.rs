@@ -10,7 +10,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinHandle;
 
-use super::{Settings, State, observe, routes, tolerance};
+use super::{Settings, State, deferred, observe, routes, tolerance};
 use crate::directory::Directory;
 
 /// A client that has not sent the head of its request by then is let go.
@@ -35,7 +35,7 @@ pub struct Running {
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
     state: web::Data<State>,
-    reporter: JoinHandle<()>,
+    chores: [JoinHandle<()>; 2],
 }
 
 /// Binds and begins to serve. Needs a Tokio runtime.
@@ -61,8 +61,8 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> io::R
     .bind(addresses.as_slice())?;
     let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address was bound"))?;
     let server = server.run();
-    let reporter = tokio::spawn(report(state.clone()));
-    Ok(Running { address, handle: server.handle(), task: tokio::spawn(server), state, reporter })
+    let chores = [tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
+    Ok(Running { address, handle: server.handle(), task: tokio::spawn(server), state, chores })
 }
 
 /// Tells the log from time to time what clients need forgiven.
@@ -90,7 +90,7 @@ impl Running {
     /// Takes no more connections, lets running requests end within the deadline, and returns when all is quiet.
     pub async fn stop(self) -> io::Result<()> {
         self.handle.stop(true).await;
-        self.reporter.abort();
+        self.chores.iter().for_each(JoinHandle::abort);
         self.state.tolerances.log();
         self.task.await.map_err(io::Error::other)?
     }

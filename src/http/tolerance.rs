@@ -29,22 +29,27 @@ impl Counts {
     /// Names what a request made use of in its answer, each quirk once, and counts it.
     pub(super) fn tell(&self, asker: &Asker, headers: &mut HeaderMap) {
         let used = asker.tolerances.used();
-        if used.is_empty() {
-            return;
-        }
+        self.count(asker.tenant, &asker.client, &used);
         let mut names: Vec<&str> = Vec::new();
-        let mut tallies = self.tallies();
-        let tally = tallies.entry((asker.tenant, asker.client.to_string())).or_default();
-        tally.is_new = true;
         for quirk in used {
-            *tally.uses.entry(quirk).or_default() += 1;
             if !names.contains(&quirk) {
                 names.push(quirk);
             }
         }
-        if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
-            headers.insert(TOLERANCE.clone(), value);
+        if !names.is_empty() {
+            name(&names.join(", "), headers);
         }
+    }
+
+    /// Counts what a client's request made use of.
+    pub(super) fn count(&self, tenant: i64, client: &str, used: &[&'static str]) {
+        if used.is_empty() {
+            return;
+        }
+        let mut tallies = self.tallies();
+        let tally = tallies.entry((tenant, client.to_owned())).or_default();
+        tally.is_new = true;
+        used.iter().for_each(|quirk| *tally.uses.entry(quirk).or_default() += 1);
     }
 
     /// Writes the counts that have grown since the last time to the log.
@@ -57,6 +62,13 @@ impl Counts {
 
     fn tallies(&self) -> MutexGuard<'_, BTreeMap<(i64, String), Tally>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names tolerances, separated by commas, in an answer.
+pub(super) fn name(names: &str, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::from_str(names) {
+        headers.insert(TOLERANCE.clone(), value);
     }
 }
 

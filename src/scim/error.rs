@@ -38,6 +38,27 @@ pub enum ScimType {
 }
 
 impl ScimType {
+    const ALL: [ScimType; 13] = [
+        ScimType::InvalidFilter,
+        ScimType::TooMany,
+        ScimType::Uniqueness,
+        ScimType::Mutability,
+        ScimType::InvalidSyntax,
+        ScimType::InvalidPath,
+        ScimType::NoTarget,
+        ScimType::InvalidValue,
+        ScimType::InvalidVers,
+        ScimType::Sensitive,
+        ScimType::InvalidCursor,
+        ScimType::ExpiredCursor,
+        ScimType::InvalidCount,
+    ];
+
+    /// The keyword of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        ScimType::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The keyword as it stands on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

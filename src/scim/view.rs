@@ -4,13 +4,18 @@
 //! nothing that the released part does not tell. For every document, the rewritten filter (the view's own aside) holds
 //! exactly when the client's filter holds for the document after [`View::project`].
 
+mod membership;
+
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use serde_json::{Map, Value};
 
-use crate::filter::{Checked, Filter, Op, Operand, Target};
-use crate::schema::Type;
+use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
+use crate::key;
+use crate::schema::{Definition, Type};
+
+const SCHEMAS: &str = "schemas";
 
 /// What every view shows: without them an answer is no SCIM resource.
 const ALWAYS: [&str; 3] = ["schemas", "id", "meta"];
@@ -23,6 +28,8 @@ pub struct View {
     /// Canonical paths of what it sees of them: attributes, sub-attributes, or an extension's URN for all of it;
     /// `None`: everything.
     released: Option<BTreeSet<String>>,
+    /// URN of the core schema, and those of the extensions, as far as [`View::of`] has told.
+    schemas: Option<(String, Vec<String>)>,
 }
 
 impl View {
@@ -34,7 +41,15 @@ impl View {
     /// A view of the resources that fit `filter`, as far as `released`. Paths are canonical: attributes,
     /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
-        View { filter, released }
+        View { filter, released, schemas: None }
+    }
+
+    /// The same, knowing the schemas of the resource type, so that what asks about `schemas` can be answered as if those
+    /// that are hidden were not there. Without it such a question finds nothing.
+    pub fn of(mut self, definition: &Definition) -> Self {
+        let extensions = definition.extensions.iter().map(|(schema, _)| schema.id.clone());
+        self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+        self
     }
 
     /// Whether nothing is hidden of the resources that are seen, so that a document can be answered as it lies.
@@ -68,17 +83,22 @@ impl View {
         self.sees_all(path) || self.sees_part(path)
     }
 
-    /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension.
-    /// `schemas` stays as it is: it names what the resource has, not only what is seen of it.
+    /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension. An
+    /// extension of which nothing may be seen is not named in `schemas` either.
     pub fn project(&self, document: &mut Map<String, Value>) {
         if self.is_whole() {
             return;
+        }
+        // An attribute's name has no colon, the URN of an extension has.
+        let hidden: Vec<String> =
+            document.keys().filter(|name| name.contains(':') && !self.sees(name)).cloned().collect();
+        if let Some(Value::Array(schemas)) = document.get_mut("schemas") {
+            schemas.retain(|urn| urn.as_str().is_none_or(|urn| !hidden.iter().any(|hidden| hidden == urn)));
         }
         document.retain(|name, value| {
             if self.sees_all(name) {
                 return true;
             }
-            // An attribute's name has no colon, the URN of an extension has.
             match value {
                 Value::Object(extension) if name.contains(':') => {
                     extension.retain(|attr, value| self.keep(&format!("{name}:{attr}"), value));
@@ -147,6 +167,9 @@ impl View {
                 part => Filter::Not(Box::new(part)),
             },
             Filter::Present(target) => self.mask_present(target),
+            Filter::Compare(target, op, operand) if &*target.canonical == SCHEMAS => {
+                self.mask_schemas(&target, op, &operand)
+            }
             Filter::Compare(target, op, operand) => match self.sees_all(&target.canonical) {
                 true => Filter::Compare(target, op, operand),
                 false => Filter::Const(op == Op::Ne),
@@ -155,6 +178,24 @@ impl View {
             Filter::Element(target, part) => self.mask_element(target, *part),
             Filter::Const(value) => Filter::Const(value),
         }
+    }
+
+    /// A question about `schemas` becomes one about those that are seen: which of them it is about is known beforehand.
+    fn mask_schemas(&self, target: &Target, op: Op, operand: &Operand) -> Filter<Checked> {
+        if op == Op::Ne {
+            return match self.mask_schemas(target, Op::Eq, operand) {
+                Filter::Const(value) => Filter::Const(!value),
+                _ => Filter::Compare(target.clone(), Op::Ne, operand.clone()),
+            };
+        }
+        let Some((core, extensions)) = &self.schemas else { return Filter::Const(false) };
+        let seen = std::iter::once(core).chain(extensions.iter().filter(|urn| self.sees(urn)));
+        let about = seen.filter_map(|urn| {
+            let raw = Value::String(urn.clone());
+            let key = key::of(&raw, target.kind, target.rule)?;
+            fits(&raw, target, op, operand).then(|| Filter::Compare(target.clone(), Op::Eq, Operand { key, raw }))
+        });
+        Filter::any(about)
     }
 
     fn mask_present(&self, target: Target) -> Filter<Checked> {

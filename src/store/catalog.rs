@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use serde_json::Value;
 
 use scim::schema::Registry;
 
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
 use crate::reader::Reader;
 use crate::statement::Statement;
 use crate::work::document_of;
-use crate::{Error, Record, TenantId, record};
+use crate::{Error, Record, Seq, TenantId, record};
 
 /// Kind of the schemas that a tenant has of its own. Their `id` is the URN, and lies in the document.
 pub const SCHEMA: &str = "Schema";
@@ -107,8 +108,46 @@ fn all(db: &mut Db, tenant: TenantId, kind: &str) -> Result<Vec<Record>, Error> 
     }
 }
 
+/// An indexed path, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The resource type.
+    pub kind: String,
+    /// The canonical path.
+    pub path: String,
+    /// `sort`: compares and sorts; `value`: compares.
+    pub mode: String,
+    /// `ready`, `building` or `dropping`.
+    pub state: String,
+}
+
 impl Reader {
-    /// Indexes of the tenant that are being built.
+    /// What is indexed in the tenant, by resource type and path.
+    pub fn indexes(&mut self, tenant: TenantId) -> Result<Vec<Index>, Error> {
+        let rows = Statement::<(Text, Text, Text, Text)>::new(
+            "SELECT kind, path, type, state FROM attr_path WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" ORDER BY kind, path")
+        .load::<(String, String, String, String)>(&mut self.db)?;
+        Ok(rows.into_iter().map(|(kind, path, mode, state)| Index { kind, path, mode, state }).collect())
+    }
+
+    /// Which extensions of a resource type no resource has data of, and the number of the last change that this tells of.
+    pub fn unused(&mut self, tenant: TenantId, kind: &str, extensions: &[String]) -> Result<(Seq, Vec<String>), Error> {
+        self.snapshot(|reader| {
+            let seq = Clock::read(&mut reader.db, tenant)?.seq;
+            let mut unused = Vec::new();
+            for extension in extensions {
+                if !record::has_member(&mut reader.db, tenant, kind, extension, 0)? {
+                    unused.push(extension.clone());
+                }
+            }
+            Ok((seq, unused))
+        })
+    }
+
+    /// Indexes of the tenant that are being built or dropped.
     pub fn unfinished_indexes(&mut self, tenant: TenantId) -> Result<i64, Error> {
         let count = "SELECT COUNT(*) FROM attr_path WHERE state <> 'ready' AND tenant_id = ";
         Ok(Statement::<BigInt>::new(count).bind(tenant).get_result::<i64>(&mut self.db)?)

@@ -58,3 +58,12 @@ pub(crate) fn lock_tenants(db: &mut Db) -> QueryResult<()> {
         Db::Postgres(connection) => connection.batch_execute("LOCK TABLE tenant IN EXCLUSIVE MODE"),
     }
 }
+
+/// What follows a table to name the index to be used, where the planner would choose a worse one: SQLite keeps no
+/// statistics, and may prefer any index that has the order. PostgreSQL finds out by itself.
+pub(crate) fn index_hint(db: &Db, hint: &'static str) -> &'static str {
+    match db {
+        Db::Sqlite(_) => hint,
+        Db::Postgres(_) => "",
+    }
+}

@@ -24,6 +24,12 @@ pub enum Error {
         /// Documents that may be tested for one search.
         limit: u64,
     },
+    /// The page would have more members in its groups than one answer may hold.
+    #[error("the groups of the page have more than {limit} members")]
+    TooManyMembers {
+        /// Members on one page.
+        limit: u64,
+    },
     /// The database cannot be reached or refuses work.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),

@@ -28,6 +28,8 @@ const DEFAULTS: &str = include_str!("../../schemas/indexes.json");
 const READY: &str = "ready";
 /// An index that some resources have no rows of yet.
 const BUILDING: &str = "building";
+/// An index that answers nothing and is kept up no more; its number is free when its rows are gone.
+const DROPPING: &str = "dropping";
 /// What people call a resource, in schemas that are not ours.
 const NAMES: [&str; 6] = ["displayName", "display", "name", "title", "value", "userName"];
 
@@ -40,12 +42,27 @@ struct Default {
 }
 
 /// What a path's rows can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     /// One row for each value.
     Values,
     /// One row, the sort key.
     Sort,
+}
+
+impl Mode {
+    /// How a path is indexed: for comparing and sorting if it has a single value, else for comparing.
+    pub(crate) fn of(is_multi: bool) -> Self {
+        if is_multi { Mode::Values } else { Mode::Sort }
+    }
+
+    /// The word in the table.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Mode::Values => "value",
+            Mode::Sort => "sort",
+        }
+    }
 }
 
 /// One indexed path.
@@ -85,7 +102,7 @@ impl Indexes {
         .sql(" ORDER BY path_id")
         .load::<(i64, String, String, String, String)>(db)?;
         let mut paths: HashMap<String, Vec<IndexedPath>> = HashMap::new();
-        for (id, kind, path, mode, state) in rows {
+        for (id, kind, path, mode, state) in rows.into_iter().filter(|(.., state)| state != DROPPING) {
             let target = registry.definition(&kind).and_then(|definition| Target::resolve(definition, &path));
             let target = target.ok_or_else(|| Error::Corrupt(format!("index on the unknown path {path} of {kind}")))?;
             let mode = if mode == "sort" { Mode::Sort } else { Mode::Values };
@@ -147,14 +164,25 @@ impl KindIndexes {
         paths(self) == paths(other)
     }
 
+    /// Without the unique paths of extensions that are not among these.
+    pub(crate) fn within(mut self, extensions: &BTreeSet<&str>) -> Self {
+        self.unique.retain(|target| target.extension.as_deref().is_none_or(|urn| extensions.contains(urn)));
+        self
+    }
+
+    /// Whether no two resources share a value of that path, by its canonical form.
+    pub(crate) fn is_unique(&self, canonical: &str) -> bool {
+        self.unique.iter().any(|target| &*target.canonical == canonical)
+    }
+
     /// Whether resources of the type have members.
     pub(crate) fn has_members(&self) -> bool {
         self.has_members
     }
 
-    /// Every indexed path, with its number and whether it is ready.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = (i64, &str)> {
-        self.paths.iter().map(|path| (path.id, &*path.target.canonical))
+    /// Every indexed path.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &IndexedPath> {
+        self.paths.iter()
     }
 
     /// The index of a path, by its canonical form, if it is ready.
@@ -212,13 +240,13 @@ fn unique_paths(definition: &Definition) -> Vec<(String, &Attribute)> {
         .collect()
 }
 
-/// Paths of a tenant's own resource type that are indexed from the start, and how: what is unique, and what people
-/// call a resource.
-pub(crate) fn proposed(definition: &Definition) -> Vec<(String, &'static str)> {
-    let mode = |attribute: &Attribute| if attribute.multi_valued { "value" } else { "sort" };
-    let mut paths: Vec<(String, &'static str)> =
+/// Paths of a resource type that are indexed unasked, and how: what is unique, and in a tenant's own type what people
+/// call a resource. The server's own types have their defaults besides.
+pub(crate) fn proposed(definition: &Definition, is_own: bool) -> Vec<(String, Mode)> {
+    let mode = |attribute: &Attribute| Mode::of(attribute.multi_valued);
+    let mut paths: Vec<(String, Mode)> =
         unique_paths(definition).into_iter().map(|(path, attribute)| (path, mode(attribute))).collect();
-    for name in NAMES {
+    for name in NAMES.into_iter().filter(|_| is_own) {
         let named = definition.core.attribute(name).filter(|attribute| attribute.kind == Type::String);
         if let Some(attribute) = named.filter(|_| !paths.iter().any(|(path, _)| path == name)) {
             paths.push((attribute.name.clone(), mode(attribute)));
@@ -233,9 +261,11 @@ pub(crate) fn proposed(definition: &Definition) -> Vec<(String, &'static str)> {
 #[derive(Debug)]
 pub(crate) enum PathChange {
     /// It is indexed from now on; `is_ready`: there is no resource yet that lacks its rows.
-    Add { id: i64, kind: String, path: String, mode: &'static str, is_ready: bool },
+    Add { id: i64, kind: String, path: String, mode: Mode, is_ready: bool },
     /// Every resource has its rows now.
     Ready(i64),
+    /// It is indexed no more, and its rows are cleared in the background.
+    Drop(i64),
     /// It is indexed no more. No resource has rows of it.
     Remove(i64),
 }
@@ -246,12 +276,13 @@ pub(crate) fn store_paths(db: &mut Db, tenant: TenantId, changes: Vec<PathChange
         match change {
             PathChange::Add { id, kind, path, mode, is_ready } => {
                 let state = if is_ready { READY } else { BUILDING };
-                let row = vec![tenant.into(), id.into(), kind.into(), path.into(), mode.into(), state.into()];
+                let row = vec![tenant.into(), id.into(), kind.into(), path.into(), mode.as_str().into(), state.into()];
                 insert(db, "INSERT INTO attr_path (tenant_id, path_id, kind, path, type, state)", vec![row], "")?;
             }
-            PathChange::Ready(id) => {
+            PathChange::Ready(id) | PathChange::Drop(id) => {
+                let state = if matches!(change, PathChange::Ready(_)) { READY } else { DROPPING };
                 Statement::<()>::new("UPDATE attr_path SET state = ")
-                    .bind(READY)
+                    .bind(state)
                     .sql(" WHERE tenant_id = ")
                     .bind(tenant)
                     .sql(" AND path_id = ")
@@ -269,16 +300,41 @@ pub(crate) fn store_paths(db: &mut Db, tenant: TenantId, changes: Vec<PathChange
 /// How far an index is built: the path and the last resource that has its rows.
 pub(crate) type Place = (i64, Option<ResourceId>);
 
-/// The first path of a tenant that is being built, with its resource type.
-pub(crate) fn to_build(db: &mut Db, tenant: TenantId) -> Result<Option<(i64, String)>, Error> {
-    let found = Statement::<(BigInt, Text)>::new("SELECT path_id, kind FROM attr_path WHERE tenant_id = ")
+/// A path whose rows are being made or cleared.
+#[derive(Clone, Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) path: i64,
+    pub(crate) kind: String,
+    pub(crate) is_dropping: bool,
+}
+
+/// The first path of a tenant that is being built or dropped.
+pub(crate) fn unfinished(db: &mut Db, tenant: TenantId) -> Result<Option<Unfinished>, Error> {
+    let found = Statement::<(BigInt, Text, Text)>::new("SELECT path_id, kind, state FROM attr_path WHERE tenant_id = ")
         .bind(tenant)
-        .sql(" AND state = ")
-        .bind(BUILDING)
+        .sql(" AND state <> ")
+        .bind(READY)
         .sql(" ORDER BY path_id LIMIT 1")
-        .get_result::<(i64, String)>(db)
+        .get_result::<(i64, String, String)>(db)
         .optional()?;
-    Ok(found)
+    Ok(found.map(|(path, kind, state)| Unfinished { path, kind, is_dropping: state == DROPPING }))
+}
+
+/// Removes some rows of a path; whether there were any.
+pub(crate) fn clear_rows(db: &mut Db, tenant: TenantId, path: i64, limit: i64) -> Result<bool, Error> {
+    let cleared = Statement::<()>::new("DELETE FROM attr_index WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND path_id = ")
+        .bind(path)
+        .sql(" AND (value, resource_id) IN (SELECT value, resource_id FROM attr_index WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND path_id = ")
+        .bind(path)
+        .sql(" LIMIT ")
+        .bind(limit)
+        .sql(")")
+        .run(db)?;
+    Ok(cleared > 0)
 }
 
 /// The highest number of a path in the tenant; 0 without any.
@@ -289,10 +345,10 @@ pub(crate) fn highest(db: &mut Db, tenant: TenantId) -> Result<i64, Error> {
     Ok(highest)
 }
 
-/// Tenants with an index that is being built.
+/// Tenants with an index that is being built or dropped.
 pub(crate) fn tenants_to_build(db: &mut Db) -> Result<Vec<TenantId>, Error> {
-    let tenants = Statement::<BigInt>::new("SELECT DISTINCT tenant_id FROM attr_path WHERE state = ")
-        .bind(BUILDING)
+    let tenants = Statement::<BigInt>::new("SELECT DISTINCT tenant_id FROM attr_path WHERE state <> ")
+        .bind(READY)
         .load::<i64>(db)?;
     Ok(tenants.into_iter().map(TenantId).collect())
 }

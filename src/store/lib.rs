@@ -2,22 +2,25 @@
 //!
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
-//! `unique`, [`external`], [`membership`], [`change`], [`credential`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
+//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
+pub mod baseline;
 pub mod catalog;
 pub mod change;
 mod check;
 mod clock;
 pub mod credential;
 mod db;
+pub mod deferred;
 mod dialect;
 mod error;
 pub mod external;
 mod ids;
 mod index;
+mod link;
 pub mod membership;
 mod migrate;
 mod nesting;
@@ -27,6 +30,7 @@ mod queue;
 mod random;
 mod reader;
 pub mod record;
+mod relation;
 pub mod roll;
 pub mod scan;
 mod seal;
@@ -40,8 +44,10 @@ mod writer;
 pub use assemble::{Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, render};
 pub use check::Finding;
 pub use credential::Credential;
+pub use deferred::Deferred;
 pub use error::{Error, OpenError};
 pub use ids::{ResourceId, Seq, TenantId};
+pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
 pub use nesting::Nesting;
 pub use point::{LookedUp, Lookup, Point, Trait};

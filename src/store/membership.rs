@@ -274,8 +274,8 @@ pub(crate) fn tenants_to_sweep(db: &mut Db) -> Result<Vec<TenantId>, Error> {
     Ok(tenants.into_iter().map(TenantId).collect())
 }
 
-/// Fails with [`Error::TooMany`] when the groups have more members in all than `limit`.
-pub(crate) fn refuse_beyond(db: &mut Db, tenant: TenantId, groups: &[ResourceId], limit: u64) -> Result<(), Error> {
+/// Whether the groups have more members in all than `limit`.
+pub(crate) fn are_beyond(db: &mut Db, tenant: TenantId, groups: &[ResourceId], limit: u64) -> Result<bool, Error> {
     let mut left = i64::try_from(limit).unwrap_or(i64::MAX);
     for groups in groups.chunks(LIST) {
         let counted =
@@ -289,8 +289,8 @@ pub(crate) fn refuse_beyond(db: &mut Db, tenant: TenantId, groups: &[ResourceId]
                 .get_result::<i64>(db)?;
         left -= counted;
         if left < 0 {
-            return Err(Error::TooMany { limit });
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }

@@ -58,7 +58,8 @@ pub(crate) struct Planner<'p> {
     pub(crate) kind: &'p str,
     pub(crate) indexes: &'p KindIndexes,
     pub(crate) domain: ResourceId,
-    pub(crate) nesting: &'p Nesting,
+    /// Groups within groups, where the filter asks about groups.
+    pub(crate) nesting: Option<&'p Nesting>,
 }
 
 impl Planner<'_> {
@@ -106,7 +107,7 @@ impl Planner<'_> {
             }),
             ("groups.value", Op::Eq) if !self.indexes.has_members() => Some(match text?.parse() {
                 Ok(group) => {
-                    let mut groups: Vec<ResourceId> = self.nesting.descendants(group).into_iter().collect();
+                    let mut groups: Vec<ResourceId> = self.nesting?.descendants(group).into_iter().collect();
                     groups.push(group);
                     Access::MembersOf(groups)
                 }

@@ -26,6 +26,10 @@ pub(crate) trait Op: Send {
     fn run(&mut self, work: &mut Work<'_>) -> bool;
     /// Answers the caller.
     fn settle(self: Box<Self>, committed: Result<(), Error>);
+    /// Whether it is the store's own work, which nobody would ask for again if it were refused.
+    fn is_own(&self) -> bool {
+        false
+    }
 }
 
 /// An operation made of a closure.
@@ -84,6 +88,10 @@ impl Op for Sweep {
             self.queue.sweep(self.tenant);
         }
     }
+
+    fn is_own(&self) -> bool {
+        true
+    }
 }
 
 /// Builds a slice of an index while the server serves. Slices follow one another by id; what is written meanwhile
@@ -115,6 +123,10 @@ impl Op for Build {
             let (after, tenant) = (self.next, self.tenant);
             self.queue.push(tenant, Box::new(Build { after, next: None, queue: self.queue.clone(), tenant }));
         }
+    }
+
+    fn is_own(&self) -> bool {
+        true
     }
 }
 
@@ -160,7 +172,7 @@ impl Queue {
         let mut waiting = self.lock();
         let refusal = match () {
             () if waiting.closed => Some(Error::Unavailable("the server is stopping".into())),
-            () if waiting.length >= self.capacity => Some(Error::Busy),
+            () if waiting.length >= self.capacity && !op.is_own() => Some(Error::Busy),
             () => None,
         };
         if let Some(error) = refusal {

@@ -13,8 +13,8 @@ use crate::roll::Roll;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, dialect, membership,
-    record, seal, tenant,
+    Credential, Deferred, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, deferred,
+    dialect, membership, record, seal, tenant,
 };
 
 /// Members read at a time.
@@ -122,6 +122,16 @@ impl Reader {
         let (nesting, seq) = self.nesting(tenant)?;
         let direct = membership::groups_of_all(&mut self.db, tenant, ids)?;
         Ok((direct.into_iter().map(|(id, groups)| (id, nesting.complete(groups))).collect(), seq))
+    }
+
+    /// The same without those that hold one of its groups.
+    pub(crate) fn direct_groups_of_all(
+        &mut self,
+        tenant: TenantId,
+        ids: &[ResourceId],
+    ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
+        let seq = Clock::read(&mut self.db, tenant)?.nesting_seq;
+        Ok((membership::groups_of_all(&mut self.db, tenant, ids)?, seq))
     }
 
     /// Groups within groups, and the number of their newest change.
@@ -235,6 +245,32 @@ impl Reader {
     /// The tenant's key for a purpose, if it has been made.
     pub fn seal_key(&mut self, tenant: TenantId, purpose: &str) -> Result<Option<SealKey>, Error> {
         seal::find(&mut self.db, tenant, purpose)
+    }
+
+    /// A request that is carried out after its answer, without its body as long as it is not done.
+    pub fn deferred(&mut self, tenant: TenantId, id: uuid::Uuid) -> Result<Option<Deferred>, Error> {
+        deferred::find(&mut self.db, tenant, id)
+    }
+
+    /// The oldest request of a client that was accepted and is not done.
+    pub fn next_deferred(&mut self, tenant: TenantId, client: ResourceId) -> Result<Option<Deferred>, Error> {
+        deferred::next(&mut self.db, tenant, client)
+    }
+
+    /// What was noted of the operations of a deferred request, by place.
+    pub fn deferred_outcomes(&mut self, tenant: TenantId, id: uuid::Uuid) -> Result<Vec<(i64, Vec<u8>)>, Error> {
+        deferred::outcomes(&mut self.db, tenant, id)
+    }
+
+    /// Tenant and client of every request that was accepted before `before` (µs since 1970) and is not done, oldest
+    /// first.
+    pub fn waiting_deferred(&mut self, before: i64) -> Result<Vec<(TenantId, ResourceId)>, Error> {
+        deferred::waiting(&mut self.db, before)
+    }
+
+    /// Tenants with results that are to be forgotten at `now`.
+    pub fn tenants_to_clear(&mut self, now: i64) -> Result<Vec<TenantId>, Error> {
+        deferred::tenants_to_clear(&mut self.db, now)
     }
 
     /// Every tenant.

@@ -71,6 +71,29 @@ pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Opti
         .transpose()
 }
 
+/// Whether a resource of a kind has a top-level object of that name in its document, among those that were changed after
+/// `since`. Looks at texts, not at an index: a document's own text is compact, and a text within it has its quotes escaped.
+pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, since: Seq) -> Result<bool, Error> {
+    let key = serde_json::Value::from(name).to_string();
+    let find = match db {
+        Db::Sqlite(_) => "instr(r.doc, ",
+        Db::Postgres(_) => "strpos(r.doc, ",
+    };
+    let found = Statement::<BigInt>::new("SELECT r.seq FROM resource r WHERE r.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND r.kind = ")
+        .bind(kind)
+        .sql(" AND r.seq > ")
+        .bind(since)
+        .sql(" AND ")
+        .sql(find)
+        .bind(format!("{key}:{{"))
+        .sql(") > 0 LIMIT 1")
+        .get_result::<i64>(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Finds many resources; those that do not exist are left out.
 pub(crate) fn find_all(
     db: &mut Db,
@@ -118,6 +141,31 @@ pub(crate) fn kinds(
                 .load::<(Vec<u8>, String, String)>(db)?;
         for (id, kind, label) in rows {
             found.insert(resource_id(&id)?, (kind, label));
+        }
+    }
+    Ok(found)
+}
+
+/// What each of the resources is called, of those that exist. They may lie far apart, so other than in [`kinds`] their
+/// ends are not named: PostgreSQL might walk through all that lies between. Each is spelled out with the whole key
+/// instead, so that both databases find it by that without statistics.
+pub(crate) fn labels(
+    db: &mut Db,
+    tenant: TenantId,
+    ids: impl IntoIterator<Item = ResourceId>,
+) -> Result<HashMap<ResourceId, String>, Error> {
+    let mut ids: Vec<ResourceId> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in runs(ids) {
+        let mut statement = Statement::<(Binary, Text)>::new("SELECT resource_id, label FROM resource WHERE ");
+        for (n, id) in ids.into_iter().enumerate() {
+            let open = if n == 0 { "(tenant_id = " } else { " OR (tenant_id = " };
+            statement = statement.sql(open).bind(tenant).sql(" AND resource_id = ").bind(id).sql(")");
+        }
+        for (id, label) in statement.load::<(Vec<u8>, String)>(db)? {
+            found.insert(resource_id(&id)?, label);
         }
     }
     Ok(found)

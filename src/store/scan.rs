@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+mod links;
 mod place;
 mod walk;
 
@@ -17,7 +18,7 @@ use crate::assemble::{Derived, assemble, etag};
 use crate::index::KindIndexes;
 use crate::plan::{Access, Planner};
 use crate::reader::Reader;
-use crate::{Error, GroupRef, MemberRef, Nesting, Record, ResourceId, TenantId, external, membership, record};
+use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 use place::Heading;
 pub use place::{Cut, Place, Step, Stretch};
@@ -49,6 +50,8 @@ pub struct Query {
     pub limit: u64,
     /// Whether the page's members are wanted.
     pub with_members: bool,
+    /// Most members that the page's groups may have together.
+    pub member_limit: u64,
     /// Whether the page's groups are wanted.
     pub with_groups: bool,
 }
@@ -64,11 +67,11 @@ pub struct Sort {
 
 /// A page of an answer.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct Page<H = Hit> {
     /// Resources that match and that the client may see.
     pub total: u64,
     /// Those on the page, in order.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// The place of the last of them, where an index has the order: the mark of the page after it.
     pub end: Option<Place>,
 }
@@ -100,12 +103,24 @@ impl Reader {
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
+    ///
+    /// Fails with [`Error::TooManyMembers`] before any member is read.
     pub fn hits(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<Vec<Hit>, Error> {
+        self.check_members(tenant, ids, query)?;
         let records = record::find_all(&mut self.db, tenant, ids)?;
         let needs =
             Needs { groups: query.with_groups, members: query.with_members.then_some(None), ..Needs::default() };
         let mut found = self.derive(tenant, query, records, &Needs { external: true, etag: true, ..needs })?;
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// A page is one text in memory.
+    fn check_members(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<(), Error> {
+        let limit = query.member_limit;
+        match query.with_members && membership::are_beyond(&mut self.db, tenant, ids, limit)? {
+            true => Err(Error::TooManyMembers { limit }),
+            false => Ok(()),
+        }
     }
 
     fn derive(
@@ -121,9 +136,11 @@ impl Reader {
             false => HashMap::new(),
         };
         let has_groups = query.definition.core.attribute("groups").is_some();
-        let (mut groups, nesting_seq) = match has_groups && (needs.groups || needs.etag) {
-            true => self.groups_of_all(tenant, &ids)?,
-            false => (HashMap::new(), 0),
+        let (mut groups, nesting_seq) = match (has_groups, needs.groups, needs.etag) {
+            (true, true, _) => self.groups_of_all(tenant, &ids)?,
+            // Whether it is in any group is enough.
+            (true, false, true) => self.direct_groups_of_all(tenant, &ids)?,
+            _ => (HashMap::new(), 0),
         };
         let mut members = match &needs.members {
             None => HashMap::new(),
@@ -280,18 +297,24 @@ impl<'s> Search<'s> {
         if !ids.iter().all(|id| kept.contains_key(id)) {
             return self.reader.hits(self.tenant, ids, self.query);
         }
+        self.reader.check_members(self.tenant, ids, self.query)?;
         let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
         let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
         Ok(ids.iter().filter_map(|id| hits.remove(id)).collect())
     }
 
-    fn planner<'p>(&'p self, nesting: &'p Nesting) -> Planner<'p> {
-        Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting }
+    /// Every access that proposes all matches of the filter. Groups within groups are read only for a filter that asks
+    /// about groups.
+    fn accesses(&mut self, filter: &Filter<Checked>) -> Result<Vec<Access>, Error> {
+        let asks = filter.attributes().iter().any(|path| path.split('.').next() == Some("groups"));
+        let nesting = if asks { Some(self.reader.nesting(self.tenant)?.0) } else { None };
+        let nesting = nesting.as_deref();
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting };
+        Ok(planner.accesses(filter))
     }
 
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
-        let (nesting, _) = self.reader.nesting(self.tenant)?;
-        let mut accesses = self.planner(&nesting).accesses(filter);
+        let mut accesses = self.accesses(filter)?;
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
@@ -350,7 +373,10 @@ impl<'s> Search<'s> {
     ) -> Result<(), Error> {
         if let Some(None) = needs.members {
             let groups: Vec<ResourceId> = records.keys().copied().collect();
-            membership::refuse_beyond(&mut self.reader.db, self.tenant, &groups, self.query.limit)?;
+            let limit = self.query.limit;
+            if membership::are_beyond(&mut self.reader.db, self.tenant, &groups, limit)? {
+                return Err(Error::TooMany { limit });
+            }
         }
         let hits: BTreeMap<_, _> = self.reader.derive(self.tenant, self.query, records, needs)?.into_iter().collect();
         for (id, hit) in hits {

@@ -249,6 +249,13 @@ impl Store {
         tenant::create(&mut db, slug, name, now)
     }
 
+    /// Suspends a tenant or resumes it. Fails with [`Error::NotFound`] when there is none.
+    pub fn set_tenant_active(&self, tenant: TenantId, active: bool) -> Result<(), Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        tenant::set_active(&mut db, tenant, active)
+    }
+
     /// Every tenant, by id.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
         self.read(Reader::tenants).await

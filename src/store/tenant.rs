@@ -20,6 +20,18 @@ pub struct Tenant {
     pub state: String,
 }
 
+/// A tenant that is served.
+pub const ACTIVE: &str = "active";
+/// A tenant whose every request is refused.
+pub const SUSPENDED: &str = "suspended";
+
+impl Tenant {
+    /// Whether it is served.
+    pub fn is_active(&self) -> bool {
+        self.state == ACTIVE
+    }
+}
+
 type Row = (i64, String, String, String);
 
 const SELECT: &str = "SELECT tenant_id, slug, name, state FROM tenant";
@@ -54,6 +66,16 @@ pub(crate) fn by_id(db: &mut Db, tenant: TenantId) -> Result<Option<Tenant>, Err
     Ok(row.map(from_row))
 }
 
+/// Whether a tenant is served from now on.
+pub(crate) fn set_active(db: &mut Db, tenant: TenantId, active: bool) -> Result<(), Error> {
+    let changed = Statement::<()>::new("UPDATE tenant SET state = ")
+        .bind(if active { ACTIVE } else { SUSPENDED })
+        .sql(" WHERE tenant_id = ")
+        .bind(tenant)
+        .run(db)?;
+    if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
 /// Creates a tenant with its clock and the indexes it starts with.
 pub(crate) fn create(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
     dialect::begin_write(db)?;
@@ -80,7 +102,7 @@ fn lay(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
     insert(
         db,
         "INSERT INTO tenant (tenant_id, slug, name, state, created_at)",
-        vec![vec![id.into(), slug.into(), name.into(), "active".into(), now.into()]],
+        vec![vec![id.into(), slug.into(), name.into(), ACTIVE.into(), now.into()]],
         "",
     )?;
     insert(
@@ -90,5 +112,5 @@ fn lay(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
         "",
     )?;
     index::lay_defaults(db, id)?;
-    Ok(Tenant { id, slug: slug.into(), name: name.into(), state: "active".into() })
+    Ok(Tenant { id, slug: slug.into(), name: name.into(), state: ACTIVE.into() })
 }

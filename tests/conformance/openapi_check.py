@@ -14,6 +14,7 @@ Ends with 'N passed, M failed' and exits with 1 if anything failed.
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import requests
@@ -208,15 +209,16 @@ def check_routes(server):
         kind["endpoint"].strip("/")
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
+    # Unless the operator says otherwise, the list of resource types passes over it.
+    endpoints.append("GroupMemberships")
+    patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
         paths = [pattern.replace("{endpoint}", name) for name in endpoints] if "{endpoint}" in pattern else [pattern]
         for path in paths:
             answer = server.session.options(server.origin + re.sub(r"\{\w+\}", "1", path), timeout=60)
-            # A path without methods is one that this server does not have, and says so.
-            if answer.status_code != 501:
-                allowed = answer.headers.get("Allow", "").lower().split(", ")
-                served.setdefault(path, set()).update(allowed)
+            allowed = answer.headers.get("Allow", "").lower().split(", ")
+            served.setdefault(path, set()).update(allowed)
     described = {path: {method for method in item if method in METHODS} for path, item in document["paths"].items()}
     for path in sorted(set(served) | set(described)):
         there, said = served.get(path, set()), described.get(path, set())
@@ -250,7 +252,11 @@ def check_documents(server):
         server.send("DELETE", one, 412, at=at, **stale)
         server.send("DELETE", one, 400, at=at, headers={"If-Match": "x"})
         check_refusals(server, [("POST", many, many, body), ("PUT", one, at, body), ("DELETE", one, at, None)])
+        for method in ("GET", "HEAD"):
+            etag = server.send(method, one, 200, at=at).headers["ETag"]
+            server.send(method, one, 304, at=at, headers={"If-None-Match": etag})
         made.append((one, at))
+    check_amendments(server, *made[1])
     # The file cannot describe a type that a tenant adds, so these are sent past it.
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
     badges = [
@@ -267,6 +273,26 @@ def check_documents(server):
         server.session.delete(f"{server.origin}/scim/v2/Badges/{badge['id']}", headers=headers, timeout=60)
     for one, at in reversed(made):
         server.send("DELETE", one, 204, at=at)
+
+
+def check_amendments(server, own, at):
+    """A resource type is changed by operations, and one of the server's own is given an extension that goes again."""
+    user = own.rsplit("/", 1)[0] + "/User"
+    patch = PATCH | {"Operations": [{"op": "replace", "path": "description", "value": "All badges."}]}
+    server.send("PATCH", own, 200, at=at, body=patch)
+    server.send("PATCH", own, 400, at=at, body=PATCH | {"Operations": [{"op": "remove", "path": "nothing"}]})
+    server.send("PATCH", own, 403, at=at, body=patch, token=server.consumer)
+    server.send("PATCH", own + "Nothing", 404, at=at, body=patch)
+    server.send("PATCH", own, 412, at=at, body=patch, headers={"If-Match": 'W/"999"'})
+    check_refusals(server, [("PATCH", own, at, patch)])
+    extension = "urn:example:scim:schemas:1.0:Key"
+    server.send("POST", "/scim/v2/Schemas", 201, body={"id": extension, "attributes": [{"name": "number"}]})
+    value = [{"schema": extension, "required": False}]
+    server.send("PATCH", user, 200, at=at, body=PATCH | {"Operations": [{"op": "add", "path": "schemaExtensions", "value": value}]})
+    gone = {"op": "remove", "path": f'schemaExtensions[schema eq "{extension}"]'}
+    server.send("PATCH", user, 200, at=at, body=PATCH | {"Operations": [gone]})
+    removed = f"/scim/v2/Schemas/{extension}"
+    server.send("DELETE", removed, 204, at="/scim/v2/Schemas/{urn}")
 
 
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
@@ -340,6 +366,56 @@ def check_kind(server, endpoint, name, bodies, change, unique):
     check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
 
 
+def check_memberships(server):
+    """Every operation on memberships, of a group and a user made for it."""
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+
+    def made(endpoint, body):
+        url = f"{server.origin}/scim/v2/{endpoint}"
+        return server.session.post(url, json=body, headers=headers, timeout=60).json()["id"]
+
+    group = made("Groups", {"schemas": [CORE + "Group"], "displayName": "Hemtjänsten söder"})
+    users = [made("Users", {"schemas": [CORE + "User"], "userName": f"member{n}@kommun.example"}) for n in range(2)]
+    bodies = [
+        {"schemas": [CORE + "GroupMembership"], "group": {"value": group}, "member": {"value": user}} for user in users
+    ]
+    path, one_path = "/scim/v2/GroupMemberships", "/scim/v2/GroupMemberships/{id}"
+
+    def on_one(method, status, where, **rest):
+        return server.send(method, where, status, at=one_path, **rest)
+
+    first = server.send("POST", path, 201, body=bodies[0]).json()
+    server.send("POST", path, 201, body=bodies[1] | {"unknown": True}, params={"attributes": "id"})
+    one, missing = f"{path}/{first['id']}", f"{path}/{'0' * 64}"
+    etag = on_one("GET", 200, one).headers["ETag"]
+    on_one("GET", 304, one, headers={"If-None-Match": etag})
+    on_one("HEAD", 304, one, headers={"If-None-Match": etag})
+    server.send("POST", path, 409, body=bodies[0])
+    server.send("POST", path, 400, body=bodies[0] | {"member": {"value": "nobody"}})
+    server.send("POST", path, 403, body=bodies[0], token=server.consumer)
+    of_group = f'group.value eq "{group}"'
+    searches = [("GET", path, None), ("HEAD", path, None), ("POST", path + "/.search", SEARCH)]
+    for method, where, body in searches:
+        server.send(method, where, 200, body=body and body | {"filter": of_group}, params={"filter": of_group})
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1, "filter": of_group}).json()
+    check(page["totalResults"] == 2, f"{path}: {page['totalResults']} memberships")
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1, "filter": of_group})
+    server.send("GET", path, 400, params={"cursor": page["nextCursor"], "count": 1})
+    for method in ("GET", "HEAD"):
+        on_one(method, 404, missing)
+        on_one(method, 400, one, params={"attributes": "id", "excludedAttributes": "meta"})
+    on_one("DELETE", 412, one, headers={"If-Match": 'W/"999999.0"'})
+    on_one("DELETE", 404, missing)
+    on_one("DELETE", 400, one, headers={"If-Match": "unquoted"})
+    on_one("DELETE", 403, one, token=server.consumer)
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD", "DELETE")])
+    check_refusals(server, [("POST", path, path, bodies[0])] + [(m, w, w, b) for m, w, b in searches])
+    server.send("OPTIONS", one, 204, at=one_path)
+    on_one("DELETE", 204, one)
+
+
 def check_bulk(server):
     path = "/scim/v2/Bulk"
     example = resolve(document["components"]["examples"]["BulkRequest"])["value"]
@@ -352,6 +428,38 @@ def check_bulk(server):
     many = [wrong] * (BULK_OPERATIONS + 1)
     server.send("POST", path, 413, body=example | {"Operations": many})
     check_refusals(server, [("POST", path, path, example)], too_large=False)
+    check_deferred(server, path)
+
+
+def check_deferred(server, path):
+    """A bulk request that is answered first; the server lets two of a client wait."""
+
+    def send(name, count, status):
+        user = {"schemas": [CORE + "User"], "password": "Vinter-och-sommar-2026"}
+        users = [user | {"userName": f"{name}{n}"} for n in range(count)]
+        posts = [{"method": "POST", "path": "/Users", "bulkId": str(n), "data": user} for n, user in enumerate(users)]
+        body = {"schemas": [MESSAGE + "BulkRequest"], "Operations": posts}
+        headers = {"Prefer": "respond-async"}
+        return server.send("POST", path, status, body=body, headers=headers).headers.get("Set-Txn")
+
+    # A password takes a processor tens of milliseconds.
+    waiting = [send("first", 60, 202), send("second", 1, 202)]
+    send("third", 1, 429)
+    one, at = f"{path}/{waiting[-1]}", path + "/{id}"
+    server.send("OPTIONS", one, 204, at=at)
+    for method in ("HEAD", "GET"):
+        server.send(method, one, 202, at=at)
+        server.send(method, f"{path}/nothing", 404, at=at)
+        server.send(method, one, 404, at=at, token=server.consumer)
+        server.send(method, one, 400, at=at, headers={"Host": "a b"})
+        check_refusals(server, [(method, one, at, None)])
+    headers = {"Authorization": f"Bearer {server.token}"}
+    for _ in range(600):
+        if server.session.get(server.origin + one, headers=headers, timeout=60).status_code != 202:
+            break
+        time.sleep(0.1)
+    for method in ("HEAD", "GET"):
+        server.send(method, one, 200, at=at)
 
 
 def check_refusals(server, requests_, too_large=True):
@@ -409,6 +517,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 400, body={})
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
+    check_memberships(server)
     check_bulk(server)
     check_documents(server)
     for path in document["paths"]:

@@ -67,12 +67,7 @@ async fn check(server: &Server) {
 
 /// The batch that holds the refused user is rolled back and run again one write at a time.
 async fn refuse(server: &Server) {
-    server.execute(if server.is_postgres() {
-        "ALTER TABLE resource ADD CONSTRAINT refused CHECK (label <> 'boom')"
-    } else {
-        "CREATE TRIGGER refused BEFORE INSERT ON resource WHEN NEW.label = 'boom' \
-         BEGIN SELECT RAISE(ABORT, 'refused'); END"
-    });
+    server.refuse_boom();
     let token = server.tenant("refuse");
     let group = |name: &str, members: [&str; 2]| {
         let members = members.map(|member| json!({ "value": format!("bulkId:{member}") }));

@@ -39,7 +39,7 @@ fn json_of(text: &str) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = TempDir::new().expect("a folder");
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["serve"],
         &["demo"],
@@ -52,6 +52,19 @@ fn every_command_explains_itself() {
         &["client", "list"],
         &["client", "rotate"],
         &["client", "revoke"],
+        &["tenant", "set"],
+        &["tenant", "suspend"],
+        &["tenant", "resume"],
+        &["schema"],
+        &["schema", "install"],
+        &["schema", "list"],
+        &["schema", "show"],
+        &["schema", "lint"],
+        &["schema", "shipped"],
+        &["index"],
+        &["index", "add"],
+        &["index", "list"],
+        &["index", "remove"],
     ];
     for command in commands {
         for flag in ["--help", "-h"] {

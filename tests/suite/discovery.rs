@@ -9,7 +9,7 @@ use crate::support::client::Client;
 use crate::support::messages::{group, user_with};
 use crate::support::server::Server;
 
-on_both_databases!(Server: the_discovery_documents_are_true);
+on_both_databases!(Server: the_discovery_documents_are_true, memberships_are_listed_where_the_operator_says_so);
 
 const NOBODY: &str = "0198c0de-0000-7000-8000-000000000000";
 
@@ -104,4 +104,19 @@ async fn the_discovery_documents_are_true(server: &Server) {
     assert_eq!(made.get("password"), None);
     assert_eq!(made[enterprise]["department"], "Skolan");
     assert_eq!(made["meta"]["location"], json!(format!("{}/Users/{id}", client.base_url())));
+}
+
+async fn memberships_are_listed_where_the_operator_says_so(server: &Server) {
+    let listed = |types: &Value| {
+        let types = types["Resources"].as_array().expect("types").iter();
+        types.filter(|kind| kind["id"] == "GroupMembership").count()
+    };
+    let client = Client::new(&server.base_url, &server.tenant("town"));
+    assert_eq!(listed(&client.get("/ResourceTypes").await.expect(200).json()), 0);
+    let kind = client.get("/ResourceTypes/GroupMembership").await.expect(200).json();
+    assert_eq!(kind["endpoint"], "/GroupMemberships");
+    client.get(&format!("/Schemas/{}", kind["schema"].as_str().expect("a URN"))).await.expect(200);
+    let announcing = Server::sqlite_with(&[("MATRIKEL_ANNOUNCE_MEMBERSHIPS", "true")]);
+    let client = Client::new(&announcing.base_url, &announcing.tenant("town"));
+    assert_eq!(listed(&client.get("/ResourceTypes").await.expect(200).json()), 1);
 }

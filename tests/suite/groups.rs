@@ -18,6 +18,7 @@ on_both_databases!(Server:
     one_of_a_hundred_thousand_members_costs_the_one,
     a_large_group_is_sent_as_it_was_when_it_was_asked_for_and_holds_nothing_up,
     parts_of_a_large_group_are_what_was_asked_for,
+    a_large_group_is_paged_from_either_end,
     what_does_not_ask_for_members_does_not_read_them,
     many_groups_join_one_at_once_and_none_of_them_can_take_it_in,
 );
@@ -261,4 +262,70 @@ async fn many_groups_join_one_at_once_and_none_of_them_can_take_it_in(server: &S
     let none = patch(&json!([{ "op": "remove", "path": "members" }]));
     timed(server, "500 groups out of one", client.patch(&path, &none)).await.expect(204);
     client.patch(&format!("/Groups/{}", inner[0]), &add_members(&[&outer])).await.expect(204);
+}
+
+async fn a_large_group_is_paged_from_either_end(server: &Server) {
+    let client = Client::new(&server.base_url, &server.tenant("town"));
+    people(server, 100_000);
+    let large = client.post("/Groups", &group("large", &[])).await.expect(201).id();
+    let small = client.post("/Groups", &group("small", &[&person(77)])).await.expect(201).id();
+    join_all(server, &large);
+    let of_group = format!("group.value eq \"{large}\"");
+    let ask = |more: &[(&str, &str)]| {
+        let parameters: Vec<(String, String)> =
+            more.iter().chain(&[("filter", of_group.as_str())]).map(|(a, b)| ((*a).into(), (*b).into())).collect();
+        let client = &client;
+        async move {
+            let parameters: Vec<(&str, &str)> = parameters.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            client.find("/GroupMemberships", &parameters).await.expect(200).json()
+        }
+    };
+
+    let (mut met, mut cursor) = (BTreeSet::new(), String::new());
+    let walk = async {
+        for _ in 0..3 {
+            let page = ask(&[("cursor", &cursor), ("count", "1000"), ("attributes", "member.value")]).await;
+            assert_eq!(page["totalResults"], 100_000, "counted once, and said while nothing changes");
+            for one in page["Resources"].as_array().expect("a page") {
+                met.insert(one["member"]["value"].as_str().expect("an id").to_owned());
+            }
+            cursor = page["nextCursor"].as_str().expect("more").to_owned();
+        }
+    };
+    timed(server, "3 pages of 1,000 by cursor", walk).await;
+    assert!(met.iter().eq(&(1..=3_000).map(person).collect::<Vec<_>>()));
+    let jump =
+        timed(server, "a page of 50 from the 99,951st on", ask(&[("startIndex", "99951"), ("count", "50")])).await;
+    assert_eq!((&jump["totalResults"], &jump["itemsPerPage"]), (&json!(100_000), &json!(50)));
+    assert_eq!(jump["Resources"][49]["member"]["value"], person(100_000).as_str());
+    let first = timed(server, "the first 50", ask(&[("count", "50")])).await;
+    assert_eq!(first["Resources"][0]["member"]["value"], person(1).as_str());
+    let of_member = format!("member.value eq \"{}\"", person(77));
+    let parameters = [("filter", of_member.as_str())];
+    let groups = timed(server, "the groups of one", client.find("/GroupMemberships", &parameters)).await;
+    let groups = groups.expect(200).json();
+    let groups: BTreeSet<&str> = groups["Resources"]
+        .as_array()
+        .expect("a page")
+        .iter()
+        .filter_map(|one| one["group"]["value"].as_str())
+        .collect();
+    assert_eq!(groups, BTreeSet::from([large.as_str(), small.as_str()]));
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:GroupMembership"],
+        "group": { "value": small }, "member": { "value": person(78) },
+    });
+    timed(server, "one joins", client.post("/GroupMemberships", &body)).await.expect(201);
+    let one = timed(
+        server,
+        "one of 100,000 by both ends",
+        client.find("/GroupMemberships", &[("filter", &format!("{of_group} and {of_member}"))]),
+    )
+    .await;
+    let id = one.expect(200).json()["Resources"][0]["id"].as_str().expect("an id").to_owned();
+    timed(server, "one of 100,000 leaves", client.delete(&format!("/GroupMemberships/{id}"))).await.expect(204);
+    assert_eq!(ask(&[("count", "0")]).await["totalResults"], 99_999);
+    timed(server, "the large group is deleted", client.delete(&format!("/Groups/{large}"))).await.expect(204);
+    assert_eq!(ask(&[]).await["totalResults"], 0, "whatever is still to be cleared");
+    assert_eq!(client.get("/GroupMemberships").await.expect(200).json()["totalResults"], 2);
 }

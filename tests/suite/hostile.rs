@@ -42,6 +42,15 @@ impl Tenant {
             "members": [{ "value": user }],
         });
         let group = tenant.create("/Groups", &group).await;
+        let other = json!({ "schemas": [USER], "userName": "per@kommun.example" });
+        tenant.create("/Users", &other).await;
+        let urn = "urn:example:scim:schemas:1.0:Badge";
+        let document = tenant.create("/Schemas", &json!({ "id": urn, "attributes": [{ "name": "number" }] })).await;
+        assert_eq!(document, urn);
+        let cursor = tenant.cursor(&token).await;
+        let consumers = tenant.cursor(&consumer).await;
+        let interop = server.client_with(name, "strict", "source", &["--profile", "interop-01"]);
+        let ipsie = server.client_with(name, "stricter", "source", &["--profile", "ipsie"]);
         let clients = tenant.ask("/Clients").await;
         let client = clients["Resources"][0]["id"].clone();
         for (name, value) in [
@@ -50,6 +59,10 @@ impl Tenant {
             ("user", user),
             ("group", group),
             ("client", client),
+            ("cursor", cursor),
+            ("consumers", consumers),
+            ("interop", interop.into()),
+            ("ipsie", ipsie.into()),
         ] {
             tenant.variables.insert(name.to_owned(), value);
         }
@@ -72,6 +85,12 @@ impl Tenant {
         answer.json()["id"].clone()
     }
 
+    /// A cursor of whoever has that token: to the second page of all users, one a page, by name.
+    async fn cursor(&self, token: &str) -> Value {
+        let holder = Tenant { address: self.address.clone(), token: token.to_owned(), variables: Variables::new() };
+        holder.ask("/Users?count=1&sortBy=userName&cursor=").await["nextCursor"].clone()
+    }
+
     async fn ask(&self, path: &str) -> Value {
         let target = format!("/scim/v2{path}");
         let answer = Request::new(b"GET", target.as_bytes(), &self.headers(), b"").send(&self.address).await;
@@ -87,6 +106,9 @@ impl Tenant {
             state.insert(format!("{path} {}", list["totalResults"]));
             let resources = list["Resources"].as_array().expect("resources");
             state.extend(resources.iter().map(|one| format!("{} {}", one["id"], one["meta"]["version"])));
+        }
+        for path in ["/Schemas", "/ResourceTypes"] {
+            state.insert(self.ask(path).await.to_string());
         }
         state
     }
@@ -106,7 +128,9 @@ fn files() -> Vec<PathBuf> {
 }
 
 async fn run(server: &Server) {
-    let tenant = Tenant::new(server, "attacked").await;
+    let mut tenant = Tenant::new(server, "attacked").await;
+    let neighbour = Tenant::new(server, "neighbour").await;
+    tenant.variables.insert("foreign".to_owned(), neighbour.variables["cursor"].clone());
     let state = tenant.state().await;
     let (mut faults, mut quick, mut slow) = (Vec::new(), Vec::new(), Vec::new());
     for file in files() {

@@ -120,7 +120,8 @@ async fn me(server: Server) {
     assert_eq!(caller.send(Method::HEAD, "/Me", &[], None).await.status, 200);
     for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST] {
         let answer = caller.send(method, "/Me", &[], Some(json!({}))).await;
-        assert_eq!((answer.status, answer.json()["status"].clone()), (501, json!("501")));
+        assert_eq!((answer.status, answer.json()["status"].clone()), (405, json!("405")));
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
     }
     assert_eq!(caller.get("/Clients").await.status, 403, "only itself");
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod cli;
@@ -15,9 +17,13 @@ mod crash;
 #[cfg(test)]
 mod cursor;
 #[cfg(test)]
+mod deferred;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod discovery;
+#[cfg(test)]
+mod extension;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
@@ -27,7 +33,11 @@ mod http;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod memberships;
+#[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod operating;
 #[cfg(test)]
 mod points;
 #[cfg(test)]

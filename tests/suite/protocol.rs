@@ -51,6 +51,16 @@ async fn paging_by_cursor_follows_rfc_9865_on_postgres() {
     run_vectors(&Server::postgres(), "cursor").await;
 }
 
+#[tokio::test]
+async fn memberships_are_resources_as_the_draft_says_on_sqlite() {
+    run_vectors(&Server::sqlite(), "memberships").await;
+}
+
+#[tokio::test]
+async fn memberships_are_resources_as_the_draft_says_on_postgres() {
+    run_vectors(&Server::postgres(), "memberships").await;
+}
+
 #[test]
 fn scim2_tester_passes_whole_on_sqlite() {
     run_scim2_tester(&Server::sqlite());

@@ -1,85 +1,11 @@
 //! Schemas and resource types that a tenant adds while the server serves, over HTTP on either database: a resource type
 //! without code, what is refused, and what happens to those who ask meanwhile.
 
-use reqwest::{Client, Method};
-use scim::schema::Registry;
+use reqwest::Method;
 use serde_json::{Value, json};
-use store::{Options, Store};
 
+use crate::support::api::{Api, verify, wait_for_indexes};
 use crate::support::server::Server;
-
-/// A client of one tenant.
-#[derive(Clone)]
-struct Api {
-    client: Client,
-    base: String,
-    token: String,
-}
-
-/// An answer.
-#[derive(Debug)]
-struct Said {
-    status: u16,
-    etag: Option<String>,
-    body: Value,
-}
-
-impl Said {
-    #[track_caller]
-    fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.body);
-        self
-    }
-
-    fn detail(&self) -> &str {
-        self.body["detail"].as_str().unwrap_or_default()
-    }
-}
-
-impl Api {
-    fn new(server: &Server, token: String) -> Self {
-        let client = Client::builder().no_proxy().build().expect("a client");
-        Api { client, base: server.base_url.clone(), token }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Said {
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.header("content-type", "application/scim+json").body(body.to_string());
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.expect("an answer");
-        let status = response.status().as_u16();
-        let etag = response.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        let text = response.text().await.expect("a body");
-        Said { status, etag, body: serde_json::from_str(&text).unwrap_or_default() }
-    }
-
-    async fn get(&self, path: &str) -> Said {
-        self.ask(Method::GET, path, None, &[]).await
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Said {
-        self.ask(Method::POST, path, Some(body), &[]).await
-    }
-
-    async fn put(&self, path: &str, body: &Value) -> Said {
-        self.ask(Method::PUT, path, Some(body), &[]).await
-    }
-
-    async fn delete(&self, path: &str) -> Said {
-        self.ask(Method::DELETE, path, None, &[]).await
-    }
-
-    /// Ids of what a filter finds at an endpoint, in the order asked for.
-    async fn find(&self, endpoint: &str, filter: &str, more: &str) -> Vec<Value> {
-        let url = reqwest::Url::parse_with_params("http://x/", [("filter", filter)]).expect("a URL");
-        let found = self.get(&format!("{endpoint}?{}{more}", url.query().unwrap_or_default())).await.expect(200);
-        found.body["Resources"].as_array().cloned().unwrap_or_default()
-    }
-}
 
 fn shipped(name: &str) -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/install").join(format!("{name}.json"));
@@ -306,44 +232,13 @@ async fn an_index_is_built_while_the_server_serves(server: &Server) {
         lane.await.expect("a lane");
     }
     api.post("/Things", &json!({ "schemas": [THING], "mark": "n7" })).await.expect(409);
-    let store = open(server);
-    for _ in 0..200 {
-        let states = unfinished(&store).await;
-        if states == 0 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    assert_eq!(unfinished(&store).await, 0);
+    wait_for_indexes(server).await;
     for n in (0..BEFORE + DURING).step_by(61) {
         assert_eq!(api.find("/Things", &format!("mark eq \"N{n}\""), "").await.len(), 1, "n{n}");
     }
     let total = api.get("/Things?count=0").await.expect(200).body["totalResults"].as_u64();
     assert_eq!(total, Some((BEFORE + DURING) as u64));
     verify(server).await;
-}
-
-fn open(server: &Server) -> Store {
-    let registry = std::sync::Arc::new(Registry::builtin().expect("the documents"));
-    Store::open(&Options { readers: 1, ..Options::new(server.database_url()) }, registry).expect("the database")
-}
-
-async fn unfinished(store: &Store) -> i64 {
-    let mut unfinished = 0;
-    for tenant in store.tenants().await.expect("tenants") {
-        unfinished += store.read(move |reader| reader.unfinished_indexes(tenant.id)).await.expect("a count");
-    }
-    unfinished
-}
-
-/// Every row is a function of the documents, in every tenant.
-async fn verify(server: &Server) {
-    let store = open(server);
-    for tenant in store.tenants().await.expect("tenants") {
-        let findings = store.read(move |reader| reader.verify(tenant.id)).await.expect("a check");
-        assert!(findings.is_empty(), "{findings:?}");
-    }
-    store.close();
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@
 
 pub mod municipality;
 mod names;
-mod person;
+pub(in crate::cli) mod person;
 mod places;
-mod random;
+pub(in crate::cli) mod random;
 
 mod client;
 mod prepare;

@@ -92,14 +92,14 @@ impl Person {
 }
 
 /// A name and the language that the person reads.
-pub(super) struct Named {
-    pub(super) given: String,
-    pub(super) family: String,
+pub(in crate::cli) struct Named {
+    pub(in crate::cli) given: String,
+    pub(in crate::cli) family: String,
     pub(super) swedish: bool,
 }
 
 /// Draws a name.
-pub(super) fn draw_name(random: &mut Random) -> Named {
+pub(in crate::cli) fn draw_name(random: &mut Random) -> Named {
     let Some(origin) = ORIGINS.get(random.weighted(ORIGINS.iter().map(|origin| origin.share))) else {
         return Named { given: String::new(), family: String::new(), swedish: false };
     };
@@ -130,7 +130,7 @@ pub(super) fn draw_phones(random: &mut Random) -> (String, Option<String>) {
 }
 
 /// The name as it can stand before the `@`: ASCII letters and hyphens, lower case.
-pub(super) fn fold(name: &str) -> String {
+pub(in crate::cli) fn fold(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     for letter in name.chars().flat_map(char::to_lowercase) {
         match letter {

@@ -3,10 +3,10 @@
 
 /// The generator's state.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(in crate::cli) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::cli) fn new(seed: u64) -> Self {
         Random(seed)
     }
 

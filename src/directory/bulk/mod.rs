@@ -5,6 +5,7 @@
 //! [`BulkRequest::units`] gives. The tenant's queue keeps that order and commits many of them at a time; other work may
 //! go between. What is committed stays, whatever fails after it.
 
+mod ledger;
 mod prepare;
 mod run;
 mod table;
@@ -12,14 +13,18 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use scim::bulk::{BulkRequest, Method};
+use scim::bulk::{BulkRequest, Done, Method};
 use scim::schema::Definition;
+use store::ResourceId;
+
+pub(super) use ledger::{Ledger, read_sealed};
 
 use super::{Ctx, Directory, Error, Planned};
+use prepare::Plan;
 use run::{Refused, Unit};
 use table::{Slot, Table};
 
@@ -39,18 +44,54 @@ pub struct BulkOutcome {
     pub outcome: Result<Option<String>, Error>,
 }
 
+impl BulkOutcome {
+    /// What the answer says of it; `told` puts an error into words.
+    pub fn done(self, told: impl FnOnce(Error) -> scim::Error) -> Done {
+        let BulkOutcome { method, bulk_id, location, outcome } = self;
+        // The status that the operation alone would have had.
+        let success = match method {
+            Method::Post => 201,
+            Method::Put | Method::Patch => 200,
+            Method::Delete => 204,
+        };
+        let (status, version, response) = match outcome {
+            Ok(version) => (success, version, None),
+            Err(error) => {
+                let error = told(error);
+                (error.status, None, Some(error.body()))
+            }
+        };
+        Done { method, bulk_id, version, location, status, response }
+    }
+}
+
 /// What became of a bulk request.
 #[derive(Clone, Debug)]
 pub struct BulkWritten {
     /// The operations in the order of the request, without those left out after too many errors.
     pub operations: Vec<BulkOutcome>,
-    /// Tolerances that the operations made use of; one used twice stands twice.
+    /// Tolerances that the operations made use of, carried out or not; one used twice stands twice.
     pub tolerances: Vec<&'static str>,
     /// The changes that were made, in order; with `simulate` those that would be.
     pub changes: Vec<Planned>,
 }
 
 impl Directory {
+    /// Carries on with a deferred request, and says whether all of it is decided now. `ids` are those of its POSTs, by
+    /// index.
+    pub(super) async fn carry_bulk(
+        &self,
+        ctx: &Ctx,
+        request: BulkRequest,
+        permit: impl Fn(&Definition) -> Result<(), String>,
+        ids: &[ResourceId],
+        ledger: Ledger,
+    ) -> Result<(BulkWritten, bool), Error> {
+        let missing = || store::Error::Corrupt("a deferred request has lost an id".into());
+        let (request, plans) = self.plans(ctx, request, permit, |index| ids.get(index).copied().ok_or_else(missing))?;
+        self.run_bulk(ctx.clone(), request, plans, Some(Arc::new(ledger))).await
+    }
+
     /// Carries a bulk request out. `permit` says whether the caller may write resources of a type. Runs to its end even
     /// when the future is dropped.
     pub async fn bulk(
@@ -59,23 +100,34 @@ impl Directory {
         request: BulkRequest,
         permit: impl Fn(&Definition) -> Result<(), String>,
     ) -> Result<BulkWritten, Error> {
-        let (request, plans) = self.plans(ctx, request, permit)?;
+        let (request, plans) = self.plans(ctx, request, permit, |_| ctx.random.resource_id(ctx.now))?;
         let (directory, caller) = (self.clone(), ctx.clone());
-        let running = tokio::spawn(async move { directory.run_bulk(caller, request, plans).await });
-        running.await.map_err(|error| store::Error::Unavailable(error.to_string()))?
+        let running = tokio::spawn(async move { directory.run_bulk(caller, request, plans, None).await });
+        let (written, _) = running.await.map_err(|error| store::Error::Unavailable(error.to_string()))??;
+        Ok(written)
     }
 
     async fn run_bulk(
         &self,
         ctx: Ctx,
         request: BulkRequest,
-        plans: Vec<Result<prepare::Plan, Error>>,
-    ) -> Result<BulkWritten, Error> {
-        let units = request.units();
-        let steps = self.prepare_steps(&ctx, &request, plans).await?;
-        let table = Arc::new(Table::new(&request, &units, steps));
-        let units: Vec<Unit> =
-            units.into_iter().map(|members| Unit { ctx: ctx.clone(), table: table.clone(), members }).collect();
+        mut plans: Vec<Result<Plan, Error>>,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Result<(BulkWritten, bool), Error> {
+        let mut units = request.units();
+        let known = ledger.as_ref().map(|ledger| ledger.known.as_slice()).unwrap_or_default();
+        for (index, _) in known {
+            if let Some(plan) = plans.get_mut(*index) {
+                *plan = Err(scim::Error::status(409, "The operation was decided before.").into());
+            }
+        }
+        let prepared = self.prepare_steps(&ctx, &request, plans).await;
+        let table = Arc::new(Table::new(&request, &units, prepared));
+        known.iter().for_each(|(index, noted)| noted.clone().put(&table, *index));
+        let decided: HashSet<usize> = known.iter().map(|(index, _)| *index).collect();
+        units.retain(|members| !members.iter().any(|member| decided.contains(member)));
+        let unit = |members| Unit { ctx: ctx.clone(), table: table.clone(), ledger: ledger.clone(), members };
+        let units: Vec<Unit> = units.into_iter().map(unit).collect();
         if ctx.simulate {
             let (tenant, origin) = (ctx.tenant, ctx.origin());
             let rehearsed = self.store.read(move |reader| {
@@ -88,7 +140,7 @@ impl Directory {
         } else {
             self.write_units(&ctx, units).await;
         }
-        Ok(self.conclude(&ctx, &request, &table))
+        Ok((self.conclude(&ctx, &request, &table), !table.is_unsettled()))
     }
 
     /// Gives the writer the units in order, never more than a window of them at a time.
@@ -120,15 +172,13 @@ impl Directory {
         let registry = self.registry_of(ctx.tenant);
         let mut written = BulkWritten { operations: Vec::new(), tolerances: Vec::new(), changes: Vec::new() };
         let slots = table.conclude();
-        for (operation, slot) in request.operations.iter().zip(&slots) {
+        for (index, (operation, slot)) in request.operations.iter().zip(&slots).enumerate() {
             let outcome = match slot {
                 Slot::Waiting | Slot::Skipped => continue,
                 Slot::Failed(error) => Err(error.clone()),
-                Slot::Done { etag, tolerances, .. } => {
-                    written.tolerances.extend(tolerances);
-                    Ok(etag.clone())
-                }
+                Slot::Done { etag, .. } => Ok(etag.clone()),
             };
+            written.tolerances.extend(table.used(index).iter());
             // What a failed POST would have created is nowhere.
             let is_there = match (operation.method, operation.target) {
                 (Method::Post, _) => outcome.is_ok(),

@@ -14,6 +14,7 @@ use scim::schema::Definition;
 use store::ResourceId;
 
 use crate::directory::create::Creation;
+use crate::directory::membership::{Joining, Leaving, is_membership, written_id};
 use crate::directory::patch::patching;
 use crate::directory::remove::Removal;
 use crate::directory::replace::replacing;
@@ -29,35 +30,40 @@ pub(super) struct Plan {
     body: Value,
 }
 
-/// An operation with all done that needs no lock.
-pub(super) struct Step {
-    pub(super) kind: Kind,
+/// An operation after all that needs no lock.
+pub(super) struct Prepared {
+    pub(super) step: Result<Step, Error>,
     /// Tolerances used so far.
     pub(super) notes: Notes,
 }
 
-pub(super) enum Kind {
+/// An operation with all done that needs no lock.
+pub(super) enum Step {
     Create(Creation),
     Revise(Revising),
     Remove(Removal),
+    Join(Joining),
+    Leave(Leaving),
 }
 
 impl Directory {
     /// Finds each operation's resource type, asks for permission, draws ids and puts them in the place of bulkIds.
-    /// The bodies move from the request into the plans.
+    /// `draw` has the id for the POST at an index. The bodies move from the request into the plans.
     pub(super) fn plans(
         &self,
         ctx: &Ctx,
         mut request: BulkRequest,
         permit: impl Fn(&Definition) -> Result<(), String>,
+        draw: impl Fn(usize) -> Result<ResourceId, store::Error>,
     ) -> Result<(BulkRequest, Vec<Result<Plan, Error>>), Error> {
         let mut plans = Vec::with_capacity(request.operations.len());
         let mut created = HashMap::new();
         for (index, operation) in request.operations.iter().enumerate() {
             let definition = self.definition_of(ctx, operation, &permit);
             let id = match (operation.method, &definition) {
-                (Method::Post, Ok(definition)) => {
-                    let id = ctx.random.resource_id(ctx.now)?;
+                // The id of a membership follows from what it joins.
+                (Method::Post, Ok(definition)) if !is_membership(definition) => {
+                    let id = draw(index)?;
                     let location = format!("{}/{}/{id}", ctx.base_url, definition.endpoint());
                     created.insert(index, (id.to_string(), location));
                     Some(id)
@@ -70,7 +76,10 @@ impl Directory {
         for (operation, plan) in request.operations.iter_mut().zip(&mut plans) {
             if let Ok(plan) = plan {
                 plan.body = operation.data.take();
-                operation.id = plan.created.map(|id| id.to_string()).or_else(|| operation.id.take());
+                operation.id = match operation.method {
+                    Method::Post if is_membership(&plan.definition) => written_id(&plan.body).map(|id| id.to_string()),
+                    _ => plan.created.map(|id| id.to_string()).or_else(|| operation.id.take()),
+                };
             }
         }
         Ok((request, plans))
@@ -100,31 +109,53 @@ impl Directory {
         ctx: &Ctx,
         request: &BulkRequest,
         plans: Vec<Result<Plan, Error>>,
-    ) -> Result<Vec<Result<Step, Error>>, Error> {
+    ) -> Vec<Prepared> {
         let width = std::thread::available_parallelism().map_or(1, NonZero::get);
         let mut steps = Vec::with_capacity(plans.len());
         for (operation, plan) in request.operations.iter().zip(plans) {
             let (directory, ctx, operation) = (self.clone(), ctx.clone(), operation.clone());
-            steps.push(async move { directory.prepare_step(&ctx, &operation, plan?).await });
+            steps.push(async move {
+                let mut notes = Notes::new();
+                let step = match plan {
+                    Ok(plan) => directory.prepare_step(&ctx, &operation, plan, &mut notes).await,
+                    Err(error) => Err(error),
+                };
+                Prepared { step, notes }
+            });
         }
-        Ok(stream::iter(steps).buffered(width).collect().await)
+        stream::iter(steps).buffered(width).collect().await
     }
 
-    async fn prepare_step(&self, ctx: &Ctx, operation: &Operation, plan: Plan) -> Result<Step, Error> {
+    async fn prepare_step(
+        &self,
+        ctx: &Ctx,
+        operation: &Operation,
+        plan: Plan,
+        notes: &mut Notes,
+    ) -> Result<Step, Error> {
         let Plan { definition, created, body } = plan;
-        let mut notes = Notes::new();
         let id = operation.id.as_deref().unwrap_or_default();
         let if_match = match (&operation.version, operation.method) {
             (Some(version), Method::Put | Method::Patch | Method::Delete) => Some(Tags::parse(version)?),
             _ => None,
         };
         let precondition = Precondition { if_match, if_none_match: None };
-        let kind = match operation.method {
+        Ok(match operation.method {
+            Method::Post if is_membership(&definition) => {
+                Step::Join(self.prepare_joining(ctx, &definition, &body, notes).await?)
+            }
+            Method::Delete if is_membership(&definition) => {
+                Step::Leave(self.prepare_leaving(ctx, id, &precondition).await?)
+            }
+            Method::Put | Method::Patch if is_membership(&definition) => {
+                let detail = "A membership cannot be changed. Delete it, and create another.";
+                return Err(scim::Error::status(405, detail).into());
+            }
             Method::Post => {
                 let id = created.ok_or_else(|| store::Error::Corrupt("no id was drawn for a POST".into()))?;
-                Kind::Create(self.prepare_creation(ctx, &definition, id, &body, &mut notes).await?)
+                Step::Create(self.prepare_creation(ctx, &definition, id, &body, notes).await?)
             }
-            Method::Delete => Kind::Remove(self.prepare_removal(ctx, &definition, id, &precondition).await?),
+            Method::Delete => Step::Remove(self.prepare_removal(ctx, &definition, id, &precondition).await?),
             Method::Put | Method::Patch => {
                 let resource = id_of(definition.name(), id)?;
                 if operation.target.is_none() {
@@ -132,11 +163,10 @@ impl Directory {
                 }
                 let revision = match operation.method {
                     Method::Put => replacing(ctx, &definition, body)?,
-                    _ => patching(ctx, &definition, id, &body, &mut notes)?,
+                    _ => patching(ctx, &definition, id, &body, notes)?,
                 };
-                Kind::Revise(self.prepare_revising(ctx, &definition, resource, revision, &precondition).await?)
+                Step::Revise(self.prepare_revising(ctx, &definition, resource, revision, &precondition).await?)
             }
-        };
-        Ok(Step { kind, notes })
+        })
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use store::deferred::Progress;
 use store::{ResourceId, Work};
 
-use super::prepare::{Kind, Step};
+use super::ledger::{Ledger, Noted, place};
+use super::prepare::Step;
 use super::table::{Row, Slot, Table};
 use crate::directory::{Ctx, Error};
 
@@ -29,12 +31,45 @@ impl From<store::Error> for Refused {
 pub(super) struct Unit {
     pub(super) ctx: Ctx,
     pub(super) table: Arc<Table>,
+    /// Where it is written down what became of it; `None`: nowhere.
+    pub(super) ledger: Option<Arc<Ledger>>,
     pub(super) members: Vec<usize>,
 }
 
 impl Unit {
-    /// Runs the unit and writes its slots.
+    /// Runs the unit and writes its slots. A unit of a deferred request is not run when it was before, and what became
+    /// of it is stored with what it did.
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Refused> {
+        let Some(ledger) = &self.ledger else { return self.decide(work) };
+        let Some(first) = self.members.first() else { return Ok(()) };
+        match work.progress(ledger.request, place(*first))? {
+            Progress::Over => return Err(Refused::Told),
+            Progress::Open => {}
+            Progress::Decided(_) => {
+                for index in &self.members {
+                    if let Progress::Decided(noted) = work.progress(ledger.request, place(*index))? {
+                        ledger.open(&noted)?.put(&self.table, *index);
+                    }
+                }
+                return Ok(());
+            }
+        }
+        // What comes after an operation that is tried again is not decided before it.
+        if ledger.patient && self.table.is_unsettled() {
+            return Err(Refused::Told);
+        }
+        if let Err(Refused::Store(error)) = work.attempt(|work| self.decide(work)) {
+            return Err(Refused::Store(error));
+        }
+        let noted: Option<Vec<_>> = self.members.iter().map(|index| Noted::of(&self.table, *index, ledger)).collect();
+        // What may pass is not written down: it is tried again.
+        for (index, noted) in self.members.iter().zip(noted.ok_or(Refused::Told)?) {
+            work.note_outcome(ledger.request, place(*index), ledger.seal(&noted)?);
+        }
+        Ok(())
+    }
+
+    fn decide(&self, work: &mut Work<'_>) -> Result<(), Refused> {
         let table = &self.table;
         if self.members.first().is_some_and(|first| table.is_over(*first)) {
             self.members.iter().for_each(|index| table.put(*index, Slot::Skipped));
@@ -63,8 +98,8 @@ impl Unit {
         let mut pending: HashSet<String> = left.iter().filter_map(|(_, row, _)| Some(row.id?.to_string())).collect();
         while !left.is_empty() {
             // A group comes after those of the circle that are to be its members.
-            let is_free = |(_, _, step): &(usize, &Row, &Step)| match &step.kind {
-                Kind::Create(creation) if self.members.len() > 1 => {
+            let is_free = |(_, _, step): &(usize, &Row, &Step)| match step {
+                Step::Create(creation) if self.members.len() > 1 => {
                     !creation.members().any(|member| pending.contains(member))
                 }
                 _ => true,
@@ -74,7 +109,7 @@ impl Unit {
                 return Err((first, within_itself().into()));
             };
             let (index, row, step) = left.remove(next);
-            let slot = self.run_step(step, work).map_err(|error| (index, error))?;
+            let slot = self.run_step((index, row), step, work).map_err(|error| (index, error))?;
             table.put(index, slot);
             if let Some(id) = row.id {
                 pending.remove(&id.to_string());
@@ -83,22 +118,27 @@ impl Unit {
         Ok(())
     }
 
-    fn run_step(&self, step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
+    fn run_step(&self, (index, row): (usize, &Row), step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
         let before = work.changes().len();
-        let mut notes = step.notes.clone();
-        let state = match &step.kind {
-            Kind::Create(creation) => Some(creation.run(work)?),
-            Kind::Revise(revising) => Some(revising.run(&self.ctx, &mut notes, work)?),
-            Kind::Remove(removal) => {
+        let etag = match step {
+            Step::Create(creation) => Some(creation.run(work)?.etag(&self.ctx)),
+            Step::Revise(revising) => {
+                let mut notes = row.notes.clone();
+                let state = revising.run(&self.ctx, &mut notes, work);
+                self.table.note(index, notes);
+                Some(state?.etag(&self.ctx))
+            }
+            Step::Join(joining) => Some(joining.run(&self.ctx, work)?.etag(self.ctx.lens())),
+            Step::Remove(removal) => {
                 removal.run(work)?;
                 None
             }
+            Step::Leave(leaving) => {
+                leaving.run(&self.ctx, work)?;
+                None
+            }
         };
-        Ok(Slot::Done {
-            etag: state.map(|state| state.etag(&self.ctx)),
-            tolerances: notes.iter().collect(),
-            changes: work.changes().get(before..).unwrap_or_default().to_vec(),
-        })
+        Ok(Slot::Done { etag, changes: work.changes().get(before..).unwrap_or_default().to_vec() })
     }
 
     /// Fails with 409 when something that the operation refers to was not created. What was done but could not be
@@ -118,6 +158,10 @@ impl Unit {
         }
         let there = work.kinds(&expected.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
         match expected.iter().find(|(_, id)| !there.contains_key(id)) {
+            // Perhaps its batch was not committed: then it comes again.
+            Some(_) if self.ledger.as_ref().is_some_and(|ledger| ledger.patient) => {
+                Err(store::Error::Unavailable("what an operation refers to was not committed".into()).into())
+            }
             Some((index, _)) => Err(self.conflict(*index)),
             None => Ok(()),
         }

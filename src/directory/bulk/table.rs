@@ -2,12 +2,14 @@
 //! be committed, so it writes its own slots anew each time and reads only those of units before it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use scim::bulk::{BulkRequest, Method};
+use scim::resource::Notes;
 use store::ResourceId;
 
-use super::prepare::Step;
+use super::prepare::{Prepared, Step};
 use crate::directory::{Error, Planned};
 
 /// What became of an operation.
@@ -23,14 +25,21 @@ pub(super) enum Slot {
     Done {
         /// Of the resource; `None` after DELETE.
         etag: Option<String>,
-        tolerances: Vec<&'static str>,
         changes: Vec<Planned>,
     },
+}
+
+impl Slot {
+    fn may_pass(&self) -> bool {
+        matches!(self, Slot::Failed(error) if error.may_pass())
+    }
 }
 
 /// An operation, and what others need to know of it.
 pub(super) struct Row {
     pub(super) step: Result<Step, Error>,
+    /// Tolerances used before it was run.
+    pub(super) notes: Notes,
     pub(super) bulk_id: String,
     pub(super) id: Option<ResourceId>,
     pub(super) refers: Vec<usize>,
@@ -47,18 +56,22 @@ pub(super) struct Table {
     pub(super) deleted: Vec<bool>,
     fail_on_errors: Option<u64>,
     slots: Mutex<Vec<Slot>>,
+    /// The tolerances that each operation has used, carried out or not.
+    used: Mutex<Vec<Notes>>,
+    unsettled: AtomicBool,
 }
 
 impl Table {
-    pub(super) fn new(request: &BulkRequest, units: &[Vec<usize>], steps: Vec<Result<Step, Error>>) -> Self {
+    pub(super) fn new(request: &BulkRequest, units: &[Vec<usize>], prepared: Vec<Prepared>) -> Self {
         let mut turns = HashMap::new();
         let mut before = 0;
         for unit in units {
             turns.extend(unit.iter().map(|index| (*index, before)));
             before += unit.len();
         }
-        let rows = request.operations.iter().zip(steps).enumerate().map(|(index, (operation, step))| Row {
-            step,
+        let rows = request.operations.iter().zip(prepared).enumerate().map(|(index, (operation, prepared))| Row {
+            step: prepared.step,
+            notes: prepared.notes,
             bulk_id: operation.bulk_id.clone().unwrap_or_default(),
             id: operation.id.as_ref().and_then(|id| id.parse().ok()),
             refers: operation.refers.clone(),
@@ -76,8 +89,18 @@ impl Table {
             Ok(_) => Slot::Waiting,
             Err(error) => Slot::Failed(error.clone()),
         });
-        let slots = Mutex::new(slots.collect());
-        Table { order: units.concat(), deleted, fail_on_errors: request.fail_on_errors, slots, rows }
+        let slots: Vec<Slot> = slots.collect();
+        let unsettled = AtomicBool::new(slots.iter().any(Slot::may_pass));
+        let used = Mutex::new(rows.iter().map(|row| row.notes.clone()).collect());
+        Table {
+            order: units.concat(),
+            deleted,
+            fail_on_errors: request.fail_on_errors,
+            slots: Mutex::new(slots),
+            used,
+            unsettled,
+            rows,
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -86,8 +109,33 @@ impl Table {
 
     /// Writes a slot.
     pub(super) fn put(&self, index: usize, slot: Slot) {
+        if slot.may_pass() {
+            self.unsettled.store(true, Ordering::Relaxed);
+        }
         if let Some(place) = self.slots().get_mut(index) {
             *place = slot;
+        }
+    }
+
+    /// What became of an operation so far.
+    pub(super) fn slot(&self, index: usize) -> Option<Slot> {
+        self.slots().get(index).cloned()
+    }
+
+    /// Whether an operation could not be decided for a reason that may pass.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// The tolerances that an operation has used so far.
+    pub(super) fn used(&self, index: usize) -> Notes {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned().unwrap_or_default()
+    }
+
+    /// Writes what tolerances an operation has used.
+    pub(super) fn note(&self, index: usize, notes: Notes) {
+        if let Some(place) = self.used.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+            *place = notes;
         }
     }
 

@@ -206,3 +206,55 @@ async fn operations_on_one_resource_come_one_after_the_other_and_no_change_makes
     assert_eq!(written.changes.len(), 4);
     assert_eq!(register.all(&ctx, "User").await[0]["title"], "two");
 }
+
+#[tokio::test]
+async fn a_put_may_come_before_what_it_replaces_and_fails_with_it() {
+    let register = Register::new();
+    let ctx = register.tenant("bulk").await;
+    let put = |of: &str, name: &str, manager: Option<&str>| {
+        let body = user(name, manager);
+        json!({ "method": "PUT", "path": format!("/Users/bulkId:{of}"), "data": body["data"] })
+    };
+    let operations = json!([
+        put("a", "anna", Some("b")),
+        put("c", "cecilia", None),
+        user("a", None),
+        user("b", None),
+        { "method": "POST", "path": "/Users", "bulkId": "c", "data": { "schemas": [USER] } },
+        put("a", "anna2", None),
+    ]);
+    let written = register.bulk(&ctx, None, operations).await;
+    let told = outcomes(&written);
+    assert_eq!([&told[0], &told[2], &told[3], &told[5]], ["ok"; 4]);
+    assert_eq!(told[1], conflict("c"));
+    assert!(told[4].starts_with("400 "), "{told:?}");
+    let location = |index: usize| written.operations[index].location.clone();
+    assert_eq!((location(0), location(5)), (location(2), location(2)));
+    assert_eq!((location(1), location(4)), (None, None), "it is nowhere");
+    let users = register.all(&ctx, "User").await;
+    let anna = users.iter().find(|user| user["userName"] == "anna2").expect("anna");
+    assert!(anna[ENTERPRISE].get("manager").is_none(), "{anna}");
+    assert!(anna["meta"]["version"].as_str().expect("a version").starts_with("W/\"3."), "{anna}");
+}
+
+#[tokio::test]
+async fn tolerances_are_told_whether_an_operation_succeeds_or_fails() {
+    let register = Register::new();
+    let ctx = register.tenant("bulk").await;
+    register.bulk(&ctx, None, json!([user("taken", None)])).await;
+    let mut failing = user("taken", None);
+    failing["data"]["active"] = "True".into();
+    let mut wrong = user("b", None);
+    wrong["data"]["active"] = "False".into();
+    wrong["data"]["emails"] = 7.into();
+    let patch = |op: &str, path: &str| {
+        json!({ "method": "PATCH", "path": "/Users/bulkId:c",
+            "data": { "Operations": [{ "op": op, "path": path, "value": "x" }] } })
+    };
+    let operations = json!([failing, wrong, user("c", None), patch("Replace", "id"), patch("Replace", "title")]);
+    let written = register.bulk(&ctx, None, operations).await;
+    let is_ok: Vec<bool> = written.operations.iter().map(|one| one.outcome.is_ok()).collect();
+    assert_eq!(is_ok, [false, false, true, false, true]);
+    let count = |quirk: &str| written.tolerances.iter().filter(|used| **used == quirk).count();
+    assert_eq!((count("string-boolean"), count("op-case")), (2, 2), "{:?}", written.tolerances);
+}

@@ -1,6 +1,9 @@
 //! The sealing of cursors.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
+use store::TenantId;
 
 use super::*;
 

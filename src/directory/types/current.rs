@@ -6,10 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scim::schema::{Definition, Registry, lint};
+use serde_json::Value;
 use store::catalog::Catalog;
 use store::{TenantId, Work};
 
 use super::super::{Ctx, Directory, Error};
+
+/// What the URNs of messages begin with.
+const MESSAGES: &str = "urn:ietf:params:scim:api:messages:";
 
 /// How long a catalog is trusted without a look at the clock row, µs.
 const TRUSTED: u64 = 1_000_000;
@@ -47,10 +51,43 @@ impl Directory {
         Ok(fresh.registry().at_endpoint(endpoint).cloned())
     }
 
+    /// The resource type to read a body by. A body that names an extension which the known type lacks may be right: it
+    /// is looked for anew before it is ignored.
+    pub async fn definition_for(
+        &self,
+        ctx: &Ctx,
+        known: Arc<Definition>,
+        body: &Value,
+    ) -> Result<Arc<Definition>, Error> {
+        if urns(body).all(|urn| known.resolve(urn).is_some() || known.core.id.eq_ignore_ascii_case(urn)) {
+            return Ok(known);
+        }
+        let fresh = self.fresh_catalog(ctx.tenant, ctx.now).await?;
+        Ok(fresh.registry().definition(known.name()).cloned().unwrap_or(known))
+    }
+
     /// The tenant's schemas and resource types as they were last seen.
     pub fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
         self.store.known_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
     }
+}
+
+/// Every URN that a resource, or a PatchOp message, names as a schema or begins a path with.
+fn urns(body: &Value) -> impl Iterator<Item = &str> {
+    let member = |name: &str| body.get(name).and_then(Value::as_array).into_iter().flatten();
+    let paths = member("Operations").flat_map(move |operation| {
+        let path = operation.get("path").and_then(Value::as_str).and_then(|path| path.split('[').next());
+        path.into_iter().chain(operation.get("value").into_iter().flat_map(keys))
+    });
+    let named = member("schemas").filter_map(Value::as_str).filter(|urn| !urn.starts_with(MESSAGES));
+    keys(body)
+        .chain(named)
+        .chain(paths)
+        .filter(|name| name.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")))
+}
+
+fn keys(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_object().into_iter().flat_map(|members| members.keys()).map(String::as_str)
 }
 
 /// Fails with 409 when the resource type that a write was prepared for was deleted while the request was on its way, or

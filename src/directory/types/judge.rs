@@ -4,15 +4,25 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use scim::schema::{Registry, lint};
-use store::Work;
+use scim::schema::{Definition, Registry, lint};
 use store::catalog::{Catalog, RESOURCE_TYPE, SCHEMA};
+use store::{Seq, Work};
 
 use super::super::Error;
 use super::Document;
 
 /// So many resources may be looked at under the lock to see whether a value is unique among them.
 const LOOKED_AT: i64 = 20_000;
+
+/// Extensions that no resource of a type had data of when the register was read before the lock, so that little is left
+/// to look at under it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unused {
+    /// The last change that was seen.
+    pub(super) seq: Seq,
+    /// Resource types and extensions.
+    pub(super) extensions: Vec<(String, String)>,
+}
 
 /// The member of a new document whose value is taken; `None`: none is.
 pub(super) fn taken(registry: &Registry, what: Document, body: &Value) -> Option<&'static str> {
@@ -62,6 +72,7 @@ pub(super) fn change(
     what: Document,
     id: &str,
     document: Option<&Map<String, Value>>,
+    unused: &Unused,
 ) -> Result<(), Error> {
     let catalog = work.catalog().clone();
     let now = catalog.registry();
@@ -76,15 +87,19 @@ pub(super) fn change(
         if count == 0 {
             continue;
         }
-        if let Some(error) = lint::error(&lint::breaks(before, after)) {
+        let before = in_use(work, before, after, unused)?;
+        if let Some(error) = lint::error(&lint::breaks(&before, after)) {
             return Err(scim::Error::invalid_value(format!(
-                "{count} resources of the type {kind} are stored, which forbids this change. {} Delete them first, or \
-                 add what is new as something optional.",
+                "{count} resources of the type {kind} are stored, which forbids this change. {} Delete them or what \
+                 they have of it first, or add what is new as something optional.",
                 error.detail
             ))
             .into());
         }
-        let unique = lint::newly_unique(before, after);
+        let unique: Vec<String> = lint::newly_unique(&before, after)
+            .into_iter()
+            .filter(|path| !added(&before, after).any(|urn| path.starts_with(&format!("{urn}:"))))
+            .collect();
         if !unique.is_empty() && count > LOOKED_AT {
             return Err(scim::Error::invalid_value(format!(
                 "{} cannot become unique: {count} resources of the type {kind} are stored, and only {LOOKED_AT} can be \
@@ -101,6 +116,44 @@ pub(super) fn change(
         }
         other => Error::from(other),
     })
+}
+
+/// URNs of extensions that nobody has data of yet.
+fn added<'d>(before: &'d Definition, after: &'d Definition) -> impl Iterator<Item = &'d str> {
+    let urns = after.extensions.iter().map(|(schema, _)| schema.id.as_str());
+    urns.filter(|urn| before.extension(urn).is_none())
+}
+
+/// The type as far as resources have data of it: an extension that goes or changes, and that nobody has data of, might
+/// as well not be there.
+fn in_use(work: &mut Work<'_>, before: &Definition, after: &Definition, unused: &Unused) -> Result<Definition, Error> {
+    let kind = before.name();
+    let mut extensions = Vec::new();
+    for (schema, required) in &before.extensions {
+        let is_as_it_was = after.extension(&schema.id).is_some_and(|now| now.document == schema.document);
+        let was_unused = unused.extensions.iter().any(|(of, urn)| of == kind && *urn == schema.id);
+        let since = if was_unused { unused.seq } else { 0 };
+        if is_as_it_was || *required || work.uses(kind, &schema.id, since)? {
+            extensions.push((schema.clone(), *required));
+        }
+    }
+    Ok(Definition::new(before.resource_type.clone(), before.core.clone(), extensions))
+}
+
+/// The extensions that a change could be about, by resource type: those of the tenant's own that go or change.
+pub(super) fn in_question(now: &Registry, next: &Registry) -> Vec<(String, Vec<String>)> {
+    let pairs = now.definitions().iter().filter_map(|before| Some((before, next.definition(before.name())?)));
+    pairs
+        .filter(|(before, after)| !before.says_the_same(after))
+        .map(|(before, after)| {
+            let changed = before
+                .extensions
+                .iter()
+                .map(|(schema, _)| schema)
+                .filter(|schema| after.extension(&schema.id).is_none_or(|now| now.document != schema.document));
+            (before.name().to_owned(), changed.map(|schema| schema.id.clone()).collect())
+        })
+        .collect()
 }
 
 fn refuse_use(work: &Work<'_>, now: &Registry, what: Document, id: &str) -> Result<(), Error> {

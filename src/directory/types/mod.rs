@@ -2,8 +2,10 @@
 //! through the one write path, numbered, versioned, audited, simulated. What they say is linted before any lock and
 //! judged under it: nothing that is stored may become invalid, and nothing that is in use may go.
 //!
-//! Built-in documents cannot be changed. Only administrators come here; the role is asked by the HTTP layer.
+//! Built-in documents cannot be changed, but for the extensions of User and Group, see [`amend`]. Only administrators come
+//! here; the role is asked by the HTTP layer.
 
+mod amend;
 mod current;
 mod judge;
 
@@ -12,10 +14,11 @@ use serde_json::{Map, Value, json};
 use scim::schema::{Registry, lint};
 use store::catalog::{Catalog, RESOURCE_TYPE, SCHEMA};
 use store::work::{Draft, document_of};
-use store::{Record, ResourceId, Work, etag, format_instant};
+use store::{Record, ResourceId, Seq, Work, etag, format_instant};
 
 use super::{Ctx, Directory, Error, Fetched, Planned, Precondition, Written};
 pub(super) use current::{Checked, refuse_outdated};
+use judge::Unused;
 
 /// Which of the two kinds of document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ impl Directory {
         what: Document,
         id: &str,
     ) -> Result<Option<Map<String, Value>>, Error> {
-        catalog.record(what.kind(), id).map(|record| shown(ctx, what, record)).transpose()
+        let Some(record) = catalog.record(what.kind(), id) else { return Ok(None) };
+        Ok(Some(with_meta(ctx, what, record, served(catalog, what, record)?)))
     }
 
     /// The tenant's own document, or that the caller has it already; `None` when there is none of its own.
@@ -85,7 +89,7 @@ impl Directory {
         if precondition.if_none_match.as_ref().is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Some(Fetched::NotModified { etag }));
         }
-        let body = Value::Object(shown(ctx, what, record)?).to_string();
+        let body = Value::Object(with_meta(ctx, what, record, served(catalog, what, record)?)).to_string();
         Ok(Some(Fetched::Found { etag, location: location(ctx, what, record), body }))
     }
 
@@ -100,7 +104,7 @@ impl Directory {
             }
             let doc = what.lint(&body, catalog.registry())?;
             let name = doc.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            judge::change(work, &builtin, what, &name, Some(&doc))?;
+            judge::change(work, &builtin, what, &name, Some(&doc), &Unused::default())?;
             let record = work.create(draft(id, what, name, doc))?;
             written(&caller, what, &record, work)
         })
@@ -117,6 +121,63 @@ impl Directory {
         body: Value,
         precondition: &Precondition,
     ) -> Result<Written, Error> {
+        if let Some(kind) = self.amendable(what, id) {
+            return self.amend(ctx, &kind, amend::Change::Put(body), precondition).await;
+        }
+        let unused = self.unused(ctx, what, id, &body).await?;
+        self.replace_own(ctx, what, id, move |_| Ok(body.clone()), unused, precondition).await
+    }
+
+    /// Changes a resource type by operations (RFC 7644 section 3.5.2). Fails as a PUT does, and as PATCH of a resource.
+    pub async fn patch_resource_type(
+        &self,
+        ctx: &Ctx,
+        id: &str,
+        message: Value,
+        precondition: &Precondition,
+    ) -> Result<Written, Error> {
+        let what = Document::ResourceType;
+        let patch = amend::read(&self.registry, ctx, &message)?;
+        if let Some(kind) = self.amendable(what, id) {
+            return self.amend(ctx, &kind, amend::Change::Patch(patch), precondition).await;
+        }
+        let apply = move |current: &Map<String, Value>| Ok(Value::Object(patch.apply(current)?));
+        self.replace_own(ctx, what, id, apply, Unused::default(), precondition).await
+    }
+
+    /// What nobody has data of, of that which a new document would change; asked before the lock.
+    async fn unused(&self, ctx: &Ctx, what: Document, id: &str, body: &Value) -> Result<Unused, Error> {
+        let catalog = self.catalog(ctx.tenant, ctx.now).await?;
+        let Some(record) = catalog.record(what.kind(), id) else { return Ok(Unused::default()) };
+        let Value::Object(document) = with_id(body, what, &record.label)? else { return Ok(Unused::default()) };
+        // A document that cannot be is told so under the lock.
+        let Ok(next) = judge::next(&catalog, &self.registry, what, &record.label, Some(&document)) else {
+            return Ok(Unused::default());
+        };
+        self.unused_by(ctx, judge::in_question(catalog.registry(), &next)).await
+    }
+
+    async fn unused_by(&self, ctx: &Ctx, asked: Vec<(String, Vec<String>)>) -> Result<Unused, Error> {
+        let mut unused = Unused { seq: Seq::MAX, extensions: Vec::new() };
+        let tenant = ctx.tenant;
+        for (kind, extensions) in asked.into_iter().filter(|(_, extensions)| !extensions.is_empty()) {
+            let of = kind.clone();
+            let (seq, found) = self.store.read(move |reader| reader.unused(tenant, &of, &extensions)).await?;
+            unused.seq = unused.seq.min(seq);
+            unused.extensions.extend(found.into_iter().map(|urn| (kind.clone(), urn)));
+        }
+        Ok(unused)
+    }
+
+    async fn replace_own(
+        &self,
+        ctx: &Ctx,
+        what: Document,
+        id: &str,
+        body: impl Fn(&Map<String, Value>) -> Result<Value, Error> + Send + 'static,
+        unused: Unused,
+        precondition: &Precondition,
+    ) -> Result<Written, Error> {
         let (caller, builtin, id) = (ctx.clone(), self.registry.clone(), id.to_owned());
         let precondition = precondition.clone();
         self.commit(ctx, move |work| {
@@ -128,11 +189,12 @@ impl Directory {
                 // A resource type does not stand in its own way.
                 Document::ResourceType => judge::next(&catalog, &builtin, what, &record.label, None)?,
             };
-            let doc = what.lint(&with_id(&body, what, &record.label)?, &others)?;
-            if doc == document_of(&record)? {
+            let current = document_of(&record)?;
+            let doc = what.lint(&with_id(&body(&current)?, what, &record.label)?, &others)?;
+            if doc == current {
                 return written(&caller, what, &record, work);
             }
-            judge::change(work, &builtin, what, &record.label, Some(&doc))?;
+            judge::change(work, &builtin, what, &record.label, Some(&doc), &unused)?;
             let record = work.update(draft(record.id, what, record.label, doc))?;
             written(&caller, what, &record, work)
         })
@@ -150,9 +212,13 @@ impl Directory {
     ) -> Result<Vec<Planned>, Error> {
         let (builtin, id, precondition) = (self.registry.clone(), id.to_owned(), precondition.clone());
         self.commit(ctx, move |work| {
-            let record = found(&work.catalog().clone(), what, &id)?;
+            let record = match builtin.definition(&id) {
+                // Giving a type of the server's own extensions does not make it the tenant's to remove.
+                Some(_) if what == Document::ResourceType => return Err(fixed(&id)),
+                _ => found(&work.catalog().clone(), what, &id)?,
+            };
             precondition.check(record.version)?;
-            judge::change(work, &builtin, what, &record.label, None)?;
+            judge::change(work, &builtin, what, &record.label, None, &Unused::default())?;
             work.remove(record.id)?;
             Ok(work.changes().to_vec())
         })
@@ -175,9 +241,13 @@ fn found(catalog: &Catalog, what: Document, id: &str) -> Result<Record, Error> {
         Document::ResourceType => catalog.registry().definition(id).is_some(),
     };
     match is_built_in {
-        true => Err(Error::Denied(format!("{id} is part of the server and cannot be changed."))),
+        true => Err(fixed(id)),
         false => Err(scim::Error::not_found(what.kind(), id).into()),
     }
+}
+
+fn fixed(id: &str) -> Error {
+    Error::Denied(format!("{id} is part of the server and cannot be changed."))
 }
 
 /// The body with the id it has by its URL, which no PUT changes.
@@ -210,25 +280,38 @@ fn location(ctx: &Ctx, what: Document, record: &Record) -> String {
     format!("{}/{}/{}", ctx.base_url, what.endpoint(), record.label)
 }
 
-fn shown(ctx: &Ctx, what: Document, record: &Record) -> Result<Map<String, Value>, Error> {
-    let mut document = document_of(record)?;
-    let meta = json!({
-        "resourceType": what.kind(),
-        "created": format_instant(record.created_at),
-        "lastModified": format_instant(record.modified_at),
-        "version": tag(record),
-        "location": location(ctx, what, record),
-    });
+/// What is served of a record: of a type of the server's own it holds only what was added.
+fn served(catalog: &Catalog, what: Document, record: &Record) -> Result<Map<String, Value>, Error> {
+    let definition = catalog.registry().definition(&record.label).filter(|_| what == Document::ResourceType);
+    match definition.and_then(|definition| definition.resource_type.document.as_object()) {
+        Some(document) => Ok(document.clone()),
+        None => Ok(document_of(record)?),
+    }
+}
+
+fn with_meta(ctx: &Ctx, what: Document, record: &Record, mut document: Map<String, Value>) -> Map<String, Value> {
+    let mut meta = json!({ "resourceType": what.kind(), "location": location(ctx, what, record) });
+    // A document that is still as it was shipped has neither dates nor versions.
+    if let Some(members) = meta.as_object_mut().filter(|_| record.version > 0) {
+        members.insert("created".into(), format_instant(record.created_at).into());
+        members.insert("lastModified".into(), format_instant(record.modified_at).into());
+        members.insert("version".into(), tag(record).into());
+    }
     document.insert("meta".into(), meta);
-    Ok(document)
+    document
 }
 
 fn written(ctx: &Ctx, what: Document, record: &Record, work: &Work<'_>) -> Result<Written, Error> {
-    Ok(Written {
+    let document = document_of(record)?;
+    Ok(answer(ctx, what, record, document, work))
+}
+
+fn answer(ctx: &Ctx, what: Document, record: &Record, document: Map<String, Value>, work: &Work<'_>) -> Written {
+    Written {
         etag: tag(record),
         location: location(ctx, what, record),
-        body: Value::Object(shown(ctx, what, record)?).to_string(),
+        body: Value::Object(with_meta(ctx, what, record, document)).to_string(),
         tolerances: Vec::new(),
         changes: work.changes().to_vec(),
-    })
+    }
 }

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use scim::schema::{Definition, Registry, Schema};
 use serde_json::{Value, json};
+use store::GROUP_MEMBERSHIP;
 
 use crate::auth::role;
 use crate::directory::Ctx;
@@ -59,9 +60,12 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
 pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
-    let definitions = catalog.registry().definitions();
+    // Suites make, change and delete what they find in the list, and a membership is never changed.
+    let is_listed = |name: &str| state.settings.announce_memberships || name != GROUP_MEMBERSHIP;
+    let definitions = catalog.registry().definitions().iter();
+    let definitions = definitions.filter(|definition| role::sees(ctx.caller.role, definition));
     let mut documents = Vec::new();
-    for definition in definitions.iter().filter(|definition| role::sees(ctx.caller.role, definition)) {
+    for definition in definitions.filter(|definition| is_listed(definition.name())) {
         documents.push(
             match state.directory.own_document(&ctx, &catalog, Document::ResourceType, definition.name())? {
                 Some(own) => Value::Object(own),

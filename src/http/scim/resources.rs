@@ -16,8 +16,9 @@ const SILENT: &str = "Group";
 /// POST: 201.
 pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let definition = state.directory.definition_for(&ctx, definition, &body).await?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?))
 }
 
@@ -44,9 +45,10 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
 /// PUT: 200.
 pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let definition = state.directory.definition_for(&ctx, definition, &body).await?;
+    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let id = extract::id(&request);
     let outcome = state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await;
     forget(&state, &definition);
@@ -56,9 +58,10 @@ pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload
 /// PATCH: 200 with the resource, or 204 for a group unless attributes were asked for.
 pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let definition = state.directory.definition_for(&ctx, definition, &body).await?;
+    let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let id = extract::id(&request);
     if definition.name() == SILENT && !is_explicit {
         // Nobody will see the answer, so the members need not be read for it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::schema::Definition;
+use store::GROUP_MEMBERSHIP;
 
 use crate::auth::role::{self, Access};
 use crate::directory::Ctx;
@@ -50,7 +51,13 @@ pub(in crate::http) async fn everything_by_body(
     Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }
 
+/// The resource types that are searched together. Memberships are in their groups' `members` already.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
-    registry.definitions().iter().filter(|definition| role::sees(ctx.caller.role, definition)).cloned().collect()
+    registry
+        .definitions()
+        .iter()
+        .filter(|definition| role::sees(ctx.caller.role, definition) && definition.name() != GROUP_MEMBERSHIP)
+        .cloned()
+        .collect()
 }

@@ -46,6 +46,19 @@ pub(in crate::http) async fn replace_resource_type(
     replace(Document::ResourceType, &request, payload, &state).await
 }
 
+/// PATCH `/ResourceTypes/{id}`: 200.
+pub(in crate::http) async fn patch_resource_type(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Answer {
+    let ctx = permitted(Document::ResourceType, &request, &state).await?;
+    let condition = extract::precondition(&request)?;
+    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let id = extract::document_id(&request);
+    Ok(respond::changed(state.directory.patch_resource_type(&ctx, id, body, &condition).await?))
+}
+
 /// DELETE `/Schemas/{id}`: 204.
 pub(in crate::http) async fn remove_schema(request: HttpRequest, state: web::Data<State>) -> Answer {
     remove(Document::Schema, &request, &state).await

@@ -104,7 +104,8 @@ fn is_present(value: &Value) -> bool {
     }
 }
 
-fn fits(value: &Value, target: &Target, op: Op, operand: &Operand) -> bool {
+/// Whether a value stands to the operand as the operator says.
+pub(crate) fn fits(value: &Value, target: &Target, op: Op, operand: &Operand) -> bool {
     let Some(key) = key::borrowed(value, target.kind, target.rule) else { return false };
     let (key, wanted) = (key.as_ref(), operand.key.as_str());
     match op {

@@ -24,6 +24,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
+pub(crate) use eval::fits;
 pub(crate) use lex::Fault;
 pub(crate) use parse::Parser;
 pub use target::Target;

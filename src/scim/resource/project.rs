@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::resource::MEMBERS;
-use crate::schema::{Attribute, Definition, Mutability, Returned, Schema};
+use crate::schema::{Attribute, Definition, Returned, Schema};
+
+/// The one secret that never lies in a document.
+const PASSWORD: &str = "password";
 
 /// A request's choice of attributes, resolved against one resource type. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +76,8 @@ impl Projection {
         for (schema, attribute) in every(def) {
             let path = canonical(schema, attribute);
             let Some(fate) = choice.fate(attribute, &path) else { continue };
-            // Secrets and relations are not in what is stored, so leaving them out takes nothing from it.
-            let is_apart = attribute.mutability == Mutability::WriteOnly || attribute.name == MEMBERS;
+            // The password and members are not in what is stored, so leaving them out takes nothing from it.
+            let is_apart = schema.is_none() && (attribute.name == PASSWORD || attribute.name == MEMBERS);
             passes &= is_apart && (!asked || fate == Fate::Drop);
             plan.insert(path, fate);
         }

@@ -1,5 +1,6 @@
 //! Schemas and resource types as data (RFC 7643 sections 6 and 7), read from the documents in `schemas/`.
 
+pub mod amendment;
 mod attribute;
 mod definition;
 pub mod lint;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Attribute, Definition};
+use super::{Attribute, Definition, amendment};
 
 /// A schema document (RFC 7643 section 7) and its parsed attributes.
 #[derive(Clone, Debug)]
@@ -86,6 +86,8 @@ pub struct Registry {
     definitions: Vec<Arc<Definition>>,
     /// URNs, in lower case, and names of what [`Registry::extend`] added.
     own: BTreeSet<String>,
+    /// Names of resource types that [`Registry::extend`] found here and gave extensions.
+    amended: BTreeSet<String>,
     revision: i64,
 }
 
@@ -93,6 +95,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/user.json"),
     include_str!("../../../schemas/enterprise-user.json"),
     include_str!("../../../schemas/group.json"),
+    include_str!("../../../schemas/group-membership.json"),
     include_str!("../../../schemas/client.json"),
     include_str!("../../../schemas/schema.json"),
     include_str!("../../../schemas/resource-type.json"),
@@ -102,6 +105,7 @@ const SCHEMAS: &[&str] = &[
 const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/user.json"),
     include_str!("../../../schemas/types/group.json"),
+    include_str!("../../../schemas/types/group-membership.json"),
     include_str!("../../../schemas/types/client.json"),
 ];
 
@@ -122,12 +126,19 @@ impl Registry {
 
     /// Builds a registry from schema and resource type documents.
     pub fn new(schemas: Vec<Value>, resource_types: Vec<Value>) -> Result<Self, RegistryError> {
-        let nothing = Registry { schemas: BTreeMap::new(), definitions: Vec::new(), own: BTreeSet::new(), revision: 0 };
+        let nothing = Registry {
+            schemas: BTreeMap::new(),
+            definitions: Vec::new(),
+            own: BTreeSet::new(),
+            amended: BTreeSet::new(),
+            revision: 0,
+        };
         Ok(Registry { own: BTreeSet::new(), ..nothing.extend(schemas, resource_types, 0)? })
     }
 
-    /// This registry and more documents: a tenant's own beside the built-in ones. `revision` is a number that grows
-    /// with every change of the documents.
+    /// This registry and more documents: a tenant's own beside the built-in ones. A resource type that bears the name of
+    /// one that is here amends it, see [`amendment`]. `revision` is a number that grows with every change of the
+    /// documents.
     pub fn extend(
         &self,
         schemas: Vec<Value>,
@@ -141,10 +152,23 @@ impl Registry {
             registry.schemas.insert(schema.id.to_ascii_lowercase(), Arc::new(schema));
         }
         for document in resource_types {
-            let resource_type = parse_resource_type(document)?;
-            registry.own.insert(resource_type.name.clone());
-            let definition = registry.define(resource_type)?;
-            registry.definitions.push(Arc::new(definition));
+            let name = document.get("name").and_then(Value::as_str).unwrap_or_default();
+            let here = self.definitions.iter().position(|known| known.name() == name);
+            match here.and_then(|at| Some((at, self.definitions.get(at)?))) {
+                Some((at, known)) => {
+                    registry.amended.insert(name.to_owned());
+                    let definition = registry.amend(known, &document)?;
+                    if let Some(place) = registry.definitions.get_mut(at) {
+                        *place = Arc::new(definition);
+                    }
+                }
+                None => {
+                    let resource_type = parse_resource_type(document)?;
+                    registry.own.insert(resource_type.name.clone());
+                    let definition = registry.define(resource_type)?;
+                    registry.definitions.push(Arc::new(definition));
+                }
+            }
         }
         Ok(registry)
     }
@@ -152,6 +176,11 @@ impl Registry {
     /// Whether the schema of that URN, or the resource type of that name, was added to the built-in ones.
     pub fn is_own(&self, id: &str) -> bool {
         self.own.contains(id) || self.own.contains(&id.to_ascii_lowercase())
+    }
+
+    /// Whether the resource type of that name was here already and was given extensions by [`Registry::extend`].
+    pub fn is_amended(&self, name: &str) -> bool {
+        self.amended.contains(name)
     }
 
     /// Grows with every change of the documents that were added; 0 without any.
@@ -184,6 +213,16 @@ impl Registry {
         self.definitions
             .iter()
             .find(|definition| definition.resource_type.endpoint.trim_start_matches('/').eq(endpoint))
+    }
+
+    /// A resource type that was here, with what a document adds to it.
+    fn amend(&mut self, known: &Definition, document: &Value) -> Result<Definition, RegistryError> {
+        let unique = amendment::unique(document);
+        if !unique.is_empty() {
+            let core = amendment::with_unique(&known.core, &unique);
+            self.schemas.insert(core.id.to_ascii_lowercase(), Arc::new(core));
+        }
+        self.define(parse_resource_type(amendment::amended(&known.resource_type, document))?)
     }
 
     fn define(&self, resource_type: ResourceType) -> Result<Definition, RegistryError> {

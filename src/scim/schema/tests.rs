@@ -6,6 +6,7 @@ use super::{Attribute, Mutability, Registry, Returned, Schema, Type, Uniqueness}
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+const MEMBERSHIP: &str = "urn:ietf:params:scim:schemas:core:2.0:GroupMembership";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
@@ -54,12 +55,12 @@ fn find(registry: &Registry, urn: &str, path: &str) -> Attribute {
 fn every_shipped_document_is_in_the_registry() {
     let registry = builtin();
     let urns: Vec<&str> = registry.schemas().map(|schema| schema.id.as_str()).collect();
-    assert_eq!(urns.len(), 7);
-    for urn in [USER, GROUP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT] {
+    assert_eq!(urns.len(), 8);
+    for urn in [USER, GROUP, MEMBERSHIP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT] {
         assert!(urns.contains(&urn), "{urn} is missing");
     }
     let types: Vec<&str> = registry.definitions().iter().map(|definition| definition.name()).collect();
-    assert_eq!(types, ["User", "Group", "Client"]);
+    assert_eq!(types, ["User", "Group", "GroupMembership", "Client"]);
 }
 
 #[test]

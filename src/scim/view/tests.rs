@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::filter::tests::arbitrary::{document, fitting, released};
-use crate::filter::tests::{checked, object};
+use crate::filter::tests::{checked, definition, object};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
@@ -76,6 +76,32 @@ fn the_views_own_filter_may_use_what_is_hidden() {
 }
 
 #[test]
+fn a_hidden_extension_is_named_nowhere() {
+    let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+    let hidden = releasing(&["userName"]).of(definition("User"));
+    let seen = releasing(&[&format!("{ENTERPRISE}:department")]).of(definition("User"));
+    for (filter, masked) in [
+        (format!("schemas eq \"{ENTERPRISE}\""), "false".to_owned()),
+        (format!("schemas ne \"{ENTERPRISE}\""), "true".to_owned()),
+        ("schemas co \"enterprise\"".to_owned(), "false".to_owned()),
+        ("schemas co \"scim\"".to_owned(), format!("schemas eq \"{core}\"")),
+        (format!("schemas eq \"{core}\""), format!("schemas eq \"{core}\"")),
+        ("schemas pr".to_owned(), "schemas pr".to_owned()),
+    ] {
+        assert_eq!(restricted(&hidden, &filter), masked, "{filter}");
+    }
+    let about = format!("schemas eq \"{ENTERPRISE}\"");
+    assert_eq!(restricted(&seen, &about), about);
+    assert_eq!(restricted(&releasing(&["userName"]), &about), "false", "a view that knows no schemas");
+    let mut document =
+        json!({ "schemas": [core, ENTERPRISE], "id": "1", "userName": "x", ENTERPRISE: { "department": "d" } });
+    if let Value::Object(members) = &mut document {
+        hidden.project(members);
+    }
+    assert_eq!(document, json!({ "schemas": [core], "id": "1", "userName": "x" }));
+}
+
+#[test]
 fn a_projection_leaves_what_is_released() {
     let view = releasing(&["emails.type", "name", &format!("{ENTERPRISE}:department")]);
     let mut document = json!({
@@ -109,7 +135,7 @@ proptest! {
 
     #[test]
     fn a_question_tells_no_more_than_the_answer(filter in fitting(), paths in released(), document in document()) {
-        let view = View::new(None, Some(paths.into_iter().collect()));
+        let view = View::new(None, Some(paths.into_iter().collect())).of(definition("Probe"));
         let mut projected = document.clone();
         view.project(&mut projected);
         let masked = view.restrict(Some(filter.clone())).unwrap();

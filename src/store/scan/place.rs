@@ -42,9 +42,9 @@ pub struct Step {
 
 /// What a step found.
 #[derive(Clone, Debug)]
-pub struct Stretch {
+pub struct Stretch<H = Hit> {
     /// The resources, in the order of the answer in both directions.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// Where the next step in the same direction begins; `None`: nothing is left.
     pub rest: Option<Cut>,
     /// How many resources match in all, where that is known for nothing.

@@ -97,9 +97,8 @@ impl Search<'_> {
         step: &Step,
         heading: Heading,
     ) -> Result<Stretch, Error> {
-        let (nesting, _) = self.reader.nesting(self.tenant)?;
         let mut measured = Vec::new();
-        for access in self.planner(&nesting).accesses(filter) {
+        for access in self.accesses(filter)? {
             measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
         }
         measured.sort_by_key(|(estimate, _)| *estimate);

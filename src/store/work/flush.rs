@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Work, document_of};
 use crate::index::{self, IndexDiff, IndexRow};
-use crate::{Error, Record, Seq, change, credential, external, membership, record, seal, unique};
+use crate::{Error, Record, Seq, change, credential, deferred, external, membership, record, seal, unique};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -22,16 +22,17 @@ impl Work<'_> {
         !self.settled.changes.is_empty()
             || !self.settled.credentials.is_empty()
             || !self.settled.seal_keys.is_empty()
+            || !self.settled.deferred.is_empty()
+            || !self.settled.outcomes.is_empty()
+            || self.settled.forget.is_some()
             || self.has_new_catalog()
     }
 
     /// Bytes of documents that were settled so far.
     pub(crate) fn weight(&self) -> usize {
-        self.settled
-            .changes
-            .iter()
-            .map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24)
-            .sum()
+        let changes = self.settled.changes.iter();
+        let changes = changes.map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24);
+        changes.sum::<usize>() + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.
@@ -77,6 +78,11 @@ impl Work<'_> {
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
+        let outcomes = settled.outcomes.drain().collect();
+        deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;
+        if let Some(now) = settled.forget {
+            deferred::forget(self.db, tenant, now)?;
+        }
         let head = std::mem::take(&mut self.clock.digest);
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;
         self.clock.store(self.db, tenant)?;

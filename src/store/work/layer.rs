@@ -9,7 +9,7 @@ use crate::external::ExternalKey;
 use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
-use crate::{Credential, Record, ResourceId, SealKey, Seq};
+use crate::{Credential, Deferred, Record, ResourceId, SealKey, Seq};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -30,6 +30,12 @@ pub(super) struct Layer {
     pub(super) credentials: HashMap<Uuid, Credential>,
     /// By purpose.
     pub(super) seal_keys: HashMap<&'static str, SealKey>,
+    /// Requests that were accepted or are done now.
+    pub(super) deferred: HashMap<Uuid, Deferred>,
+    /// What became of operations of deferred requests, by request and place.
+    pub(super) outcomes: HashMap<(Uuid, i64), Vec<u8>>,
+    /// Results that are older are forgotten.
+    pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
@@ -69,6 +75,9 @@ impl Layer {
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
         self.seal_keys.extend(upper.seal_keys);
+        self.deferred.extend(upper.deferred);
+        self.outcomes.extend(upper.outcomes);
+        self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
         self.paths.extend(upper.paths);
     }

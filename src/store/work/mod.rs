@@ -4,7 +4,9 @@
 //! Two layers lie over the database: what the operations before this one of the same batch have settled, and what the
 //! open operation has done so far. A refused operation loses its layer and has drawn no number.
 
+mod building;
 mod change;
+mod deferred;
 mod flush;
 mod layer;
 mod read;
@@ -25,6 +27,7 @@ use crate::nesting::Nesting;
 use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantId};
 use crate::{dialect, seal};
 
+pub use building::Indexing;
 use layer::Layer;
 
 /// On whose behalf an operation runs, and when.

@@ -62,6 +62,11 @@ impl Work<'_> {
         Ok(self.memberships_among(group, ids)?.into_keys().collect())
     }
 
+    /// Number of the change that made the resource a member of the group; `None`: it is none.
+    pub fn member_since(&mut self, group: ResourceId, member: ResourceId) -> Result<Option<Seq>, Error> {
+        Ok(self.memberships_among(group, &[member])?.remove(&member).map(|membership| membership.since))
+    }
+
     pub(super) fn memberships_among(
         &mut self,
         group: ResourceId,

@@ -1,15 +1,16 @@
 //! The part of a write that is about the catalog: what resources are, what is unique among them, what is indexed. The
 //! tenant's own documents are resources, and written as such; here is what follows from them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use scim::schema::Registry;
+use scim::filter::Target;
+use scim::schema::{Definition, Registry, Schema};
 
 use super::{Work, document_of};
 use crate::catalog::Catalog;
-use crate::index::{self, Indexes, PathChange, Place};
-use crate::{Error, Record, ResourceId, record};
+use crate::index::{self, IndexedPath, Indexes, KindIndexes, PathChange};
+use crate::{Error, Record, ResourceId, Seq, record};
 
 /// Records read at a time.
 const SLICE: i64 = 500;
@@ -42,41 +43,66 @@ impl Work<'_> {
         let catalog = self.catalog.clone();
         let now = catalog.registry();
         let mut last = index::highest(self.db, self.tenant)?;
-        for definition in next.definitions().iter().filter(|definition| next.is_own(definition.name())) {
-            let kind = definition.name();
-            let known: Vec<(i64, String)> = match now.definition(kind) {
-                Some(_) => self.indexes.of(kind)?.paths().map(|(id, path)| (id, path.to_owned())).collect(),
-                None => Vec::new(),
-            };
-            for (id, path) in &known {
-                // With resources there is nothing that could be gone; without them there are no rows.
-                if definition.resolve(path).is_none() || self.count(kind) == 0 {
-                    self.open.paths.push(PathChange::Remove(*id));
-                }
+        for after in next.definitions() {
+            let before = now.definition(after.name());
+            if before.is_some_and(|before| before.says_the_same(after)) {
+                continue;
             }
-            let is_ready = self.count(kind) == 0;
-            for (path, mode) in index::proposed(definition) {
-                if !is_ready && known.iter().any(|(_, known)| *known == path) {
-                    continue;
-                }
-                last += 1;
-                self.open.paths.push(PathChange::Add { id: last, kind: kind.to_owned(), path, mode, is_ready });
-            }
-            if !is_ready {
-                self.rekey(kind, next)?;
+            self.reindex(after, next.is_own(after.name()), before.is_some(), &mut last)?;
+            if let Some(before) = before
+                && self.count(after.name()) > 0
+            {
+                self.rekey(before, next)?;
             }
         }
         for gone in now.definitions().iter().filter(|known| next.definition(known.name()).is_none()) {
-            let paths: Vec<i64> = self.indexes.of(gone.name())?.paths().map(|(id, _)| id).collect();
-            self.open.paths.extend(paths.into_iter().map(PathChange::Remove));
+            let paths: Vec<i64> = self.indexes.of(gone.name())?.paths().map(|path| path.id).collect();
+            self.open.paths.extend(paths.into_iter().map(PathChange::Drop));
         }
         self.clock.catalog += 1;
         Ok(())
     }
 
-    /// Gives the resources of a kind the unique keys that the new documents call for.
-    fn rekey(&mut self, kind: &str, next: &Registry) -> Result<(), Error> {
-        let (before, after) = (self.indexes.of(kind)?.clone(), Indexes::unique_of(next, kind)?);
+    /// What was indexed of a type stays so as far as it is still there; what is unique is indexed too.
+    fn reindex(&mut self, after: &Definition, is_own: bool, is_known: bool, last: &mut i64) -> Result<(), Error> {
+        let kind = after.name();
+        let known = if is_known { self.indexes.of(kind)?.paths().cloned().collect() } else { Vec::new() };
+        let mut kept = BTreeSet::new();
+        let mut wanted = index::proposed(after, is_own);
+        for IndexedPath { id, mode, target, .. } in known {
+            match Target::resolve(after, &target.canonical) {
+                Some(now) if now.subs.is_empty() && mode == index::Mode::Values => drop(kept.insert(now.canonical)),
+                Some(now) if now.subs.is_empty() && !now.multi => drop(kept.insert(now.canonical)),
+                // It has become an attribute of several values, or one with parts.
+                Some(now) => {
+                    self.open.paths.push(PathChange::Drop(id));
+                    if now.subs.is_empty() {
+                        wanted.push((now.canonical.to_string(), index::Mode::of(now.multi)));
+                    }
+                }
+                None => self.open.paths.push(PathChange::Drop(id)),
+            }
+        }
+        wanted.sort();
+        wanted.dedup();
+        let is_ready = self.count(kind) == 0;
+        for (path, mode) in wanted.into_iter().filter(|(path, _)| !kept.contains(path.as_str())) {
+            *last += 1;
+            self.open.paths.push(PathChange::Add { id: *last, kind: kind.to_owned(), path, mode, is_ready });
+        }
+        Ok(())
+    }
+
+    /// Gives the resources of a kind the unique keys that the new documents call for. Nobody has data of an extension
+    /// that comes or goes.
+    fn rekey(&mut self, before: &Definition, next: &Registry) -> Result<(), Error> {
+        let kind = before.name();
+        let stays =
+            |schema: &&Arc<Schema>| next.definition(kind).is_some_and(|def| def.extension(&schema.id).is_some());
+        let shared: BTreeSet<&str> =
+            before.extensions.iter().map(|(schema, _)| schema).filter(stays).map(|schema| schema.id.as_str()).collect();
+        let before = KindIndexes::clone(self.indexes.of(kind)?).within(&shared);
+        let after = Indexes::unique_of(next, kind)?.within(&shared);
         if before.has_same_unique(&after) {
             return Ok(());
         }
@@ -95,6 +121,18 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a resource of a kind has data of an extension. Resources that did not change after `since` are not
+    /// looked at; 0: all are.
+    pub fn uses(&mut self, kind: &str, extension: &str, since: Seq) -> Result<bool, Error> {
+        let settled = [&self.settled, &self.open].into_iter().flat_map(|layer| layer.resources.values().flatten());
+        for record in settled.filter(|record| record.kind == kind) {
+            if document_of(record)?.contains_key(extension) {
+                return Ok(true);
+            }
+        }
+        record::has_member(self.db, self.tenant, kind, extension, since)
     }
 
     /// Every resource of a kind that there are few of, as it stands now.
@@ -116,29 +154,5 @@ impl Work<'_> {
             }
         }
         Ok(found.into_values().collect())
-    }
-
-    /// Gives a slice of resources their rows of an index that is being built; the place to go on from, `None` when
-    /// nothing is left to build. Goes by the database: what this batch has settled keeps its rows when it is flushed.
-    pub(crate) fn build(&mut self, after: Option<Place>, limit: i64) -> Result<Option<Place>, Error> {
-        let tenant = self.tenant;
-        let Some((path, kind)) = index::to_build(self.db, tenant)? else { return Ok(None) };
-        let from = after.filter(|(known, _)| *known == path).and_then(|(_, id)| id);
-        let records = record::slice(self.db, tenant, &kind, from, limit)?;
-        let Some(last) = records.last().map(|record| record.id) else {
-            self.open.paths.push(PathChange::Ready(path));
-            self.clock.catalog += 1;
-            // The new catalog asks for what is left to build.
-            return Ok(None);
-        };
-        let indexes = self.indexes.of(&kind)?.clone();
-        let mut rows = Vec::new();
-        for record in &records {
-            let of_path = indexes.rows(&document_of(record)?).into_iter().filter(|(known, _)| *known == path);
-            rows.extend(of_path.map(|row| (record.id, row)));
-        }
-        let (db, _) = self.database();
-        index::add_rows(db, tenant, rows)?;
-        Ok(Some((path, Some(last))))
     }
 }

@@ -202,6 +202,7 @@ impl Fixture {
             lens: 0,
             limit: 100_000,
             with_members: true,
+            member_limit: 500_000,
             with_groups: true,
         }
     }

@@ -1,5 +1,6 @@
 //! The store on both databases: whatever is proven here is proven on SQLite and on PostgreSQL.
 
+mod access;
 mod chain;
 mod concurrency;
 mod failure;

@@ -1,5 +1,6 @@
 //! What the integration tests stand on.
 
+pub(crate) mod api;
 pub(crate) mod both;
 pub(crate) mod catalogue;
 pub(crate) mod client;

@@ -110,6 +110,42 @@ impl Server {
         outcome.expect("the statements run");
     }
 
+    /// Lets the database refuse every resource that is called `boom`, when it is written and not before.
+    pub(crate) fn refuse_boom(&self) {
+        self.execute(if self.is_postgres() {
+            "ALTER TABLE resource ADD CONSTRAINT refused CHECK (label <> 'boom')"
+        } else {
+            "CREATE TRIGGER refused BEFORE INSERT ON resource WHEN NEW.label = 'boom' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        });
+    }
+
+    /// Lets it take them again.
+    pub(crate) fn accept_boom(&self) {
+        self.execute(if self.is_postgres() {
+            "ALTER TABLE resource DROP CONSTRAINT refused"
+        } else {
+            "DROP TRIGGER refused"
+        });
+    }
+
+    /// The one number that a query on the database answers.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        use diesel::RunQueryDsl;
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            number: i64,
+        }
+        let query = diesel::sql_query(query.replacen("COUNT(*)", "COUNT(*) AS number", 1));
+        let row: Row = match self.database_url.strip_prefix("sqlite:") {
+            Some(file) => query.get_result(&mut SqliteConnection::establish(file).expect("a connection")),
+            None => query.get_result(&mut PgConnection::establish(&self.database_url).expect("a connection")),
+        }
+        .expect("a row");
+        row.number
+    }
+
     /// Where the data lie.
     pub(crate) fn database_url(&self) -> &str {
         &self.database_url
@@ -204,6 +240,13 @@ pub(crate) fn command(database_url: &str, arguments: &[&str]) -> String {
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "matrikel {} failed: {said}{complained}", arguments.join(" "));
     said.into_owned()
+}
+
+/// The same for a command that may fail; then everything it said.
+pub(crate) fn attempt(database_url: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = program(database_url).args(arguments).stdin(Stdio::null()).output().expect("the program runs");
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(said.into_owned()) } else { Err(format!("{said}{complained}")) }
 }
 
 fn program(database_url: &str) -> Command {

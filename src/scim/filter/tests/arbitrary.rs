@@ -53,7 +53,9 @@ pub(crate) fn document() -> impl Strategy<Value = Map<String, Value>> {
         definition.extensions.first().map(|(schema, _)| (schema.id.clone(), schema.clone())).unwrap();
     (attributes(&definition.core.attributes), attributes(&extension.attributes)).prop_map(move |(core, extension)| {
         let mut document = Map::new();
-        document.insert("schemas".into(), json!(["urn:example:scim:schemas:1.0:Probe"]));
+        let core_urn = "urn:example:scim:schemas:1.0:Probe";
+        let schemas = if extension.is_empty() { json!([core_urn]) } else { json!([core_urn, urn]) };
+        document.insert("schemas".into(), schemas);
         document.insert("id".into(), json!("1"));
         document.extend(core);
         if !extension.is_empty() {

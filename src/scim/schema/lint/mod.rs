@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::Error;
 
 pub use change::{breaks, newly_unique};
-pub use resource_type::resource_type;
+pub use resource_type::{amendment, resource_type};
 pub use schema::schema;
 
 /// One fault of a document.

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Finding, Findings, Members, is_name};
-use crate::schema::{Mutability, Registry, Schema};
+use crate::Error;
+use crate::schema::{Definition, Mutability, Registry, Schema};
 
 const TYPE_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const MEMBERS: [&str; 8] = ["schemas", "id", "name", "description", "endpoint", "schema", "schemaExtensions", "meta"];
@@ -62,6 +63,48 @@ pub fn resource_type(body: &Value, others: &Registry) -> Result<Value, Vec<Findi
     let extensions = extensions(&members, core, others, &mut findings);
     document.insert("schemaExtensions".into(), extensions.into());
     if findings.0.is_empty() { Ok(Value::Object(document)) } else { Err(findings.0) }
+}
+
+/// What a tenant adds to a resource type of the server's own, in canonical form: the type's own document with more
+/// extensions. `builtin` is the type as it is shipped.
+///
+/// Errors: 400 mutability for a change of anything but `schemaExtensions`, and for an extension of the server's own that
+/// would go or be of another kind; 400 invalidValue for extensions that cannot be.
+pub fn amendment(body: &Value, builtin: &Definition, others: &Registry) -> Result<Map<String, Value>, Error> {
+    let known = &builtin.resource_type;
+    let mut findings = Findings::default();
+    let empty = Map::new();
+    let members = Members { object: body.as_object().unwrap_or(&empty), path: String::new() };
+    members.refuse_unknown(&MEMBERS, &mut findings);
+    members.check_schemas(TYPE_URN, &mut findings);
+    for name in ["id", "name", "endpoint", "description", "schema"] {
+        let fixed = known.document.get(name).and_then(Value::as_str).unwrap_or_default();
+        if members.text(name, &mut findings).is_some_and(|stated| !stated.eq_ignore_ascii_case(fixed)) {
+            return Err(Error::mutability(format!(
+                "{name} of {} is {fixed}, as the server needs it. Only schemaExtensions can be changed.",
+                known.name
+            )));
+        }
+    }
+    let given = extensions(&members, Some(&builtin.core), others, &mut findings);
+    if let Some(error) = super::error(&findings.0) {
+        return Err(error);
+    }
+    for own in &known.schema_extensions {
+        let stays = given.iter().any(|extension| {
+            let urn = extension.get("schema").and_then(Value::as_str).unwrap_or_default();
+            urn.eq_ignore_ascii_case(&own.schema) && extension.get("required") == Some(&own.required.into())
+        });
+        if !stays {
+            return Err(Error::mutability(format!(
+                "schemaExtensions must go on naming {} with required {}: it is part of the server.",
+                own.schema, own.required
+            )));
+        }
+    }
+    let mut document = known.document.as_object().cloned().unwrap_or_default();
+    document.insert("schemaExtensions".into(), given.into());
+    Ok(document)
 }
 
 fn check_name(name: &str, others: &Registry, findings: &mut Findings) {

@@ -1,0 +1,2 @@
+DROP TABLE deferred_outcome;
+DROP TABLE deferred;

@@ -1,0 +1,330 @@
+//! `matrikel schema`: schemas and resource types of an organisation's own, by the same path as `POST /Schemas` and
+//! `/ResourceTypes`, and the ones that are shipped to be installed.
+
+use std::fs;
+
+use anyhow::Context;
+use scim::schema::{Registry, lint};
+use serde_json::{Map, Value, json};
+use store::catalog::Catalog;
+
+use super::{Shared, index, now, open, output, wait};
+use crate::config::ConfigError;
+use crate::directory::types::Document;
+use crate::directory::{Ctx, Directory, Precondition, Random};
+
+/// What is shipped: its name, what it is, and its documents in the order they are installed.
+const SHIPPED: [(&str, &str, [&str; 2]); 3] = [
+    (
+        "device",
+        "devices on a network (RFC 9944), at /Devices",
+        [include_str!("../../schemas/install/device.json"), include_str!("../../schemas/install/types/device.json")],
+    ),
+    (
+        "role",
+        "roles that can be given (draft roles and entitlements), at /Roles",
+        [include_str!("../../schemas/install/role.json"), include_str!("../../schemas/install/types/role.json")],
+    ),
+    (
+        "entitlement",
+        "entitlements that can be given (draft roles and entitlements), at /Entitlements",
+        [
+            include_str!("../../schemas/install/entitlement.json"),
+            include_str!("../../schemas/install/types/entitlement.json"),
+        ],
+    ),
+];
+
+/// The commands about schemas and resource types.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Install documents in an organisation's register; one that is there already is replaced
+    #[command(after_help = "Examples:\n  matrikel schema install --tenant storstad device\n  \
+                      matrikel schema install --tenant storstad badge.json user-with-badge.json")]
+    Install {
+        /// Names of shipped ones (`matrikel schema shipped`), or files with a schema or resource type each
+        #[arg(required = true, value_name = "NAME|FILE")]
+        documents: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List an organisation's schemas and resource types
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show one schema or resource type as JSON
+    #[command(after_help = "Example: matrikel schema show --tenant storstad User")]
+    Show {
+        /// URN of a schema, or name of a resource type
+        id: String,
+        /// Short name of the tenant
+        #[arg(long, value_name = "SLUG")]
+        tenant: String,
+    },
+    /// Say what is wrong with documents; needs no database
+    #[command(after_help = "Example: matrikel schema lint badge.json")]
+    Lint {
+        /// Files with a schema or resource type each; a later one may name an earlier one
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what is shipped to be installed
+    Shipped {
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose documents, and how to answer.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// Short name of the tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: String,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One document that was brought.
+struct Brought {
+    /// The file, or the name of what is shipped.
+    from: String,
+    what: Document,
+    body: Value,
+}
+
+impl Brought {
+    /// The URN or name it has.
+    fn id(&self) -> &str {
+        let member = match self.what {
+            Document::Schema => "id",
+            Document::ResourceType => "name",
+        };
+        text(&self.body, member)
+    }
+}
+
+pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
+    let (Command::Install { place: Place { tenant, .. }, .. }
+    | Command::List { place: Place { tenant, .. } }
+    | Command::Show { tenant, .. }) = command
+    else {
+        return offline(command);
+    };
+    let config = shared.load()?;
+    let directory = open::migrated(&config, false)?;
+    let outcome = wait(async {
+        let tenant = open::tenant(directory.store(), tenant).await?;
+        let ctx = Ctx::system(tenant.id, now(), Random::os());
+        match command {
+            Command::Install { documents, place } => install(&directory, &ctx, documents, place).await,
+            Command::List { place } => list(&*directory.fresh_catalog(ctx.tenant, ctx.now).await?, place),
+            Command::Show { id, .. } => show(&*directory.fresh_catalog(ctx.tenant, ctx.now).await?, id),
+            Command::Lint { .. } | Command::Shipped { .. } => Ok(()),
+        }
+    });
+    directory.store().close();
+    outcome
+}
+
+fn offline(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Lint { files, json } => check(files, *json),
+        Command::Shipped { json } => {
+            if *json {
+                let shipped: Vec<Value> =
+                    SHIPPED.iter().map(|(name, about, _)| json!({ "name": name, "description": about })).collect();
+                output::say(json!(shipped))?;
+            } else {
+                for (name, about, _) in SHIPPED {
+                    output::say(format!("{name:<14} {about}"))?;
+                }
+            }
+            Ok(())
+        }
+        Command::Install { .. } | Command::List { .. } | Command::Show { .. } => Ok(()),
+    }
+}
+
+async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Place) -> anyhow::Result<()> {
+    // Everything is read before anything is written.
+    let mut brought = Vec::new();
+    for name in named {
+        match SHIPPED.iter().find(|(shipped, ..)| shipped == name) {
+            Some((_, _, texts)) => {
+                for text in texts {
+                    brought.push(classify(name, serde_json::from_str(text)?)?);
+                }
+            }
+            None => brought.push(read(name)?),
+        }
+    }
+    let mut told = Vec::new();
+    for one in brought {
+        let id = one.id().to_owned();
+        let catalog = directory.fresh_catalog(ctx.tenant, ctx.now).await?;
+        let before = catalog.record(one.what.kind(), &id).map(|record| record.version);
+        let is_there = match one.what {
+            Document::Schema => catalog.registry().schema(&id).is_some(),
+            Document::ResourceType => catalog.registry().definition(&id).is_some(),
+        };
+        let (what, any) = (one.what, Precondition::default());
+        let written = match is_there {
+            true => directory.replace_document(ctx, what, &id, one.body, &any).await,
+            false => directory.add_document(ctx, what, one.body).await,
+        };
+        written.with_context(|| format!("{} ({}) was not installed", one.from, id))?;
+        let after = directory.fresh_catalog(ctx.tenant, ctx.now).await?;
+        let fate = match (before, after.record(what.kind(), &id).map(|record| record.version)) {
+            (before, after) if before == after => "unchanged",
+            (None, _) => "installed",
+            _ => "replaced",
+        };
+        if place.json {
+            told.push(json!({ "kind": what.kind(), "id": id, "outcome": fate }));
+        } else {
+            output::say(format!("{:<14} {id} {fate}", what.kind()))?;
+        }
+    }
+    index::finish(directory.store(), ctx.tenant).await?;
+    if place.json {
+        output::say(json!(told))?;
+    } else {
+        output::remark("A running server notices within a second.")?;
+    }
+    Ok(())
+}
+
+fn list(catalog: &Catalog, place: &Place) -> anyhow::Result<()> {
+    let registry = catalog.registry();
+    let whose = |id: &str| match () {
+        () if registry.is_own(id) => "own",
+        () if registry.is_amended(id) => "extended",
+        () => "built in",
+    };
+    let mut rows: Vec<(&str, &str, &str, &str)> = Vec::new();
+    for definition in registry.definitions() {
+        let (name, endpoint) = (definition.name(), definition.resource_type.endpoint.as_str());
+        rows.push(("ResourceType", name, whose(name), endpoint));
+    }
+    rows.extend(
+        registry.schemas().map(|schema| ("Schema", schema.id.as_str(), whose(&schema.id), schema.name.as_str())),
+    );
+    if place.json {
+        let row = |(kind, id, origin, about): &(&str, &str, &str, &str)| match *kind {
+            "Schema" => json!({ "kind": kind, "id": id, "origin": origin, "name": about }),
+            _ => json!({ "kind": kind, "id": id, "origin": origin, "endpoint": about }),
+        };
+        output::say(json!(rows.iter().map(row).collect::<Vec<_>>()))?;
+    } else {
+        for (kind, id, origin, about) in rows {
+            output::say(format!("{kind:<14} {origin:<10} {id:<64} {about}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn show(catalog: &Catalog, id: &str) -> anyhow::Result<()> {
+    let registry = catalog.registry();
+    let schema = registry.schema(id).map(|schema| &schema.document);
+    let mut types = registry.definitions().iter();
+    let kind = types.find(|known| known.name().eq_ignore_ascii_case(id)).map(|known| &known.resource_type.document);
+    let missing = || ConfigError::new(format!("There is no {id}. `matrikel schema list` shows what there is."));
+    let document = schema.or(kind).ok_or_else(missing)?;
+    Ok(output::say(serde_json::to_string_pretty(document)?)?)
+}
+
+/// What is wrong with files, each beside those before it; fails when anything is.
+fn check(files: &[String], json: bool) -> anyhow::Result<()> {
+    let mut registry = Registry::builtin().context("the built-in schemas cannot be read")?;
+    let mut told = Vec::new();
+    let mut faults = 0;
+    for file in files {
+        let one = read(file)?;
+        let builtin = registry.definition(one.id()).filter(|known| !registry.is_own(known.name())).cloned();
+        let findings: Vec<(String, String)> = match (&one.what, builtin) {
+            (Document::ResourceType, Some(known)) => match lint::amendment(&one.body, &known, &registry) {
+                Ok(_) => Vec::new(),
+                Err(error) => vec![("schemaExtensions".to_owned(), error.detail)],
+            },
+            (what, _) => {
+                let linted = match what {
+                    Document::Schema => lint::schema(&one.body),
+                    Document::ResourceType => lint::resource_type(&one.body, &registry),
+                };
+                match linted {
+                    Ok(document) => {
+                        registry = join(&registry, *what, document)?;
+                        Vec::new()
+                    }
+                    Err(findings) => findings.into_iter().map(|found| (found.path, found.message)).collect(),
+                }
+            }
+        };
+        faults += findings.len();
+        if json {
+            let findings: Vec<Value> =
+                findings.iter().map(|(path, message)| json!({ "path": path, "message": message })).collect();
+            told.push(json!({ "file": file, "kind": one.what.kind(), "id": one.id(), "findings": findings }));
+        } else if findings.is_empty() {
+            output::say(format!("{file}: sound"))?;
+        } else {
+            for (path, message) in findings {
+                output::say(format!("{file}: {path}: {message}"))?;
+            }
+        }
+    }
+    if json {
+        output::say(json!(told))?;
+    }
+    match faults {
+        0 => Ok(()),
+        1 => anyhow::bail!("1 thing is wrong"),
+        _ => anyhow::bail!("{faults} things are wrong"),
+    }
+}
+
+fn join(registry: &Registry, what: Document, document: Value) -> anyhow::Result<Registry> {
+    Ok(match what {
+        Document::Schema => registry.extend(vec![document], Vec::new(), 1)?,
+        Document::ResourceType => registry.extend(Vec::new(), vec![document], 1)?,
+    })
+}
+
+fn read(file: &str) -> anyhow::Result<Brought> {
+    let known = || SHIPPED.map(|(name, ..)| name).join(", ");
+    let missing = || format!("{file} is neither a file that can be read nor one of what is shipped ({})", known());
+    let text = fs::read_to_string(file).with_context(missing)?;
+    let body = serde_json::from_str(&text).with_context(|| format!("{file} is not JSON"))?;
+    classify(file, body)
+}
+
+/// A resource type has an endpoint or names extensions, a schema has attributes.
+fn classify(from: &str, body: Value) -> anyhow::Result<Brought> {
+    let empty = Map::new();
+    let members = body.as_object().unwrap_or(&empty);
+    let has = |name: &str| members.keys().any(|known| known.eq_ignore_ascii_case(name));
+    let what = match () {
+        () if has("attributes") => Document::Schema,
+        () if has("endpoint") || has("schemaExtensions") => Document::ResourceType,
+        () => anyhow::bail!("{from} is neither a schema (with attributes) nor a resource type (with endpoint)"),
+    };
+    let brought = Brought { from: from.to_owned(), what, body };
+    match brought.id() {
+        "" if what == Document::Schema => anyhow::bail!("{from} has no id, which must be the URN of the schema"),
+        "" => anyhow::bail!("{from} has no name, which must be that of the resource type"),
+        _ => Ok(brought),
+    }
+}
+
+fn text<'v>(body: &'v Value, name: &str) -> &'v str {
+    let mut members = body.as_object().into_iter().flatten();
+    let found = members.find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str());
+    found.unwrap_or_default()
+}

@@ -1,0 +1,89 @@
+//! Sealing what leaves our hands or lies where it may be read, with AES-256-GCM under a key that is derived from the
+//! tenant's and from all that must be the same when it is opened. What was changed, or belongs elsewhere, does not open,
+//! and nothing tells these apart.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use openssl::symm::{self, Cipher};
+use store::{Random, SealKey, TenantId};
+
+use super::{Ctx, Directory, Error};
+
+/// First byte of what is sealed.
+const VERSION: u8 = 1;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+
+/// Keys of tenants that were read already, by purpose. Cheap to clone; clones share them.
+#[derive(Clone)]
+pub(super) struct SealKeys(Cache<(TenantId, &'static str), Arc<SealKey>>);
+
+impl Default for SealKeys {
+    fn default() -> Self {
+        SealKeys(Cache::new(10_000))
+    }
+}
+
+impl Directory {
+    /// The tenant's key for a purpose, made when there is none yet.
+    pub(super) async fn seal_key(&self, ctx: &Ctx, purpose: &'static str) -> Result<Arc<SealKey>, Error> {
+        let tenant = ctx.tenant;
+        if let Some(key) = self.seal_keys.0.get(&(tenant, purpose)) {
+            return Ok(key);
+        }
+        let found: Option<SealKey> = self
+            .store
+            .read(move |reader| reader.seal_key(tenant, purpose))
+            .await
+            .map_err(|error: store::Error| error)?;
+        let key = match found {
+            Some(key) => key,
+            None => {
+                self.store.write(tenant, ctx.origin(), move |work| work.seal_key(purpose).map_err(Error::from)).await?
+            }
+        };
+        let key = Arc::new(key);
+        self.seal_keys.0.insert((tenant, purpose), Arc::clone(&key));
+        Ok(key)
+    }
+}
+
+/// A key for one use.
+pub(super) struct Envelope(Vec<u8>);
+
+impl Envelope {
+    /// The key for a use, from the tenant's and all that must be the same.
+    pub(super) fn new(key: &SealKey, usage: &str, binding: &[u8]) -> Result<Self, store::Error> {
+        let derive = || {
+            let key = PKey::hmac(&key.0)?;
+            let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
+            signer.sign_oneshot_to_vec(&[usage.as_bytes(), binding].concat())
+        };
+        derive().map(Envelope).map_err(|error| unavailable(&error))
+    }
+
+    /// Seals a text.
+    pub(super) fn seal(&self, text: &[u8], random: &Random) -> Result<Vec<u8>, store::Error> {
+        let nonce: [u8; NONCE] = random.bytes()?;
+        let mut tag = [0; TAG];
+        let sealed = symm::encrypt_aead(Cipher::aes_256_gcm(), &self.0, Some(&nonce), &[VERSION], text, &mut tag);
+        let sealed = sealed.map_err(|error| unavailable(&error))?;
+        Ok([&[VERSION], nonce.as_slice(), &sealed, &tag].concat())
+    }
+
+    /// Opens what was sealed; `None` when it was not sealed for this use, or has been changed.
+    pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (&[VERSION], rest) = sealed.split_first_chunk::<1>()? else { return None };
+        let (nonce, rest) = rest.split_first_chunk::<NONCE>()?;
+        let (sealed, tag) = rest.split_last_chunk::<TAG>()?;
+        symm::decrypt_aead(Cipher::aes_256_gcm(), &self.0, Some(nonce), &[VERSION], sealed, tag).ok()
+    }
+}
+
+fn unavailable(error: &openssl::error::ErrorStack) -> store::Error {
+    store::Error::Unavailable(format!("nothing can be sealed: {error}"))
+}
