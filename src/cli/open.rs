@@ -20,6 +20,7 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
     let registry = Arc::new(Registry::builtin().context("the built-in schemas cannot be read")?);
     let options = store::Options {
         readers: config.readers,
+        points: config.workers,
         writers: config.writers,
         queue: QUEUE,
         ..store::Options::new(config.database_url())

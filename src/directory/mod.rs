@@ -15,6 +15,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod indexes;
+mod lookup;
 mod mark;
 mod membership;
 mod merge;

@@ -53,6 +53,9 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if let Some(found) = self.look_up(ctx, definitions, request).await? {
+            return Ok(found);
+        }
         let mut parts = self.parts(ctx, definitions, request)?;
         let is_merged = merge::align(&mut parts, request);
         let binding = bind(ctx, &parts, request);

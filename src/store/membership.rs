@@ -117,7 +117,7 @@ pub(crate) fn groups_of_all(
                 .sql(" ORDER BY m.member_id, m.group_id")
                 .load::<(Vec<u8>, Vec<u8>, String)>(db)?;
         for (member, group, label) in rows {
-            let group = GroupRef { id: resource_id(&group)?, label, direct: true };
+            let group = GroupRef { id: resource_id(&group)?, label: label.into(), direct: true };
             found.entry(resource_id(&member)?).or_default().push(group);
         }
     }

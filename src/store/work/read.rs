@@ -132,7 +132,7 @@ impl Work<'_> {
         let mut kinds = self.kinds(&ids)?;
         let direct = ids.into_iter().filter_map(|id| {
             let (_, label) = kinds.remove(&id)?;
-            Some(GroupRef { id, label, direct: true })
+            Some(GroupRef { id, label: label.into(), direct: true })
         });
         let direct = direct.collect();
         let mut groups = self.nesting()?.complete(direct);
@@ -141,7 +141,7 @@ impl Work<'_> {
         let mut kinds = self.kinds(&outer)?;
         for group in &mut groups {
             if let Some((_, label)) = kinds.remove(&group.id) {
-                group.label = label;
+                group.label = label.into();
             }
         }
         Ok(groups)
