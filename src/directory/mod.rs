@@ -18,6 +18,7 @@ mod indexes;
 mod lookup;
 mod mark;
 mod membership;
+mod merge;
 mod password;
 mod patch;
 mod relation;

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod change;
 mod check;
 mod clock;
+mod contain;
 pub mod credential;
 mod db;
 pub mod deferred;

@@ -17,6 +17,7 @@ use crate::nesting::Nesting;
 use crate::point::Names;
 use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
+use crate::scan::total::Totals;
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
 use crate::{Credential, Error, OpenError, Seq, Tenant, TenantId, tenant};
@@ -34,12 +35,14 @@ pub struct Options {
     pub writers: usize,
     /// Reads and writes that may wait, each; what comes on top is refused with [`Error::Busy`].
     pub queue: usize,
+    /// A total is kept from so many documents on that had to be looked at for it; what is cheaper is counted each time.
+    pub keep_from: u64,
 }
 
 impl Options {
     /// The defaults for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Options { url: url.into(), readers: 4, points: 2, writers: 2, queue: 10_000 }
+        Options { url: url.into(), readers: 4, points: 2, writers: 2, queue: 10_000, keep_from: 256 }
     }
 }
 
@@ -49,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     /// How often the connections of readers were found to be lost.
     pub(crate) losses: AtomicUsize,
+    /// How many resources match what was asked before.
+    pub(crate) totals: Totals,
     catalogs: RwLock<HashMap<TenantId, Arc<Catalog>>>,
     nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
     names: RwLock<HashMap<TenantId, Arc<Names>>>,
@@ -146,6 +151,7 @@ impl Store {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
             losses: AtomicUsize::new(0),
+            totals: Totals::new(options.keep_from),
             catalogs: RwLock::default(),
             nesting: RwLock::default(),
             names: RwLock::default(),
