@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+use crate::telemetry;
 
 #[derive(Parser)]
 #[command(
@@ -105,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
     };
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,8 +3,8 @@
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
-//! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, and [`meter`] counts what they do; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
+//! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads, [`meter`] counts what is done; [`scan`] answers searches by
+//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
 
 mod assemble;
 pub mod baseline;
@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod change;
 mod check;
 mod clock;
+mod contain;
 pub mod credential;
 mod db;
 pub mod deferred;
@@ -26,6 +27,7 @@ pub mod meter;
 mod migrate;
 mod nesting;
 mod plan;
+mod point;
 mod queue;
 mod random;
 mod reader;
@@ -50,6 +52,7 @@ pub use ids::{ResourceId, Seq, TenantId};
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
 pub use nesting::Nesting;
+pub use point::{LookedUp, Lookup, Point, Trait};
 pub use random::Random;
 pub use reader::Reader;
 pub use record::Record;
