@@ -77,12 +77,8 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<
     let key = |key: &ExternalKey| -> Vec<Value> {
         vec![tenant.into(), key.domain.into(), key.kind.as_str().into(), key.value.as_str().into()]
     };
-    delete(
-        db,
-        "external_id",
-        &["tenant_id", "domain_id", "kind", "value"],
-        keys.iter().map(|(external, _)| key(external)).collect(),
-    )?;
+    let freed = keys.iter().filter(|(_, holder)| holder.is_none()).map(|(external, _)| key(external)).collect();
+    delete(db, "external_id", &["tenant_id", "domain_id", "kind", "value"], freed)?;
     let rows = keys
         .iter()
         .filter_map(|(external, holder)| {
@@ -91,6 +87,11 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<
             Some(row)
         })
         .collect();
-    insert(db, "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)", rows, "")?;
+    insert(
+        db,
+        "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)",
+        rows,
+        "ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id",
+    )?;
     Ok(())
 }
