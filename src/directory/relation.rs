@@ -44,6 +44,19 @@ impl Members for ReadMembers<'_> {
     }
 }
 
+/// The members of a group that is yet to be.
+pub(super) struct Nobody;
+
+impl Members for Nobody {
+    fn among(&mut self, _: ResourceId, _: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
+        Ok(HashSet::new())
+    }
+
+    fn all(&mut self, _: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
+        Ok(Vec::new())
+    }
+}
+
 /// Most members that are looked up on a thread that others wait for.
 const FEW: usize = 32;
 

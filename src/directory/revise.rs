@@ -109,7 +109,7 @@ impl Revising {
                 kind: record.kind.clone(),
                 label: next.label,
                 secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
-                doc: next.parts.doc,
+                doc: next.parts.doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?
@@ -122,13 +122,7 @@ impl Revising {
             Some((.., groups)) => groups,
             None => work.group_refs_of(&record)?,
         };
-        Ok(State {
-            external: next.parts.external,
-            groups,
-            members: None,
-            nesting_seq: work.nesting_seq(),
-            record,
-        })
+        Ok(State { external: next.parts.external, groups, members: None, nesting_seq: work.nesting_seq(), record })
     }
 }
 

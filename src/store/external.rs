@@ -12,7 +12,7 @@ use crate::statement::{Among, Statement, Value, delete, insert};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExternalKey {
     /// The provisioning domain.
     pub domain: ResourceId,
@@ -73,7 +73,12 @@ pub(crate) fn keys_of(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<V
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<ResourceId>)]) -> Result<(), Error> {
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    mut keys: Vec<(ExternalKey, Option<ResourceId>)>,
+) -> Result<(), Error> {
+    keys.sort_unstable();
     let key = |key: &ExternalKey| -> Vec<Value> {
         vec![tenant.into(), key.domain.into(), key.kind.as_str().into(), key.value.as_str().into()]
     };

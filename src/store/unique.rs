@@ -51,7 +51,12 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<O
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(UniqueKey, Option<ResourceId>)]) -> Result<(), Error> {
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    mut keys: Vec<(UniqueKey, Option<ResourceId>)>,
+) -> Result<(), Error> {
+    keys.sort_unstable();
     let freed = keys.iter().filter(|(_, holder)| holder.is_none()).map(|(key, _)| key.row(tenant)).collect();
     delete(db, "unique_key", &["tenant_id", "namespace", "value"], freed)?;
     let rows = keys

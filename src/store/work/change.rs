@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Draft, Work, document_of, text_of};
+use super::{Draft, Work, text_of};
 use crate::change::{Change, Delta, Op};
 use crate::external::{self, ExternalKey};
 use crate::membership::Membership;
@@ -80,7 +80,7 @@ impl Work<'_> {
         for group in self.groups_of(id)? {
             let Some(group) = self.record(group)? else { continue };
             let members = vec![Delta { member: id, kind: current.kind.clone(), joined: false }];
-            let doc = document_of(&group)?;
+            let doc = self.document(&group)?;
             self.update(Draft {
                 id: group.id,
                 kind: group.kind,
@@ -146,7 +146,7 @@ impl Work<'_> {
             external: draft.external,
             members,
         });
-        self.open.documents.insert(record.id, Arc::new(draft.doc));
+        self.open.documents.insert(record.id, draft.doc);
         self.open.resources.insert(record.id, Some(record.clone()));
         Ok(record)
     }

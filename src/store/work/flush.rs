@@ -68,13 +68,16 @@ impl Work<'_> {
                 }
             }
         }
+        // In the order of the tables: neighbours share pages.
+        created.sort_unstable_by_key(|record| record.id);
+        written.sort_unstable_by_key(|record| record.id);
         record::insert(self.db, tenant, created)?;
         record::update(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
         record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;
-        unique::store(self.db, tenant, &settled.unique.drain().collect::<Vec<_>>())?;
-        external::store(self.db, tenant, &settled.external.drain().collect::<Vec<_>>())?;
+        unique::store(self.db, tenant, settled.unique.drain().collect())?;
+        external::store(self.db, tenant, settled.external.drain().collect())?;
         membership::store(self.db, tenant, settled.take_memberships())?;
         index::store_paths(self.db, tenant, std::mem::take(&mut settled.paths))?;
         let sweep = !settled.sweeps.is_empty();

@@ -53,7 +53,7 @@ pub struct Draft {
     /// What people call it.
     pub label: String,
     /// The canonical document without what is derived or secret.
-    pub doc: Map<String, Value>,
+    pub doc: Arc<Map<String, Value>>,
     /// Sealed values that never leave the server.
     pub secret: Option<Vec<u8>>,
     /// Members that come or go. Those that are there or gone already are passed over.
