@@ -15,7 +15,7 @@ use diesel::sqlite::Sqlite;
 use diesel::{PgConnection, QueryResult, SqliteConnection};
 
 use crate::db::Db;
-use crate::{ResourceId, TenantId};
+use crate::{ResourceId, TenantId, dialect};
 
 /// A value to bind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -274,10 +274,12 @@ pub(crate) const LIST: usize = 256;
 /// Most rows that one statement writes.
 const ROWS: usize = 64;
 
-/// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
+/// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two;
+/// `head` begins with `INSERT INTO`. When it fails, some rows may be written: the transaction must not be committed.
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
+    let (verb, into) = (dialect::insert_all(db), head.strip_prefix("INSERT").unwrap_or(head));
     for run in runs(rows) {
-        Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+        Statement::<()>::new(verb).sql(into).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
     }
     Ok(())
 }
