@@ -17,7 +17,7 @@ use scim::key;
 use scim::schema::{Attribute, Definition, Registry, Schema, Type, Uniqueness};
 
 use crate::db::Db;
-use crate::statement::{self, Statement, insert};
+use crate::statement::{self, Statement, insert, insert_apart};
 use crate::unique::UniqueKey;
 use crate::{Error, ResourceId, TenantId, catalog};
 
@@ -389,7 +389,7 @@ pub(crate) fn add_rows(db: &mut Db, tenant: TenantId, rows: Vec<(ResourceId, Ind
     };
     let head = "INSERT INTO attr_index (tenant_id, path_id, value, resource_id)";
     let tail = "ON CONFLICT (tenant_id, path_id, value, resource_id) DO NOTHING";
-    insert(db, head, rows.into_iter().map(row).collect(), tail)?;
+    insert_apart(db, head, rows.into_iter().map(row).collect(), tail)?;
     Ok(())
 }
 

@@ -277,9 +277,29 @@ const ROWS: usize = 64;
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two;
 /// `head` begins with `INSERT INTO`. When it fails, some rows may be written: the transaction must not be committed.
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
-    let (verb, into) = (dialect::insert_all(db), head.strip_prefix("INSERT").unwrap_or(head));
+    let verb = dialect::insert_all(db);
+    insert_by(db, verb, head.strip_prefix("INSERT").unwrap_or(head), rows, tail)
+}
+
+/// The same for a transaction that goes on when it fails: each statement writes all of its rows or none.
+pub(crate) fn insert_apart(
+    db: &mut Db,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+) -> QueryResult<()> {
+    insert_by(db, "", head, rows, tail)
+}
+
+fn insert_by(
+    db: &mut Db,
+    verb: &'static str,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+) -> QueryResult<()> {
     for run in runs(rows) {
-        Statement::<()>::new(verb).sql(into).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+        Statement::<()>::new(verb).sql(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
     }
     Ok(())
 }
