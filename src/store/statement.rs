@@ -179,11 +179,13 @@ pub(crate) const LIST: usize = 256;
 const ROWS: usize = 64;
 
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
-pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
+/// Says how many rows it touched.
+pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<usize> {
+    let mut touched = 0;
     for run in runs(rows) {
-        Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+        touched += Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
     }
-    Ok(())
+    Ok(touched)
 }
 
 /// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so

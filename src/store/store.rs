@@ -12,6 +12,7 @@ use scim::schema::Registry;
 
 use crate::catalog::{self, Catalog};
 use crate::db::{Address, Db, Purpose};
+use crate::hold::{self, Hold};
 use crate::index::Indexes;
 use crate::nesting::Nesting;
 use crate::queue::{Call, Queue};
@@ -102,6 +103,8 @@ struct Inner {
     address: Address,
     reads: Mutex<Option<crossbeam_channel::Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Says that the file is in use, until the store is closed.
+    hold: Mutex<Option<Hold>>,
 }
 
 impl Drop for Inner {
@@ -119,6 +122,7 @@ impl Store {
     /// Opens the database, which must be migrated, and starts the threads.
     pub fn open(options: &Options, registry: Arc<Registry>) -> Result<Self, OpenError> {
         let address = Address::parse(&options.url)?;
+        let hold = hold::share(&address)?;
         let shared = Arc::new(Shared {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
@@ -138,10 +142,14 @@ impl Store {
             let receiver = receiver.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
         }
-        let store =
-            Store(Arc::new(Inner { shared, address, reads: Mutex::new(Some(sender)), threads: Mutex::new(threads) }));
+        let (reads, threads) = (Mutex::new(Some(sender)), Mutex::new(threads));
+        let store = Store(Arc::new(Inner { shared, address, reads, threads, hold: Mutex::new(hold) }));
         store.resume()?;
         Ok(store)
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
     }
 
     /// The built-in schemas and resource types.
@@ -253,6 +261,7 @@ impl Store {
                 tracing::error!("a store thread had broken off");
             }
         }
+        drop(self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Memberships of groups that were deleted before the last stop are cleared now, and indexes that were being built

@@ -49,3 +49,5 @@ mod store_tests;
 mod support;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod upkeep;

@@ -138,10 +138,7 @@ impl Unit {
                 None
             }
         };
-        Ok(Slot::Done {
-            etag,
-            changes: work.changes().get(before..).unwrap_or_default().to_vec(),
-        })
+        Ok(Slot::Done { etag, changes: work.changes().get(before..).unwrap_or_default().to_vec() })
     }
 
     /// Fails with 409 when something that the operation refers to was not created. What was done but could not be
