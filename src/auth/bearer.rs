@@ -3,9 +3,10 @@
 //! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive), the answer is the same
 //! refusal, so that nobody learns which tokens once existed. Who has a valid token of a suspended tenant is told that it
 //! is suspended. An accepted token is remembered for a few seconds; a revocation or suspension by another process takes
-//! effect after at most that time.
+//! effect after at most that time, a change of a client by this process at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -56,25 +57,32 @@ impl From<store::Error> for Refusal {
 pub struct Authenticator {
     directory: Directory,
     remembered: Cache<[u8; 32], Arc<Principal>>,
+    /// How often everything was forgotten.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Authenticator {
     /// An authenticator over the credentials of the directory's store.
     pub fn new(directory: Directory) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
-        Authenticator { directory, remembered }
+        Authenticator { directory, remembered, forgotten: Arc::default() }
     }
 
     /// The principal of an `Authorization` header; `now` in µs since the epoch.
     pub async fn authenticate(&self, header: Option<&str>, now: i64) -> Result<Arc<Principal>, Refusal> {
         let token = header.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
-        let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
         let digest = token::digest(token);
         let principal = match self.remembered.get(&digest) {
             Some(principal) => principal,
             None => {
+                let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
+                let known = self.forgotten.load(Ordering::SeqCst);
                 let principal = Arc::new(self.look_up(claim, &digest, now).await?);
                 self.remembered.insert(digest, Arc::clone(&principal));
+                // What was looked up may have been changed since.
+                if self.forgotten.load(Ordering::SeqCst) != known {
+                    self.remembered.invalidate(&digest);
+                }
                 principal
             }
         };
@@ -83,6 +91,12 @@ impl Authenticator {
             return Err(Refusal::Unauthenticated);
         }
         Ok(principal)
+    }
+
+    /// Remembers nothing any more: a client was changed, and whom it lets in is asked anew.
+    pub fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.remembered.invalidate_all();
     }
 
     async fn look_up(&self, claim: token::Claim, digest: &[u8; 32], now: i64) -> Result<Principal, Refusal> {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use openssl::sha::sha256;
+use sha2::{Digest, Sha256};
 use store::TenantId;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -76,7 +76,7 @@ pub fn parse(token: &str) -> Option<Claim> {
 
 /// SHA-256 of the whole token: what is stored and compared.
 pub fn digest(token: &str) -> [u8; 32] {
-    sha256(token.as_bytes())
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// Compares digests in constant time.
@@ -85,7 +85,7 @@ pub fn matches(digest: &[u8; 32], stored: &[u8]) -> bool {
 }
 
 fn checksum(body: &str) -> String {
-    base62(&sha256(body.as_bytes()), CHECKSUM_LENGTH)
+    base62(&digest(body), CHECKSUM_LENGTH)
 }
 
 /// The `length` lowest base62 digits of a 256-bit number, lowest first.

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+use crate::telemetry;
 
 #[derive(Parser)]
 #[command(
@@ -126,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Export(arguments) => transfer::export(&shared, &arguments),
         Command::Import(arguments) => transfer::import(&shared, &arguments),
     };
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

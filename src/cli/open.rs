@@ -18,8 +18,13 @@ const QUEUE: usize = 4096;
 /// Opens the database as it is.
 pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
     let registry = Arc::new(Registry::builtin().context("the built-in schemas cannot be read")?);
-    let options =
-        store::Options { url: config.database_url(), readers: config.readers, writers: config.writers, queue: QUEUE };
+    let options = store::Options {
+        readers: config.readers,
+        points: config.workers,
+        writers: config.writers,
+        queue: QUEUE,
+        ..store::Options::new(config.database_url())
+    };
     let store = Store::open(&options, Arc::clone(&registry))?;
     let limits = Limits {
         page_default: config.page_default,

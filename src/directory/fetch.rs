@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use store::roll::Slices;
-use store::{Derived, Reader, ResourceId, assemble};
+use store::{Derived, Point, Reader, ResourceId, assemble};
 
 use super::membership::is_membership;
 use super::render::{State, has_groups};
@@ -57,22 +57,34 @@ impl Directory {
             return self.fetch_membership(ctx, definition, id, precondition, projection).await;
         }
         let id = id_of(definition.name(), id)?;
+        let known = precondition.if_none_match.as_ref();
+        if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
+            let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
+            let (known, projection) = (known.cloned(), projection.clone());
+            // Members come in slices, which must all be of the state that the entity tag names.
+            let read = move |reader: &mut Reader| {
+                directory.with_members(&caller, &definition, id, known.as_ref(), &projection, reader)
+            };
+            return self.store.read(move |reader| reader.snapshot(read)).await;
+        }
+        let at_once = self.store.read_here(|reader| {
+            let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
+            point.map(|point| self.answer(ctx, definition, id, known, projection, point)).transpose()
+        });
+        if let Some(fetched) = at_once.transpose()?.flatten() {
+            return Ok(fetched);
+        }
         let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
-        let (known, projection) = (precondition.if_none_match.clone(), projection.clone());
+        let (known, projection) = (known.cloned(), projection.clone());
         self.store
             .read(move |reader| {
-                if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
-                    // Members come in slices, which must all be of the state that the entity tag names.
-                    return reader.snapshot(|reader| {
-                        directory.answer(&caller, &definition, id, known.as_ref(), &projection, true, reader)
-                    });
-                }
-                directory.answer(&caller, &definition, id, known.as_ref(), &projection, false, reader)
+                let point = reader.point(caller.tenant, id, caller.caller.domain, has_groups(&definition))?;
+                directory.answer(&caller, &definition, id, known.as_ref(), &projection, point)
             })
             .await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a fetch asks for, each of its own kind")]
+    /// The answer from what one statement has found.
     fn answer(
         &self,
         ctx: &Ctx,
@@ -80,7 +92,25 @@ impl Directory {
         id: ResourceId,
         known: Option<&Tags>,
         projection: &Projection,
-        with_members: bool,
+        point: Option<Point>,
+    ) -> Result<Fetched, Error> {
+        let state = self.visible(ctx, definition, id, point)?;
+        let etag = state.etag(ctx);
+        if known.is_some_and(|tags| tags.match_whole(&etag)) {
+            return Ok(Fetched::NotModified { etag });
+        }
+        let body = self.present_as(ctx, definition, &state, projection, &etag)?;
+        Ok(Fetched::Found { etag, location: Directory::location(ctx, definition, &state.record), body })
+    }
+
+    /// The answer with members, within one snapshot.
+    fn with_members(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        id: ResourceId,
+        known: Option<&Tags>,
+        projection: &Projection,
         reader: &mut Reader,
     ) -> Result<Fetched, Error> {
         let mut state = self.state_of(ctx, definition, id, reader)?;
@@ -88,20 +118,18 @@ impl Directory {
         if known.is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Fetched::NotModified { etag });
         }
-        if with_members && ctx.view.is_whole() {
-            let roll = reader.roll(ctx.tenant, id, projection.wants_sub(MEMBERS, "display"))?;
-            let location = Directory::location(ctx, definition, &state.record);
-            let slices = self.slices(ctx, definition, &state, projection, roll)?;
-            return Ok(match slices.members() > AT_ONCE {
-                true => Fetched::Large { etag, location, slices },
-                false => Fetched::Found { etag, location, body: slices.collect() },
-            });
-        }
-        if with_members {
+        let location = Directory::location(ctx, definition, &state.record);
+        if !ctx.view.is_whole() {
             state.members = Some(reader.all_members(ctx.tenant, id)?);
+            let body = self.present_as(ctx, definition, &state, projection, &etag)?;
+            return Ok(Fetched::Found { etag, location, body });
         }
-        let (body, etag) = self.present(ctx, definition, &state, projection)?;
-        Ok(Fetched::Found { etag, location: Directory::location(ctx, definition, &state.record), body })
+        let roll = reader.roll(ctx.tenant, id, projection.wants_sub(MEMBERS, "display"))?;
+        let slices = self.slices(ctx, definition, &state, projection, roll)?;
+        Ok(match slices.members() > AT_ONCE {
+            true => Fetched::Large { etag, location, slices },
+            false => Fetched::Found { etag, location, body: slices.collect() },
+        })
     }
 
     /// A resource that the caller may see, without its members; 404 otherwise.
@@ -112,14 +140,20 @@ impl Directory {
         id: ResourceId,
         reader: &mut Reader,
     ) -> Result<State, Error> {
+        let point = reader.point(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
+        self.visible(ctx, definition, id, point)
+    }
+
+    fn visible(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        id: ResourceId,
+        point: Option<Point>,
+    ) -> Result<State, Error> {
         let absent = || Error::from(scim::Error::not_found(definition.name(), &id.to_string()));
-        let record = reader.record(ctx.tenant, id)?.filter(|record| record.kind == definition.name());
-        let record = record.ok_or_else(absent)?;
-        let external = reader.external_of(ctx.tenant, ctx.caller.domain, id)?;
-        let (groups, nesting_seq) = match has_groups(definition) {
-            true => reader.groups_of(ctx.tenant, id)?,
-            false => (Vec::new(), 0),
-        };
+        let point = point.filter(|point| point.record.kind == definition.name()).ok_or_else(absent)?;
+        let Point { record, external, groups, nesting_seq } = point;
         let state = State { record, external, groups, members: None, nesting_seq };
         if self.admits(ctx, definition, &state)? { Ok(state) } else { Err(absent()) }
     }

@@ -205,7 +205,7 @@ impl Directory {
         let page = reader.search_links(ctx.tenant, query, self.totals.find(binding, head))?;
         self.totals.keep(binding, head, page.total);
         let hits = self.present_links(ctx, &query.definition, &page.hits, projection)?;
-        Ok(Page { total: page.total, hits, end: page.end })
+        Ok(Page { total: page.total, hits, end: page.end, touched: page.touched })
     }
 
     /// A step of a walk through memberships.
@@ -219,7 +219,7 @@ impl Directory {
     ) -> Result<Stretch<String>, Error> {
         let stretch = reader.walk_links(ctx.tenant, query, step)?;
         let hits = self.present_links(ctx, &query.definition, &stretch.hits, projection)?;
-        Ok(Stretch { hits, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
+        Ok(Stretch { hits, places: stretch.places, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
     }
 
     /// How many memberships match: counted for the first page of a walk, and said again while nothing changes.

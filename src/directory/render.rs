@@ -1,7 +1,7 @@
 //! The answer: a resource as JSON text, as far as the view and the projection release it. Where both release all of
 //! it, the stored text is passed through unparsed.
 
-use scim::resource::{MEMBERS, Projection, hides_by_default};
+use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use store::roll::{Roll, Slices};
 use store::scan::Hit;
@@ -56,16 +56,27 @@ impl Directory {
         projection: &Projection,
     ) -> Result<(String, String), Error> {
         let etag = state.etag(ctx);
+        Ok((self.present_as(ctx, definition, state, projection, &etag)?, etag))
+    }
+
+    /// The resource as JSON text under an entity tag that is its own.
+    pub(super) fn present_as(
+        &self,
+        ctx: &Ctx,
+        definition: &Definition,
+        state: &State,
+        projection: &Projection,
+        etag: &str,
+    ) -> Result<String, Error> {
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
             groups: has_groups(definition).then_some(&state.groups),
             members: state.members.as_deref(),
             member_names: projection.wants_sub(MEMBERS, "display"),
-            etag: &etag,
+            etag,
         };
-        let body = self.project(ctx, definition, &state.record, &derived, projection)?;
-        Ok((body, etag))
+        self.project(ctx, definition, &state.record, &derived, projection)
     }
 
     /// A group's text in slices, for a caller from whom nothing is hidden.
@@ -86,7 +97,7 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &etag,
         };
-        if projection.is_whole() && !hides_by_default(definition) {
+        if projection.is_whole() && projection.passes() {
             return Ok(Slices::whole(&state.record, &derived, registry, roll));
         }
         let mut document = assemble(&state.record, &derived, registry)?;
@@ -127,7 +138,7 @@ impl Directory {
         derived: &Derived<'_>,
         projection: &Projection,
     ) -> Result<String, Error> {
-        if projection.is_whole() && ctx.view.is_whole() && !hides_by_default(definition) {
+        if projection.passes() && ctx.view.is_whole() {
             return Ok(render(record, derived, &self.registry_of(ctx.tenant)));
         }
         let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;

@@ -13,6 +13,7 @@ use store::{Reader, Seq};
 use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
 use super::membership::is_membership;
+use super::merge;
 use super::render::has_groups;
 use super::{Ctx, Directory, Error};
 
@@ -26,23 +27,23 @@ pub struct Found {
 }
 
 /// What to ask of each resource type, and what of it to answer.
-type Parts = Vec<(Query, Projection)>;
+pub(super) type Parts = Vec<(Query, Projection)>;
 
 /// A place in the answer: which part, and where in it.
-type Spot = (usize, Cut);
+pub(super) type Spot = (usize, Cut);
 
 /// A page of a walk by cursor, before its cursors are sealed.
-struct Leg {
-    resources: Vec<String>,
+pub(super) struct Leg {
+    pub(super) resources: Vec<String>,
     /// Where the next page in the same direction begins.
-    rest: Option<Spot>,
-    total: Option<u64>,
-    seq: Seq,
+    pub(super) rest: Option<Spot>,
+    pub(super) total: Option<u64>,
+    pub(super) seq: Seq,
 }
 
 impl Directory {
-    /// Searches one resource type, or several one after the other in the order given, and answers with a ListResponse
-    /// as JSON text. An attribute that one of several types lacks has no value there.
+    /// Searches one resource type, or several, and answers with a ListResponse as JSON text. Several come one after the
+    /// other in the order given, or with `sortBy` in one order; an attribute that one of them lacks has no value there.
     ///
     /// With a cursor, whatever exists and matches throughout the walk appears exactly once: in id order always, and with
     /// `sortBy` if its sort key does not change meanwhile. Fails with 400 invalidCursor, expiredCursor or invalidCount.
@@ -52,14 +53,21 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
-        let parts = self.parts(ctx, definitions, request)?;
+        if let Some(found) = self.look_up(ctx, definitions, request).await? {
+            return Ok(found);
+        }
+        let mut parts = self.parts(ctx, definitions, request)?;
+        let is_merged = merge::align(&mut parts, request);
         let binding = bind(ctx, &parts, request);
         let count = request.count.unwrap_or(self.limits.page_default).min(self.limits.page_max);
         if let Some(cursor) = &request.cursor {
-            return self.follow(ctx, parts, &binding, cursor, request.count, count).await;
+            return self.follow(ctx, (parts, is_merged), &binding, cursor, request.count, count).await;
         }
         let (directory, caller, start_index) = (self.clone(), ctx.clone(), request.start_index);
-        let read = move |reader: &mut Reader| directory.pages(reader, &caller, parts, &binding, start_index, count);
+        let read = move |reader: &mut Reader| match is_merged {
+            true => directory.merged_pages(reader, &caller, &parts, &binding, (start_index, count)),
+            false => directory.pages(reader, &caller, parts, &binding, start_index, count),
+        };
         let body = self.store.read(move |reader| reader.snapshot(read)).await?.to_json();
         Ok(Found { body, feed_position: None })
     }
@@ -106,7 +114,7 @@ impl Directory {
     async fn follow(
         &self,
         ctx: &Ctx,
-        parts: Parts,
+        (parts, is_merged): (Parts, bool),
         binding: &Binding,
         cursor: &str,
         asked: Option<u64>,
@@ -127,6 +135,7 @@ impl Directory {
         let bound = binding.clone();
         let read = move |reader: &mut Reader| match count {
             0 => directory.count(reader, &caller, parts, &bound),
+            _ if is_merged => directory.merged_leg(reader, &caller, &parts, start.1, (backwards, count)),
             _ => directory.leg(reader, &caller, &parts, &bound, (start, backwards), count),
         };
         let leg = self.store.read(move |reader| reader.snapshot(read)).await?;
@@ -202,7 +211,7 @@ impl Directory {
         if backwards {
             stretches.reverse();
         }
-        let resources = stretches.concat();
+        let resources: Vec<String> = stretches.into_iter().flatten().collect();
         let total = match &rest {
             None if is_first => Some(resources.len() as u64),
             _ => totals.into_iter().sum(),
@@ -224,7 +233,7 @@ impl Directory {
         }
         let page = reader.search(ctx.tenant, query)?;
         let present = page.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-        Ok(Page { total: page.total, hits: present.collect::<Result<_, _>>()?, end: page.end })
+        Ok(Page { total: page.total, hits: present.collect::<Result<_, _>>()?, end: page.end, touched: page.touched })
     }
 
     /// A step as texts.
@@ -242,7 +251,7 @@ impl Directory {
         let stretch = reader.walk(ctx.tenant, query, step)?;
         let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
         let hits = present.collect::<Result<_, _>>()?;
-        Ok(Stretch { hits, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
+        Ok(Stretch { hits, places: stretch.places, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
     }
 
     /// What to ask of each resource type, and what of it to answer.

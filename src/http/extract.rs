@@ -1,7 +1,9 @@
 //! From a request to what the directory takes: the principal and its `Ctx`, the resource type, the query, the
 //! projection and the preconditions. Here, and nowhere deeper, the clock is read. Never makes a response.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
@@ -166,6 +168,9 @@ pub(super) struct Wanted {
 
 /// Reads `attributes` and `excludedAttributes` of a request for one resource; other parameters have no meaning there.
 pub(super) fn wanted(request: &HttpRequest, definition: &Definition) -> Result<Wanted, Failure> {
+    if request.query_string().is_empty() {
+        return Ok(Wanted { projection: Projection::whole(definition), is_explicit: false });
+    }
     let parameters = parameters(request)?;
     let pairs = parameters
         .iter()
@@ -189,7 +194,21 @@ pub(super) fn accept_request_id(offered: Option<&str>) -> RequestId {
     let harmless = |id: &&str| {
         (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    RequestId(offered.filter(harmless).map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from))
+    let id = |text: &str| RequestId(Arc::from(text));
+    offered
+        .filter(harmless)
+        .map_or_else(|| id(new_request_id().hyphenated().encode_lower(&mut Uuid::encode_buffer())), id)
+}
+
+/// An id that no other request has: what the process drew once, and a count. It is no secret, so the system's generator
+/// need not be asked each time.
+fn new_request_id() -> Uuid {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| Uuid::new_v4().as_u64_pair().1);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(PROCESS.to_be_bytes().into_iter().chain(count)).for_each(|(to, from)| *to = from);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 fn request_id(request: &HttpRequest) -> Arc<str> {
@@ -204,10 +223,11 @@ fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
     }
     let config = request.app_config();
     let told = proxy::addressed(request, &state.settings.trusted_proxies);
-    let host = match told.host.map_or_else(|| text(request, &header::HOST), |host| Ok(Some(host)))? {
+    let told_host = told.host.map(|host| Ok(Some(Cow::Owned(host))));
+    let host = match told_host.unwrap_or_else(|| text(request, &header::HOST))? {
         Some(host) if is_host(&host) => host,
         Some(_) => return Err(Failure::status(StatusCode::BAD_REQUEST, "The Host header is not a host.")),
-        None => config.local_addr().to_string(),
+        None => config.local_addr().to_string().into(),
     };
     let scheme = told.scheme.as_deref().unwrap_or(if config.secure() { "https" } else { "http" });
     Ok(format!("{scheme}://{host}{BASE_PATH}").into())
@@ -220,14 +240,18 @@ fn is_host(host: &str) -> bool {
 }
 
 /// A header's values, joined as one list (RFC 9110 section 5.3).
-pub(super) fn text(request: &HttpRequest, name: &HeaderName) -> Result<Option<String>, Failure> {
-    let values = request
-        .headers()
-        .get_all(name)
-        .map(|value| value.to_str())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, format!("The header {name} is not text.")))?;
-    Ok((!values.is_empty()).then(|| values.join(", ")))
+pub(super) fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Option<Cow<'r, str>>, Failure> {
+    let mut joined: Option<Cow<'r, str>> = None;
+    for value in request.headers().get_all(name) {
+        let value = value
+            .to_str()
+            .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, format!("The header {name} is not text.")))?;
+        joined = Some(match joined {
+            None => Cow::Borrowed(value),
+            Some(first) => Cow::Owned(format!("{first}, {value}")),
+        });
+    }
+    Ok(joined)
 }
 
 /// Microseconds since the epoch.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
+use super::routes::Pattern;
 use super::{State, cors};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,18 +88,27 @@ fn lacks_scim_body(response: &ServiceResponse<BoxBody>) -> bool {
 }
 
 fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instant) {
-    let request = response.request();
-    let status = response.status().as_u16();
-    let route = request.match_pattern().unwrap_or_else(|| "(none)".to_owned());
-    let (client, tenant) = asker(request);
-    let resource = request.match_info().get("id").and_then(|id| Uuid::parse_str(id).ok());
-    let resource = resource.map(|id| id.to_string()).unwrap_or_default();
-    let milliseconds = begun.elapsed().as_micros() as f64 / 1000.0;
-    tracing::info!(
-        method = %request.method(), route, resource, status, milliseconds, client = &*client, tenant,
-        request_id = &**request_id,
-        "request"
-    );
+    if tracing::enabled!(tracing::Level::INFO) {
+        let request = response.request();
+        let status = response.status().as_u16();
+        let route = request.app_data::<Pattern>().map_or("(none)", |pattern| pattern.0);
+        let (client, tenant) = asker(request);
+        let resource = request.match_info().get("id").and_then(|id| Uuid::parse_str(id).ok());
+        let mut buffer = Uuid::encode_buffer();
+        let resource = resource.map_or("", |id| id.hyphenated().encode_lower(&mut buffer));
+        let milliseconds = begun.elapsed().as_micros() as f64 / 1000.0;
+        tracing::info!(
+            method = request.method().as_str(),
+            route,
+            resource,
+            status,
+            milliseconds,
+            client = &*client,
+            tenant,
+            request_id = &**request_id,
+            "request"
+        );
+    }
     if response.status() >= StatusCode::INTERNAL_SERVER_ERROR
         && let Some(error) = response.response().error()
     {

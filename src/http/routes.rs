@@ -17,6 +17,10 @@ const TYPE: &str = "GET, HEAD, POST, OPTIONS";
 const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
+/// The path of a request as it stands here, for its log line: to look it up again would cost as much as the routing.
+#[derive(Clone, Copy)]
+pub(super) struct Pattern(pub(super) &'static str);
+
 /// Registers every path. The order matters: a fixed name stands before `{endpoint}`.
 pub(super) fn all(config: &mut web::ServiceConfig) {
     config
@@ -78,8 +82,9 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
 }
 
 /// A path with the methods in `allow`; the routes for them follow.
-fn path(pattern: &str, allow: &'static str) -> Resource {
+fn path(pattern: &'static str, allow: &'static str) -> Resource {
     web::resource(pattern)
+        .app_data(Pattern(pattern))
         .route(web::method(actix_web::http::Method::OPTIONS).to(move || std::future::ready(respond::methods(allow))))
         .default_service(web::to(move || std::future::ready(Err::<HttpResponse, _>(Failure::Method(allow)))))
 }

@@ -8,7 +8,7 @@ use diesel::sql_types::{Binary, Text};
 
 use crate::db::Db;
 use crate::record::resource_id;
-use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::statement::{Among, Statement, Value, delete, insert};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
@@ -43,17 +43,16 @@ pub(crate) fn of_resources(
     db: &mut Db,
     tenant: TenantId,
     domain: ResourceId,
-    ids: &[ResourceId],
+    ids: Among<'_>,
 ) -> Result<HashMap<ResourceId, String>, Error> {
     let mut found = HashMap::new();
-    for ids in ids.chunks(LIST) {
-        let rows = Statement::<(Binary, Text)>::new("SELECT resource_id, value FROM external_id WHERE tenant_id = ")
-            .bind(tenant)
-            .sql(" AND domain_id = ")
-            .bind(domain)
-            .sql(" AND resource_id IN ")
-            .list(ids.iter().copied())
-            .load::<(Vec<u8>, String)>(db)?;
+    for part in ids.parts() {
+        let statement =
+            Statement::<(Binary, Text)>::new("SELECT resource_id, value FROM external_id WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND domain_id = ")
+                .bind(domain);
+        let rows = part.bind(statement, "resource_id").load::<(Vec<u8>, String)>(db)?;
         for (id, value) in rows {
             found.insert(resource_id(&id)?, value);
         }

@@ -34,7 +34,7 @@ impl ResourceId {
 
     /// Reads the 16 bytes; `None` for any other length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Uuid::from_slice(bytes).ok().map(ResourceId)
+        bytes.try_into().ok().map(|bytes| ResourceId(Uuid::from_bytes(bytes)))
     }
 }
 

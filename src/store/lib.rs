@@ -3,9 +3,9 @@
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
-//! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a tenant out and reads it
-//! in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
+//! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads; [`scan`] answers searches by
+//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a
+//! tenant out and reads it in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
 
 mod assemble;
 mod backup;
@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod change;
 mod check;
 mod clock;
+mod contain;
 pub mod credential;
 mod db;
 pub mod deferred;
@@ -28,6 +29,7 @@ pub mod membership;
 mod migrate;
 mod nesting;
 mod plan;
+mod point;
 mod queue;
 mod random;
 mod reader;
@@ -54,6 +56,7 @@ pub use ids::{ResourceId, Seq, TenantId};
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
 pub use nesting::Nesting;
+pub use point::{LookedUp, Lookup, Point, Trait};
 pub use random::Random;
 pub use reader::Reader;
 pub use record::Record;

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
 use crate::record::resource_id;
-use crate::statement::{LIST, Statement, Value, delete, insert};
+use crate::statement::{Among, LIST, Statement, Value, delete, insert};
 use crate::{Error, GroupRef, MemberRef, ResourceId, Seq, TenantId};
 
 /// A membership as stored.
@@ -91,28 +91,33 @@ pub(crate) fn ids_of_group(
 
 /// The living groups that a resource is a direct member of, by id.
 pub(crate) fn groups_of(db: &mut Db, tenant: TenantId, member: ResourceId) -> Result<Vec<ResourceId>, Error> {
-    Ok(groups_of_all(db, tenant, &[member])?.remove(&member).unwrap_or_default().into_iter().map(|g| g.id).collect())
+    Ok(groups_of_all(db, tenant, Among::Each(&[member]))?
+        .remove(&member)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|g| g.id)
+        .collect())
 }
 
 /// The living groups that each of the resources is a direct member of, ordered by id.
 pub(crate) fn groups_of_all(
     db: &mut Db,
     tenant: TenantId,
-    members: &[ResourceId],
+    members: Among<'_>,
 ) -> Result<HashMap<ResourceId, Vec<GroupRef>>, Error> {
     let mut found: HashMap<ResourceId, Vec<GroupRef>> = HashMap::new();
-    for members in members.chunks(LIST) {
-        let rows = Statement::<(Binary, Binary, Text)>::new(
+    for part in members.parts() {
+        let statement = Statement::<(Binary, Binary, Text)>::new(
             "SELECT m.member_id, m.group_id, g.label FROM membership m \
              JOIN resource g ON g.tenant_id = m.tenant_id AND g.resource_id = m.group_id WHERE m.tenant_id = ",
         )
-        .bind(tenant)
-        .sql(" AND m.member_id IN ")
-        .list(members.iter().copied())
-        .sql(" ORDER BY m.member_id, m.group_id")
-        .load::<(Vec<u8>, Vec<u8>, String)>(db)?;
+        .bind(tenant);
+        let rows =
+            part.bind(statement, "m.member_id")
+                .sql(" ORDER BY m.member_id, m.group_id")
+                .load::<(Vec<u8>, Vec<u8>, String)>(db)?;
         for (member, group, label) in rows {
-            let group = GroupRef { id: resource_id(&group)?, label, direct: true };
+            let group = GroupRef { id: resource_id(&group)?, label: label.into(), direct: true };
             found.entry(resource_id(&member)?).or_default().push(group);
         }
     }

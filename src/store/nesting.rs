@@ -1,7 +1,8 @@
 //! Groups within groups, in memory: which groups hold which, read once and kept until `nesting_seq` moves. It answers
 //! indirect membership without recursive SQL and refuses cycles.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Text};
@@ -15,7 +16,7 @@ use crate::{Error, GroupRef, ResourceId, TenantId};
 #[derive(Clone, Debug, Default)]
 pub struct Nesting {
     parents: HashMap<ResourceId, BTreeSet<ResourceId>>,
-    labels: HashMap<ResourceId, String>,
+    labels: HashMap<ResourceId, Arc<str>>,
 }
 
 impl Nesting {
@@ -33,7 +34,7 @@ impl Nesting {
         for (parent, child, label) in rows {
             let parent = resource_id(&parent)?;
             nesting.parents.entry(resource_id(&child)?).or_default().insert(parent);
-            nesting.labels.insert(parent, label);
+            nesting.labels.entry(parent).or_insert_with(|| label.into());
         }
         Ok(nesting)
     }
@@ -41,7 +42,7 @@ impl Nesting {
     /// Adds an edge.
     pub(crate) fn link(&mut self, parent: ResourceId, child: ResourceId, label: &str) {
         self.parents.entry(child).or_default().insert(parent);
-        self.labels.insert(parent, label.to_owned());
+        self.labels.insert(parent, label.into());
     }
 
     /// Takes an edge away.
@@ -63,16 +64,17 @@ impl Nesting {
     /// Every group that holds one of `groups` directly or through others, without those given, by id.
     pub fn ancestors(&self, groups: impl IntoIterator<Item = ResourceId>) -> BTreeSet<ResourceId> {
         let given: Vec<ResourceId> = groups.into_iter().collect();
-        let mut seen: HashSet<ResourceId> = given.iter().copied().collect();
         let mut above = BTreeSet::new();
-        let mut open = given;
+        let mut open = given.clone();
         while let Some(group) = open.pop() {
             for parent in self.parents.get(&group).into_iter().flatten() {
-                if seen.insert(*parent) {
-                    above.insert(*parent);
+                if above.insert(*parent) {
                     open.push(*parent);
                 }
             }
+        }
+        if !above.is_empty() {
+            above.retain(|group| !given.contains(group));
         }
         above
     }
@@ -93,14 +95,14 @@ impl Nesting {
 
     /// A member's groups: the direct ones, then those that hold them.
     pub fn complete(&self, direct: Vec<GroupRef>) -> Vec<GroupRef> {
-        if self.parents.is_empty() {
+        if !direct.iter().any(|group| self.parents.contains_key(&group.id)) {
             return direct;
         }
         let above = self.ancestors(direct.iter().map(|group| group.id));
         let mut groups = direct;
         groups.extend(above.into_iter().map(|id| GroupRef {
             id,
-            label: self.labels.get(&id).cloned().unwrap_or_default(),
+            label: self.labels.get(&id).cloned().unwrap_or_else(|| "".into()),
             direct: false,
         }));
         groups
@@ -122,7 +124,7 @@ mod tests {
         nesting.link(id(3), id(2), "three");
         nesting.link(id(3), id(1), "three");
         let direct = vec![GroupRef { id: id(1), label: "one".into(), direct: true }];
-        let names: Vec<_> = nesting.complete(direct).into_iter().map(|g| (g.label, g.direct)).collect();
+        let names: Vec<_> = nesting.complete(direct).into_iter().map(|g| (g.label.to_string(), g.direct)).collect();
         assert_eq!(names, [("one".into(), true), ("two".into(), false), ("three".into(), false)]);
         assert_eq!(nesting.descendants(id(3)), [id(1), id(2)].into());
     }

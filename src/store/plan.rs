@@ -10,6 +10,7 @@ use scim::filter::{Checked, Filter, Op, Operand, Target};
 use scim::key;
 use scim::schema::Type;
 
+use crate::contain::Part;
 use crate::db::Db;
 use crate::external::{self, ExternalKey};
 use crate::index::KindIndexes;
@@ -30,6 +31,8 @@ pub(crate) enum Access {
     External(ExternalKey),
     /// Those with an index value in the range.
     Index { path: i64, range: KeyRange },
+    /// Those with an index value that holds a text.
+    Part(Part),
     /// Those modified between two instants, inclusive, µs.
     Modified(i64, i64),
     /// The groups with this direct member.
@@ -66,6 +69,22 @@ impl Planner<'_> {
     /// Every access that proposes all matches of the filter; none: everything has to be tested.
     pub(crate) fn accesses(&self, filter: &Filter<Checked>) -> Vec<Access> {
         filter.conjuncts().into_iter().filter_map(|part| self.access(part)).collect()
+    }
+
+    /// The access that proposes the matches of the whole filter and nothing else, beside resources of other types. Its
+    /// keys are those that the filter itself would compare, and none was cut where that could matter; whether one was that
+    /// holds a text, its [`Holders`](crate::contain::Holders) say.
+    pub(crate) fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
+        let Filter::Compare(target, op, operand) = filter else { return None };
+        let access = self.compare(target, *op, operand)?;
+        let is_whole = operand.key.len() < key::MAX_BYTES - 3;
+        let is_exact = match (&access, op) {
+            (Access::Ids(_) | Access::External(_), Op::Eq) => true,
+            (Access::Part(_), _) => true,
+            (Access::Index { .. }, Op::Eq | Op::Sw | Op::Ge | Op::Le) => is_whole,
+            _ => false,
+        };
+        is_exact.then_some(access)
     }
 
     fn access(&self, part: &Filter<Checked>) -> Option<Access> {
@@ -124,6 +143,9 @@ impl Planner<'_> {
             }
             _ => {
                 let path = self.indexes.path(&target.canonical)?;
+                if matches!(op, Op::Co | Op::Ew) {
+                    return Part::new(path.id, &operand.key, op == Op::Ew).map(Access::Part);
+                }
                 let range = KeyRange::of(op, &operand.key, target.kind)?;
                 Some(Access::Index { path: path.id, range })
             }
@@ -187,6 +209,15 @@ fn successor(prefix: &str) -> Option<String> {
 }
 
 impl Access {
+    /// Whether candidates can be counted by looking at these alone, and not at all entries of an index.
+    pub(crate) fn is_narrow(&self) -> bool {
+        match self {
+            Access::Part(_) => false,
+            Access::Union(parts) => parts.iter().all(Access::is_narrow),
+            _ => true,
+        }
+    }
+
     /// How many candidates there are, counted up to a cap.
     pub(crate) fn estimate(&self, db: &mut Db, tenant: TenantId, kind: &str) -> Result<i64, Error> {
         Ok(match self {
@@ -208,6 +239,12 @@ impl Access {
         })
     }
 
+    /// How many entries there are in all.
+    pub(crate) fn count(&self, db: &mut Db, tenant: TenantId, kind: &str) -> Result<u64, Error> {
+        let count = self.statement::<BigInt>("SELECT COUNT(*) FROM ", tenant, kind).get_result::<i64>(db)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     /// The candidates, each once, by id. Fails with [`Error::TooMany`] beyond `limit`.
     pub(crate) fn gather(
         &self,
@@ -226,6 +263,7 @@ impl Access {
                 }
                 all
             }
+            Access::Part(part) => part.holders(db, tenant, limit)?.rows.into_iter().map(|(_, id)| id).collect(),
             _ => {
                 let select = Statement::<Binary>::new("SELECT ").sql(self.column()).sql(" FROM ");
                 let rows = self
@@ -270,6 +308,7 @@ impl Access {
                 let statement = statement.sql("attr_index WHERE tenant_id = ").bind(tenant);
                 range.bind(statement.sql(" AND path_id = ").bind(*path), low, high)
             }
+            Access::Part(part) => part.bind(statement, tenant),
             Access::Modified(from, to) => {
                 let statement = statement.sql("resource WHERE tenant_id = ").bind(tenant);
                 let statement = statement.sql(" AND kind = ").bind(kind);

@@ -10,6 +10,7 @@ use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::statement::Among;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
@@ -27,7 +28,7 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
-    in_snapshot: bool,
+    pub(crate) in_snapshot: bool,
     /// Connections known to have been lost when this one was last seen alive.
     losses: usize,
 }
@@ -117,6 +118,14 @@ impl Reader {
         tenant: TenantId,
         ids: &[ResourceId],
     ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
+        self.groups_among(tenant, Among::Each(ids))
+    }
+
+    pub(crate) fn groups_among(
+        &mut self,
+        tenant: TenantId,
+        ids: Among<'_>,
+    ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
         // The number first: outside of a snapshot the groups may then be newer than the entity tag that it goes into,
         // which costs a client one more fetch. The other way round it would keep old groups under the newest tag.
         let (nesting, seq) = self.nesting(tenant)?;
@@ -125,10 +134,10 @@ impl Reader {
     }
 
     /// The same without those that hold one of its groups.
-    pub(crate) fn direct_groups_of_all(
+    pub(crate) fn direct_groups_among(
         &mut self,
         tenant: TenantId,
-        ids: &[ResourceId],
+        ids: Among<'_>,
     ) -> Result<(std::collections::HashMap<ResourceId, Vec<GroupRef>>, Seq), Error> {
         let seq = Clock::read(&mut self.db, tenant)?.nesting_seq;
         Ok((membership::groups_of_all(&mut self.db, tenant, ids)?, seq))
@@ -219,7 +228,7 @@ impl Reader {
         domain: ResourceId,
         id: ResourceId,
     ) -> Result<Option<String>, Error> {
-        Ok(external::of_resources(&mut self.db, tenant, domain, &[id])?.remove(&id))
+        Ok(external::of_resources(&mut self.db, tenant, domain, Among::Each(&[id]))?.remove(&id))
     }
 
     /// Who has that `externalId`.

@@ -238,6 +238,36 @@ pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<Resou
     Ok(())
 }
 
+/// The next resources of a kind in id order, in the direction given as it is written in SQL, from a bound on with its
+/// comparison.
+pub(crate) fn run(
+    db: &mut Db,
+    tenant: TenantId,
+    kind: &str,
+    bound: Option<(ResourceId, &'static str)>,
+    direction: &'static str,
+    limit: usize,
+) -> Result<Vec<Record>, Error> {
+    let mut statement = Statement::<Types>::new("SELECT ")
+        .sql(COLUMNS)
+        .sql(" FROM resource r WHERE r.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND r.kind = ")
+        .bind(kind);
+    if let Some((id, comparison)) = bound {
+        statement = statement.sql(" AND r.resource_id").sql(comparison).bind(id);
+    }
+    statement
+        .sql(" ORDER BY r.resource_id")
+        .sql(direction)
+        .sql(" LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load::<Row>(db)?
+        .into_iter()
+        .map(Record::from_row)
+        .collect()
+}
+
 /// One slice of the resources of a kind in id order, after `after`.
 pub(crate) fn slice(
     db: &mut Db,

@@ -65,7 +65,8 @@ impl Relation {
 
     /// How many memberships lie in the parts, each counted once.
     pub(crate) fn count(self, db: &mut Db, parts: &[Within]) -> Result<u64, Error> {
-        let statement = Statement::<BigInt>::new("SELECT COUNT(*) FROM membership WHERE ");
+        let statement =
+            Statement::<BigInt>::new("SELECT COUNT(*) FROM membership WHERE tenant_id = ").bind(self.tenant);
         Ok(u64::try_from(self.any_of(statement, parts).get_result::<i64>(db)?).unwrap_or_default())
     }
 
@@ -80,7 +81,8 @@ impl Relation {
         let whole = Within::default();
         let order = if let [part] = parts { part } else { &whole };
         let statement = Statement::<(Binary, Binary)>::new("SELECT group_id, member_id FROM membership");
-        let statement = self.any_of(statement.sql(hint(db, order)).sql(" WHERE "), parts);
+        let statement = statement.sql(hint(db, order)).sql(" WHERE tenant_id = ").bind(self.tenant);
+        let statement = self.any_of(statement, parts);
         in_order(statement, order, up)
             .sql(" LIMIT 1 OFFSET ")
             .bind(i64::try_from(skipped).unwrap_or(i64::MAX))
@@ -107,7 +109,7 @@ impl Relation {
     fn slice(self, db: &mut Db, part: &Within, way: Way, limit: usize) -> Result<Vec<Head>, Error> {
         let select = "SELECT group_id, member_id, member_kind, since_seq FROM membership";
         let statement = Statement::<(Binary, Binary, Text, BigInt)>::new(select);
-        let statement = statement.sql(hint(db, part)).sql(" WHERE ");
+        let statement = statement.sql(hint(db, part)).sql(" WHERE tenant_id = ").bind(self.tenant);
         let Some(statement) = begin(self.all_of(statement, part), part, way) else { return Ok(Vec::new()) };
         in_order(statement, part, way.up)
             .sql(" LIMIT ")
@@ -121,19 +123,23 @@ impl Relation {
             .collect()
     }
 
-    /// Each part is spelled out with the tenant, so that each is found by an index of its own.
+    /// Appends that a membership lies in one of the parts. Of several each is spelled out with the tenant, so that each is
+    /// found by an index of its own.
     fn any_of<Row>(self, mut statement: Statement<Row>, parts: &[Within]) -> Statement<Row> {
-        if parts.is_empty() {
-            return statement.sql("1 = 0");
+        match parts {
+            [] => return statement.sql(" AND 1 = 0"),
+            [part] => return self.all_of(statement, part),
+            _ => {}
         }
         for (n, part) in parts.iter().enumerate() {
-            statement = self.all_of(statement.sql(if n == 0 { "((" } else { ") OR (" }), part);
+            let open = if n == 0 { " AND ((tenant_id = " } else { ") OR (tenant_id = " };
+            statement = self.all_of(statement.sql(open).bind(self.tenant), part);
         }
         statement.sql("))")
     }
 
-    fn all_of<Row>(self, statement: Statement<Row>, part: &Within) -> Statement<Row> {
-        let mut statement = statement.sql("tenant_id = ").bind(self.tenant);
+    /// Appends all that the part names.
+    fn all_of<Row>(self, mut statement: Statement<Row>, part: &Within) -> Statement<Row> {
         if let Some(group) = part.group {
             statement = statement.sql(" AND group_id = ").bind(group);
         }

@@ -3,10 +3,12 @@
 //! start, so what it hides cannot be found by asking.
 
 mod links;
+mod page;
 mod place;
+pub(crate) mod total;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use scim::filter::{Checked, Filter, Op, Target};
@@ -15,12 +17,13 @@ use scim::schema::Definition;
 use scim::view::View;
 
 use crate::assemble::{Derived, assemble, etag};
+use crate::clock::Clock;
 use crate::index::KindIndexes;
-use crate::plan::{Access, Planner};
+use crate::plan::{Access, COUNTED, Planner};
 use crate::reader::Reader;
+use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
-use place::Heading;
 pub use place::{Cut, Place, Step, Stretch};
 
 /// What to look for.
@@ -72,8 +75,10 @@ pub struct Page<H = Hit> {
     pub total: u64,
     /// Those on the page, in order.
     pub hits: Vec<H>,
-    /// The place of the last of them, where an index has the order: the mark of the page after it.
+    /// The place where the page ends, where an index has the order: the mark of the page after it.
     pub end: Option<Place>,
+    /// Entries of indexes and documents that were passed over or read for it.
+    pub touched: u64,
 }
 
 /// A resource with what is derived of it.
@@ -97,9 +102,9 @@ const BATCH: usize = 256;
 const KEPT: usize = 1_000;
 
 impl Reader {
-    /// Answers a search. Within [`Reader::snapshot`] every statement of it sees the same state.
+    /// Answers a search. Every statement of it sees the same state.
     pub fn search(&mut self, tenant: TenantId, query: &Query) -> Result<Page, Error> {
-        Search::new(self, tenant, query)?.run()
+        self.snapshot(|reader| Search::new(reader, tenant, query)?.run())
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
@@ -107,11 +112,9 @@ impl Reader {
     /// Fails with [`Error::TooManyMembers`] before any member is read.
     pub fn hits(&mut self, tenant: TenantId, ids: &[ResourceId], query: &Query) -> Result<Vec<Hit>, Error> {
         self.check_members(tenant, ids, query)?;
-        let records = record::find_all(&mut self.db, tenant, ids)?;
-        let needs =
-            Needs { groups: query.with_groups, members: query.with_members.then_some(None), ..Needs::default() };
-        let mut found = self.derive(tenant, query, records, &Needs { external: true, etag: true, ..needs })?;
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        let mut found = record::find_all(&mut self.db, tenant, ids)?;
+        let records = ids.iter().filter_map(|id| found.remove(id)).collect();
+        self.derive(tenant, query, records, &Needs::of_page(query), false)
     }
 
     /// A page is one text in memory.
@@ -123,35 +126,42 @@ impl Reader {
         }
     }
 
+    /// The records with what is derived of them, in the order given. `dense`: they are a run in id order with few other
+    /// resources in between, so that what belongs to them is a range too.
     fn derive(
         &mut self,
         tenant: TenantId,
         query: &Query,
-        records: HashMap<ResourceId, Record>,
+        records: Vec<Record>,
         needs: &Needs,
-    ) -> Result<HashMap<ResourceId, Hit>, Error> {
-        let ids: Vec<ResourceId> = records.keys().copied().collect();
+        dense: bool,
+    ) -> Result<Vec<Hit>, Error> {
+        let ids: Vec<ResourceId> = records.iter().map(|record| record.id).collect();
         let mut externals = match needs.external {
-            true => external::of_resources(&mut self.db, tenant, query.domain, &ids)?,
+            true => external::of_resources(&mut self.db, tenant, query.domain, Among::new(&ids, dense))?,
             false => HashMap::new(),
         };
         let has_groups = query.definition.core.attribute("groups").is_some();
         let (mut groups, nesting_seq) = match (has_groups, needs.groups, needs.etag) {
-            (true, true, _) => self.groups_of_all(tenant, &ids)?,
+            (true, true, _) => self.groups_among(tenant, Among::new(&ids, dense))?,
             // Whether it is in any group is enough.
-            (true, false, true) => self.direct_groups_of_all(tenant, &ids)?,
+            (true, false, true) => self.direct_groups_among(tenant, Among::new(&ids, dense))?,
             _ => (HashMap::new(), 0),
         };
         let mut members = match &needs.members {
             None => HashMap::new(),
             Some(only) => membership::members_of_all(&mut self.db, tenant, &ids, only.as_ref())?,
         };
-        let hit = |(id, record): (ResourceId, Record)| {
+        let hit = |record: Record| {
+            let id = record.id;
             let groups = groups.remove(&id).unwrap_or_default();
-            let etag = etag(&record, !groups.is_empty(), nesting_seq, query.lens);
+            let etag = match needs.etag {
+                true => etag(&record, !groups.is_empty(), nesting_seq, query.lens),
+                false => String::new(),
+            };
             let members = needs.members.is_some().then(|| members.remove(&id).unwrap_or_default());
             let external = externals.remove(&id);
-            (id, Hit { record, external, groups: needs.groups.then_some(groups), members, etag })
+            Hit { record, external, groups: needs.groups.then_some(groups), members, etag }
         };
         Ok(records.into_iter().map(hit).collect())
     }
@@ -168,6 +178,12 @@ struct Needs {
 }
 
 impl Needs {
+    /// What a page shows.
+    fn of_page(query: &Query) -> Self {
+        let members = query.with_members.then_some(None);
+        Needs { external: true, groups: query.with_groups, etag: true, members }
+    }
+
     fn of(filter: &Filter<Checked>, sort: Option<&Sort>) -> Self {
         let mut paths: BTreeSet<&str> = filter.attributes();
         paths.extend(sort.map(|sort| &*sort.target.canonical));
@@ -216,91 +232,44 @@ struct Search<'s> {
     indexes: Arc<KindIndexes>,
     filter: Option<Filter<Checked>>,
     sort: Option<&'s Sort>,
+    /// The state that is read.
+    clock: Clock,
+    touched: u64,
 }
 
 impl<'s> Search<'s> {
     fn new(reader: &'s mut Reader, tenant: TenantId, query: &'s Query) -> Result<Self, Error> {
         let kind = query.definition.name();
-        let indexes = reader.shared.indexes(&mut reader.db, tenant)?.of(kind)?.clone();
+        let clock = Clock::read(&mut reader.db, tenant)?;
+        let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
+        let indexes = catalog.indexes.of(kind)?.clone();
         let filter = query.view.restrict(query.filter.clone()).map(Filter::push_not);
         // An attribute that is hidden orders nothing: every resource is without it.
         let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
-        Ok(Search { reader, tenant, query, kind, indexes, filter, sort })
-    }
-
-    fn run(mut self) -> Result<Page, Error> {
-        match self.filter.clone() {
-            None | Some(Filter::Const(true)) => self.everything(),
-            Some(filter) => self.matching(&filter),
-        }
-    }
-
-    /// No condition: the total is known and the order is an index.
-    fn everything(&mut self) -> Result<Page, Error> {
-        let total = u64::try_from(self.reader.count(self.tenant, self.kind)?).unwrap_or_default();
-        if self.query.count == 0 || (self.query.start > total && self.query.mark.is_none()) {
-            return Ok(Page { total, hits: Vec::new(), end: None });
-        }
-        let Some(order) = self.order() else {
-            let places = self.test(None, &Filter::Const(true))?.0;
-            let ids = self.page_of(places);
-            return Ok(Page { total, hits: self.reader.hits(self.tenant, &ids, self.query)?, end: None });
-        };
-        let bound = match &self.query.mark {
-            Some(mark) => Some((mark.clone(), false)),
-            None if self.query.start <= 1 => None,
-            // The one before the page: its place is found in the index alone, and from there it is a step.
-            None => match self.nth(order, self.query.start - 2)? {
-                Some(place) => Some((place, false)),
-                None => return Ok(Page { total, hits: Vec::new(), end: None }),
-            },
-        };
-        let heading = Heading { up: !self.descending(), bound };
-        let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        let places = self.places(order, None, &heading, count)?;
-        let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
-        let end = places.into_iter().next_back();
-        Ok(Page { total, hits: self.reader.hits(self.tenant, &ids, self.query)?, end })
-    }
-
-    /// A condition: candidates are proposed, tested, ordered, and the page is cut out.
-    fn matching(&mut self, filter: &Filter<Checked>) -> Result<Page, Error> {
-        let access = self.cheapest(filter)?;
-        let candidates = self.candidates(access)?;
-        let (places, kept) = self.test(candidates, filter)?;
-        let total = places.len() as u64;
-        let hits = match self.query.count {
-            0 => Vec::new(),
-            _ => {
-                let ids = self.page_of(places);
-                self.finish(&ids, kept)?
-            }
-        };
-        Ok(Page { total, hits, end: None })
+        Ok(Search { reader, tenant, query, kind, indexes, filter, sort, clock, touched: 0 })
     }
 
     /// What an access proposes; `None`: everything.
     fn candidates(&mut self, access: Option<Access>) -> Result<Option<Vec<ResourceId>>, Error> {
         let Some(access) = access else { return Ok(None) };
         let found = access.gather(&mut self.reader.db, self.tenant, self.kind, self.query.limit)?;
+        self.touched += found.len() as u64;
         Ok(Some(found.into_iter().collect()))
     }
 
     /// The page with what is derived of it; what the test has read is not read again.
     fn finish(&mut self, ids: &[ResourceId], mut kept: HashMap<ResourceId, Record>) -> Result<Vec<Hit>, Error> {
-        let needs = Needs {
-            external: true,
-            groups: self.query.with_groups,
-            etag: true,
-            members: self.query.with_members.then_some(None),
-        };
         if !ids.iter().all(|id| kept.contains_key(id)) {
             return self.reader.hits(self.tenant, ids, self.query);
         }
         self.reader.check_members(self.tenant, ids, self.query)?;
-        let records = ids.iter().filter_map(|id| kept.remove(id).map(|record| (*id, record))).collect();
-        let mut hits = self.reader.derive(self.tenant, self.query, records, &needs)?;
-        Ok(ids.iter().filter_map(|id| hits.remove(id)).collect())
+        let records = ids.iter().filter_map(|id| kept.remove(id)).collect();
+        self.reader.derive(self.tenant, self.query, records, &Needs::of_page(self.query), false)
+    }
+
+    /// Living resources of the type.
+    fn population(&self) -> u64 {
+        self.clock.counts.get(self.kind).and_then(|count| u64::try_from(*count).ok()).unwrap_or_default()
     }
 
     /// Every access that proposes all matches of the filter. Groups within groups are read only for a filter that asks
@@ -313,19 +282,34 @@ impl<'s> Search<'s> {
         Ok(planner.accesses(filter))
     }
 
+    /// See [`Planner::exact`].
+    fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
+        // An exact access never depends on nesting.
+        let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: None };
+        planner.exact(filter)
+    }
+
     fn cheapest(&mut self, filter: &Filter<Checked>) -> Result<Option<Access>, Error> {
         let mut accesses = self.accesses(filter)?;
         if accesses.len() < 2 {
             return Ok(accesses.pop());
         }
-        let mut best: Option<(i64, Access)> = None;
+        Ok(self.measure(accesses)?.into_iter().next().map(|(_, access)| access))
+    }
+
+    /// How many candidates each access has, counted up to a cap, the fewest first. Whole indexes are looked through only
+    /// where nothing else is narrow.
+    fn measure(&mut self, mut accesses: Vec<Access>) -> Result<Vec<(i64, Access)>, Error> {
+        accesses.sort_by_key(|access| !access.is_narrow());
+        let mut measured: Vec<(i64, Access)> = Vec::new();
         for access in accesses {
-            let estimate = access.estimate(&mut self.reader.db, self.tenant, self.kind)?;
-            if best.as_ref().is_none_or(|(least, _)| estimate < *least) {
-                best = Some((estimate, access));
+            if !access.is_narrow() && measured.iter().any(|(least, _)| *least < COUNTED) {
+                break;
             }
+            measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
         }
-        Ok(best.map(|(_, access)| access))
+        measured.sort_by_key(|(estimate, _)| *estimate);
+        Ok(measured)
     }
 
     /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.
@@ -340,14 +324,13 @@ impl<'s> Search<'s> {
         match candidates {
             Some(candidates) => {
                 for ids in candidates.chunks(BATCH) {
-                    let mut records = record::find_all(&mut self.reader.db, self.tenant, ids)?;
-                    records.retain(|_, record| record.kind == self.kind);
+                    let records = self.records(ids)?;
                     self.test_batch(records, filter, &needs, &mut places, &mut kept)?;
                 }
             }
             None => {
                 let limit = self.query.limit;
-                if u64::try_from(self.reader.count(self.tenant, self.kind)?).unwrap_or_default() > limit {
+                if self.population() > limit {
                     return Err(Error::TooMany { limit });
                 }
                 let mut after = None;
@@ -355,7 +338,6 @@ impl<'s> Search<'s> {
                     let records = record::slice(&mut self.reader.db, self.tenant, self.kind, after, BATCH as i64)?;
                     let Some(last) = records.last() else { break };
                     after = Some(last.id);
-                    let records = records.into_iter().map(|record| (record.id, record)).collect();
                     self.test_batch(records, filter, &needs, &mut places, &mut kept)?;
                 }
             }
@@ -363,23 +345,31 @@ impl<'s> Search<'s> {
         Ok((places, kept))
     }
 
+    /// Those of the resources that are of the type, in the order given.
+    fn records(&mut self, ids: &[ResourceId]) -> Result<Vec<Record>, Error> {
+        let mut found = record::find_all(&mut self.reader.db, self.tenant, ids)?;
+        Ok(ids.iter().filter_map(|id| found.remove(id)).filter(|record| record.kind == self.kind).collect())
+    }
+
     fn test_batch(
         &mut self,
-        records: HashMap<ResourceId, Record>,
+        records: Vec<Record>,
         filter: &Filter<Checked>,
         needs: &Needs,
         places: &mut Vec<Place>,
         kept: &mut HashMap<ResourceId, Record>,
     ) -> Result<(), Error> {
+        self.touched += records.len() as u64;
         if let Some(None) = needs.members {
-            let groups: Vec<ResourceId> = records.keys().copied().collect();
+            let groups: Vec<ResourceId> = records.iter().map(|record| record.id).collect();
             let limit = self.query.limit;
             if membership::are_beyond(&mut self.reader.db, self.tenant, &groups, limit)? {
                 return Err(Error::TooMany { limit });
             }
         }
-        let hits: BTreeMap<_, _> = self.reader.derive(self.tenant, self.query, records, needs)?.into_iter().collect();
-        for (id, hit) in hits {
+        let registry = self.reader.shared.registry_of(self.tenant);
+        for hit in self.reader.derive(self.tenant, self.query, records, needs, false)? {
+            let id = hit.record.id;
             let derived = Derived {
                 base_url: &self.query.base_url,
                 external: hit.external.as_deref(),
@@ -388,7 +378,7 @@ impl<'s> Search<'s> {
                 member_names: true,
                 etag: &hit.etag,
             };
-            let document = assemble(&hit.record, &derived, &self.reader.shared.registry_of(self.tenant))?;
+            let document = assemble(&hit.record, &derived, &registry)?;
             if !filter.matches(&document) {
                 continue;
             }
@@ -406,13 +396,17 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    fn page_of(&self, mut places: Vec<Place>) -> Vec<ResourceId> {
+    /// The page behind the mark, or else the one that begins at `start`.
+    fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
         places.sort_unstable();
         if self.sort.is_some_and(|sort| sort.descending) {
             places.reverse();
         }
-        let skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
+        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
+        if let Some(mark) = &self.query.mark {
+            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
+        }
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).map(|place| place.id).collect()
+        places.into_iter().skip(skip).take(count).collect()
     }
 }

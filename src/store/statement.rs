@@ -172,6 +172,44 @@ impl<Row> QueryFragment<MultiBackend> for Statement<Row> {
     }
 }
 
+/// Which rows are meant: those of each of these resources, or of a whole range of ids.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Among<'i> {
+    /// Those of these.
+    Each(&'i [ResourceId]),
+    /// All from the first to the last.
+    Range(ResourceId, ResourceId),
+}
+
+impl<'i> Among<'i> {
+    /// `dense`: hardly any other resource lies between the first and the last of them, which are in order.
+    pub(crate) fn new(ids: &'i [ResourceId], dense: bool) -> Self {
+        match (ids.first(), ids.last()) {
+            (Some(first), Some(last)) if dense => Among::Range(*first.min(last), *first.max(last)),
+            _ => Among::Each(ids),
+        }
+    }
+
+    /// As many parts as statements are needed.
+    pub(crate) fn parts(self) -> Vec<Among<'i>> {
+        match self {
+            Among::Each(ids) => ids.chunks(LIST).map(Among::Each).collect(),
+            range => vec![range],
+        }
+    }
+
+    /// Appends the condition on a column.
+    pub(crate) fn bind<Row>(self, statement: Statement<Row>, column: &'static str) -> Statement<Row> {
+        let statement = statement.sql(" AND ").sql(column);
+        match self {
+            Among::Each(ids) => statement.sql(" IN ").list(ids.iter().copied()),
+            Among::Range(first, last) => {
+                statement.sql(" >= ").bind(first).sql(" AND ").sql(column).sql(" <= ").bind(last)
+            }
+        }
+    }
+}
+
 /// Longest list that one statement takes; longer ones are cut into several statements.
 pub(crate) const LIST: usize = 256;
 

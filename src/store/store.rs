@@ -15,8 +15,10 @@ use crate::db::{Address, Db, Purpose};
 use crate::hold::{self, Hold};
 use crate::index::Indexes;
 use crate::nesting::Nesting;
+use crate::point::Names;
 use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
+use crate::scan::total::Totals;
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
 use crate::{Credential, Error, OpenError, Seq, Tenant, TenantId, tenant};
@@ -28,16 +30,20 @@ pub struct Options {
     pub url: String,
     /// Reader threads, each with a connection.
     pub readers: usize,
+    /// Connections for reads that run on the caller's own thread, at most so many at a time; SQLite only.
+    pub points: usize,
     /// Writer threads; PostgreSQL only, SQLite has one.
     pub writers: usize,
     /// Reads and writes that may wait, each; what comes on top is refused with [`Error::Busy`].
     pub queue: usize,
+    /// A total is kept from so many documents on that had to be looked at for it; what is cheaper is counted each time.
+    pub keep_from: u64,
 }
 
 impl Options {
     /// The defaults for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Options { url: url.into(), readers: 4, writers: 2, queue: 10_000 }
+        Options { url: url.into(), readers: 4, points: 2, writers: 2, queue: 10_000, keep_from: 256 }
     }
 }
 
@@ -47,8 +53,11 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     /// How often the connections of readers were found to be lost.
     pub(crate) losses: AtomicUsize,
+    /// How many resources match what was asked before.
+    pub(crate) totals: Totals,
     catalogs: RwLock<HashMap<TenantId, Arc<Catalog>>>,
     nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
+    names: RwLock<HashMap<TenantId, Arc<Names>>>,
 }
 
 impl Shared {
@@ -96,12 +105,31 @@ impl Shared {
             known.insert(tenant, (seq, nesting));
         }
     }
+
+    /// What is known of the names of groups as of a change of nesting.
+    pub(crate) fn names(&self, tenant: TenantId, seq: Seq) -> Arc<Names> {
+        let known = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.seq == seq) {
+            return known.clone();
+        }
+        let names = Arc::new(Names::at(seq));
+        // An older state may still be read; nobody else will ask for it.
+        let mut all = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&tenant) {
+            Some(known) if known.seq == seq => return known.clone(),
+            Some(known) if known.seq > seq => {}
+            _ => drop(all.insert(tenant, names.clone())),
+        }
+        names
+    }
 }
 
 struct Inner {
     shared: Arc<Shared>,
     address: Address,
     reads: Mutex<Option<crossbeam_channel::Sender<Job>>>,
+    /// Idle connections for reads on the caller's own thread.
+    points: Mutex<Vec<Reader>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Says that the file is in use, until the store is closed.
     hold: Mutex<Option<Hold>>,
@@ -127,8 +155,10 @@ impl Store {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
             losses: AtomicUsize::new(0),
+            totals: Totals::new(options.keep_from),
             catalogs: RwLock::default(),
             nesting: RwLock::default(),
+            names: RwLock::default(),
         });
         let mut threads = Vec::new();
         let writers = if matches!(address, Address::Sqlite(_)) { 1 } else { options.writers.max(1) };
@@ -142,8 +172,18 @@ impl Store {
             let receiver = receiver.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
         }
-        let (reads, threads) = (Mutex::new(Some(sender)), Mutex::new(threads));
-        let store = Store(Arc::new(Inner { shared, address, reads, threads, hold: Mutex::new(hold) }));
+        let points = match address {
+            Address::Sqlite(_) => (0..options.points).map(|_| Reader::open(&address, shared.clone())).collect(),
+            Address::Postgres(_) => Ok(Vec::new()),
+        };
+        let store = Store(Arc::new(Inner {
+            shared,
+            address,
+            reads: Mutex::new(Some(sender)),
+            points: Mutex::new(points?),
+            threads: Mutex::new(threads),
+            hold: Mutex::new(hold),
+        }));
         store.resume()?;
         Ok(store)
     }
@@ -189,12 +229,7 @@ impl Store {
     {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |reader| {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(reader)))
-                .unwrap_or_else(|_| Err(E::from(Error::Corrupt("a read broke off".into()))));
-            if outcome.is_err() {
-                reader.mend();
-            }
-            let _ = reply.send(outcome);
+            let _ = reply.send(run_guarded(reader, run));
         });
         let sent = match self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some(sender) => sender.try_send(job).map_err(|_| Error::Busy),
@@ -204,6 +239,17 @@ impl Store {
             sent?;
             answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
         }
+    }
+
+    /// Runs a read of some microseconds on this thread, which is what another thread would cost to wake. `None`: the
+    /// database is not embedded, or no connection is free; [`Store::read`] is the way then. It sees every write that
+    /// was answered before.
+    pub fn read_here<T, E: From<Error>>(&self, run: impl FnOnce(&mut Reader) -> Result<T, E>) -> Option<Result<T, E>> {
+        let points = &self.0.points;
+        let mut reader = points.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let outcome = run_guarded(&mut reader, run);
+        points.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        Some(outcome)
     }
 
     /// Whether the database answers.
@@ -255,6 +301,7 @@ impl Store {
     pub fn close(&self) {
         self.0.shared.queue.close();
         drop(self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.0.points.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
@@ -279,6 +326,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Runs a read; what breaks off costs neither its thread nor its connection.
+fn run_guarded<T, E: From<Error>>(reader: &mut Reader, run: impl FnOnce(&mut Reader) -> Result<T, E>) -> Result<T, E> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(reader)))
+        .unwrap_or_else(|_| Err(E::from(Error::Corrupt("a read broke off".into()))));
+    if outcome.is_err() {
+        reader.mend();
+    }
+    outcome
 }
 
 fn stopped() -> Error {

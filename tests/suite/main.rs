@@ -39,6 +39,8 @@ mod openapi;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod security;

@@ -12,6 +12,9 @@ use super::measure::Sample;
 use super::raw::newcomers;
 use super::world::World;
 
+/// Rows read in a round.
+const READS: usize = 16_000;
+
 /// Ready to be measured by pgbench.
 pub(super) struct Pgbench {
     url: String,
@@ -34,9 +37,10 @@ impl Pgbench {
         Ok(Some(Pgbench { url: url.to_owned(), baseline: RefCell::new(baseline), select, insert }))
     }
 
-    /// Reads one row a transaction, for a second.
+    /// Reads one row a transaction.
     pub(super) fn select(&self, connections: usize) -> anyhow::Result<Sample> {
-        self.run(connections, &self.select, ["-T", "1"])
+        // A number of them and not a time: pgbench counts time in whole seconds.
+        self.run(connections, &self.select, ["-t", &(READS / connections).max(1).to_string()])
     }
 
     /// Inserts all rows of one resource a transaction, until all have been.

@@ -54,28 +54,30 @@ impl Raw {
 
     /// Reads the rows of people for that long.
     pub(super) fn read(&self, time: Duration, ids: &[Uuid]) -> anyhow::Result<Sample> {
-        let State { baseline, .. } = &mut *self.0.borrow_mut();
-        let mut watch = Watch::new(time);
-        for id in ids.iter().cycle() {
-            if !watch.is_on() {
-                break;
-            }
-            let rows = watch.call(1, || baseline.read(ResourceId(*id)))?;
-            ensure!(rows > 1, "{id} has {rows} rows");
-        }
-        Ok(watch.sample())
+        self.each(time, ids, 2, SqliteBaseline::read)
     }
 
     /// Updates one row a commit for that long.
     pub(super) fn update(&self, time: Duration, ids: &[Uuid]) -> anyhow::Result<Sample> {
+        self.each(time, ids, 1, SqliteBaseline::update)
+    }
+
+    /// Does something with one person after the other; that many rows it must be at least.
+    fn each(
+        &self,
+        time: Duration,
+        ids: &[Uuid],
+        least: usize,
+        work: fn(&mut SqliteBaseline, ResourceId) -> Result<usize, store::Error>,
+    ) -> anyhow::Result<Sample> {
         let State { baseline, .. } = &mut *self.0.borrow_mut();
         let mut watch = Watch::new(time);
         for id in ids.iter().cycle() {
             if !watch.is_on() {
                 break;
             }
-            let rows = watch.call(1, || baseline.update(ResourceId(*id)))?;
-            ensure!(rows == 1, "{id} has {rows} rows");
+            let rows = watch.call(1, || work(baseline, ResourceId(*id)))?;
+            ensure!(rows >= least, "{id} has {rows} rows");
         }
         Ok(watch.sample())
     }

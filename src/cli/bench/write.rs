@@ -158,75 +158,67 @@ pub(super) async fn patch_nothing(run: &Run<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn disable(run: &Run<'_>) -> anyhow::Result<()> {
-    let world = run.bench.world;
-    let turns = Turns::new(world, DISABLED);
-    let disabled = RefCell::new(HashSet::new());
+/// Measures what is done to the people of a pool, each in turn.
+async fn in_turns(
+    run: &Run<'_>,
+    pool: u64,
+    change: impl AsyncFn(&mut Connection, u64) -> anyhow::Result<u64>,
+) -> anyhow::Result<()> {
+    let turns = Turns::new(run.bench.world, pool);
     for _ in 0..run.bench.settings.rounds {
-        let sample = run.drive(async |connection, _| {
-            let change = async |number| {
-                let active = disabled.borrow().contains(&number);
-                let answer = connection.send(&replace(world, world.id(number)?, "active", &active.into())).await?;
-                verify::status(&answer, 200)?;
-                let text = format!("\"active\":{active}");
-                ensure!(find(answer.body, text.as_bytes()).is_some(), "{text} is missing");
-                if !disabled.borrow_mut().remove(&number) {
-                    disabled.borrow_mut().insert(number);
-                }
-                Ok(1)
-            };
-            turns.take(change).await
-        });
+        let sample = run.drive(async |connection, _| turns.take(async |number| change(connection, number).await).await);
         run.enter("", sample.await?);
     }
     Ok(())
+}
+
+pub(super) async fn disable(run: &Run<'_>) -> anyhow::Result<()> {
+    let world = run.bench.world;
+    let disabled = RefCell::new(HashSet::new());
+    in_turns(run, DISABLED, async |connection, number| {
+        let active = disabled.borrow().contains(&number);
+        let answer = connection.send(&replace(world, world.id(number)?, "active", &active.into())).await?;
+        verify::status(&answer, 200)?;
+        let text = format!("\"active\":{active}");
+        ensure!(find(answer.body, text.as_bytes()).is_some(), "{text} is missing");
+        if !disabled.borrow_mut().remove(&number) {
+            disabled.borrow_mut().insert(number);
+        }
+        Ok(1)
+    })
+    .await
 }
 
 pub(super) async fn put(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
-    let turns = Turns::new(world, REPLACED);
-    for _ in 0..run.bench.settings.rounds {
-        let sample = run.drive(async |connection, _| {
-            let change = async |number| {
-                let (id, title) = (world.id(number)?, format!("Title {}", world.newcomer()));
-                let body = world.people.user_with(number, &title).to_string();
-                let request = world.subject.writer.json("PUT", &format!("/Users/{id}"), &body);
-                let answer = connection.send(&request).await?;
-                verify::status(&answer, 200)?;
-                verify::holds(&answer, "title", &title)?;
-                world.titles.borrow_mut().insert(id, title);
-                Ok(1)
-            };
-            turns.take(change).await
-        });
-        run.enter("", sample.await?);
-    }
-    Ok(())
+    in_turns(run, REPLACED, async |connection, number| {
+        let (id, title) = (world.id(number)?, format!("Title {}", world.newcomer()));
+        let body = world.people.user_with(number, &title).to_string();
+        let answer = connection.send(&world.subject.writer.json("PUT", &format!("/Users/{id}"), &body)).await?;
+        verify::status(&answer, 200)?;
+        verify::holds(&answer, "title", &title)?;
+        world.titles.borrow_mut().insert(id, title);
+        Ok(1)
+    })
+    .await
 }
 
 pub(super) async fn renew(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
-    let turns = Turns::new(world, RENEWED);
-    for _ in 0..run.bench.settings.rounds {
-        let sample = run.drive(async |connection, _| {
-            let change = async |number| {
-                let old = world.current_id(number)?;
-                let request = world.subject.writer.plain("DELETE", &format!("/Users/{old}"));
-                verify::status(&connection.send(&request).await?, 204)?;
-                world.deleted.borrow_mut().push(old);
-                let request = world.subject.writer.json("POST", "/Users", &world.people.user(number).to_string());
-                let answer = connection.send(&request).await?;
-                verify::status(&answer, 201)?;
-                let id = verify::id(&answer)?;
-                ensure!(id != old, "the same id again");
-                world.created.borrow_mut().insert(number, id);
-                Ok(1)
-            };
-            turns.take(change).await
-        });
-        run.enter("", sample.await?);
-    }
-    Ok(())
+    in_turns(run, RENEWED, async |connection, number| {
+        let old = world.current_id(number)?;
+        let request = world.subject.writer.plain("DELETE", &format!("/Users/{old}"));
+        verify::status(&connection.send(&request).await?, 204)?;
+        world.deleted.borrow_mut().push(old);
+        let request = world.subject.writer.json("POST", "/Users", &world.people.user(number).to_string());
+        let answer = connection.send(&request).await?;
+        verify::status(&answer, 201)?;
+        let id = verify::id(&answer)?;
+        ensure!(id != old, "the same id again");
+        world.created.borrow_mut().insert(number, id);
+        Ok(1)
+    })
+    .await
 }
 
 pub(super) async fn mixed(run: &Run<'_>) -> anyhow::Result<()> {

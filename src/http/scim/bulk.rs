@@ -10,7 +10,7 @@ use scim::resource::Notes;
 
 use crate::auth::role::{self, Access};
 use crate::directory::deferred::Deferral;
-use crate::directory::{BulkOutcome, Error};
+use crate::directory::{BulkOutcome, Error, Role};
 use crate::http::error::Failure;
 use crate::http::prefer::Preference;
 use crate::http::{Answer, State, body, extract, prefer, respond};
@@ -45,7 +45,12 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
         }
         return Ok(respond::accepted(&name, &ctx.base_url).insert_header(APPLIED).finish());
     }
-    let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await?;
+    let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await;
+    if role == Role::Administrator {
+        // It may have changed a client.
+        state.authenticator.forget();
+    }
+    let written = written?;
     ctx.tolerances.take_in(written.tolerances);
     let operations = written.operations.into_iter().map(|outcome| done(outcome, &ctx.request_id)).collect();
     Ok(respond::message(BulkResponse { operations }.to_json()))

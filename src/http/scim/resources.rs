@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
+use scim::schema::Definition;
 
 use crate::auth::role::Access;
 use crate::directory::clients::CLIENT;
@@ -49,7 +50,9 @@ pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let id = extract::id(&request);
-    Ok(respond::changed(state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await?))
+    let outcome = state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await;
+    forget(&state, &definition);
+    Ok(respond::changed(outcome?))
 }
 
 /// PATCH: 200 with the resource, or 204 for a group unless attributes were asked for.
@@ -66,13 +69,24 @@ pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, 
         let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await?;
         return Ok(respond::changed_silently(&written));
     }
-    Ok(respond::changed(state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await?))
+    let outcome = state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await;
+    forget(&state, &definition);
+    Ok(respond::changed(outcome?))
 }
 
 /// DELETE: 204.
 pub(in crate::http) async fn remove(request: HttpRequest, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await?;
+    let outcome = state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await;
+    forget(&state, &definition);
+    outcome?;
     Ok(respond::removed())
+}
+
+/// After a client was changed, or may have been, nobody is let in for what it was before.
+fn forget(state: &State, definition: &Definition) {
+    if definition.name() == CLIENT {
+        state.authenticator.forget();
+    }
 }

@@ -18,7 +18,7 @@ mod tests;
 
 pub use merge::replace;
 pub use normalise::normalise;
-pub use project::{Projection, hides_by_default};
+pub use project::Projection;
 pub use validate::validate;
 
 pub(crate) use merge::{immutable, is_same, keep, keep_subs};

@@ -2,6 +2,7 @@
 //! against the `returned` characteristic of each attribute. It only ever takes away; it never decides who may see.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -12,12 +13,13 @@ use crate::schema::{Attribute, Definition, Returned, Schema};
 /// The one secret that never lies in a document.
 const PASSWORD: &str = "password";
 
-/// A request's choice of attributes, resolved against one resource type.
+/// A request's choice of attributes, resolved against one resource type. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Projection {
     asked: bool,
+    passes: bool,
     /// What happens to an attribute, by canonical path; one that is not listed stays whole.
-    plan: BTreeMap<String, Fate>,
+    plan: Arc<BTreeMap<String, Fate>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Projection {
     pub fn parse(def: &Definition, attributes: &[String], excluded: &[String]) -> Result<Self, Error> {
         let given = |names: &[String]| names.iter().any(|name| !name.trim().is_empty());
         let choice = match (given(attributes), given(excluded)) {
-            (false, false) => Choice::Whole,
+            (false, false) => return Ok(Projection::whole(def)),
             (true, false) => Choice::Only(Names::resolve(def, attributes)),
             (false, true) => Choice::Except(Names::resolve(def, excluded)),
             (true, true) => {
@@ -60,30 +62,36 @@ impl Projection {
                 ));
             }
         };
-        let mut plan = BTreeMap::new();
-        for (schema, attribute) in every(def) {
-            let path = canonical(schema, attribute);
-            if let Some(fate) = choice.fate(attribute, &path) {
-                plan.insert(path, fate);
-            }
-        }
-        Ok(Projection { asked: !matches!(choice, Choice::Whole), plan })
+        Ok(Projection::plan(def, &choice))
     }
 
-    /// The projection of a request that asks for nothing special.
+    /// The projection of a request that asks for nothing special; worked out once for each resource type.
     pub fn whole(def: &Definition) -> Self {
-        let plan = every(def)
-            .filter_map(|(schema, attribute)| {
-                let path = canonical(schema, attribute);
-                Some((Choice::Whole.fate(attribute, &path)?, path))
-            })
-            .map(|(fate, path)| (path, fate))
-            .collect();
-        Projection { asked: false, plan }
+        def.whole.get_or_init(|| Projection::plan(def, &Choice::Whole)).clone()
+    }
+
+    fn plan(def: &Definition, choice: &Choice) -> Self {
+        let asked = !matches!(choice, Choice::Whole);
+        let (mut plan, mut passes) = (BTreeMap::new(), true);
+        for (schema, attribute) in every(def) {
+            let path = canonical(schema, attribute);
+            let Some(fate) = choice.fate(attribute, &path) else { continue };
+            // The password and members are not in what is stored, so leaving them out takes nothing from it.
+            let is_apart = schema.is_none() && (attribute.name == PASSWORD || attribute.name == MEMBERS);
+            passes &= is_apart && (!asked || fate == Fate::Drop);
+            plan.insert(path, fate);
+        }
+        Projection { asked, passes, plan: Arc::new(plan) }
+    }
+
+    /// Whether a stored document is answered as it lies, and so is what is derived of it, but for [`MEMBERS`], which may
+    /// be left out: then it need not be parsed.
+    pub fn passes(&self) -> bool {
+        self.passes
     }
 
     /// Whether the request asked for nothing special: then only what is never returned, or on request only, is left
-    /// out, and nothing at all where [`hides_by_default`] is false.
+    /// out.
     pub fn is_whole(&self) -> bool {
         !self.asked
     }
@@ -135,18 +143,6 @@ impl Projection {
             },
         }
     }
-}
-
-/// Whether a plain answer of this type leaves something of a stored document out: any attribute or sub-attribute that
-/// is returned never or on request only. Where it is false, a document's text can be answered as it is. The password and
-/// [`MEMBERS`] do not count, as they leave a document before it is stored.
-pub fn hides_by_default(def: &Definition) -> bool {
-    let hides = || {
-        every(def)
-            .filter(|(schema, attribute)| schema.is_some() || (attribute.name != PASSWORD && attribute.name != MEMBERS))
-            .any(|(schema, attribute)| Choice::Whole.fate(attribute, &canonical(schema, attribute)).is_some())
-    };
-    *def.hiding.get_or_init(hides)
 }
 
 impl Names {

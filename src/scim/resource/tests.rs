@@ -65,9 +65,27 @@ fn a_projection_says_what_need_not_be_loaded() {
 
 #[test]
 fn stored_texts_of_users_and_groups_are_answered_as_they_are() {
-    assert!(!hides_by_default(&definition("User")));
-    assert!(!hides_by_default(&definition("Group")));
-    assert!(hides_by_default(&definition("Device")));
+    let passes = |name: &str, attributes: &[&str], excluded: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        Projection::parse(&definition(name), &names(attributes), &names(excluded)).unwrap().passes()
+    };
+    assert!(passes("User", &[], &[]) && passes("Group", &[], &[]));
+    assert!(!passes("Device", &[], &[]), "some of it is returned on request only");
+    assert!(passes("Group", &[], &["members"]), "members are never in what is stored");
+    for (attributes, excluded) in [
+        (&["displayName"][..], &[][..]),
+        (&["members"], &[]),
+        (&[], &["displayName"]),
+        (&[], &["members", "meta"]),
+        (&[], &["members.type"]),
+        (&[], &["groups"]),
+        (&[], &["id"]),
+    ] {
+        assert!(!passes("Group", attributes, excluded), "{attributes:?} {excluded:?}");
+    }
+    for excluded in ["groups", "externalId", "meta.version", "emails", "name.familyName"] {
+        assert!(!passes("User", &[], &[excluded]), "{excluded}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::{Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness};
+use crate::resource::Projection;
 
 /// Everything the protocol needs to know of one resource type.
 #[derive(Debug)]
@@ -13,8 +14,8 @@ pub struct Definition {
     pub core: Arc<Schema>,
     /// Extension schemas, each with whether it is required; their attributes lie under the URN.
     pub extensions: Vec<(Arc<Schema>, bool)>,
-    /// Whether a plain answer leaves something of a stored document out; worked out when it is first asked.
-    pub(crate) hiding: OnceLock<bool>,
+    /// What is answered to who asks for nothing special, once it was worked out.
+    pub(crate) whole: OnceLock<Projection>,
 }
 
 /// Where a path leads within a [`Definition`].
@@ -52,7 +53,7 @@ impl Place<'_> {
 impl Definition {
     /// Joins a resource type and its schemas.
     pub fn new(resource_type: ResourceType, core: Arc<Schema>, extensions: Vec<(Arc<Schema>, bool)>) -> Self {
-        Definition { resource_type, core, extensions, hiding: OnceLock::new() }
+        Definition { resource_type, core, extensions, whole: OnceLock::new() }
     }
 
     /// Whether the other one says the same, document for document.

@@ -45,6 +45,8 @@ pub struct Step {
 pub struct Stretch<H = Hit> {
     /// The resources, in the order of the answer in both directions.
     pub hits: Vec<H>,
+    /// Their places, in the same order.
+    pub places: Vec<Place>,
     /// Where the next step in the same direction begins; `None`: nothing is left.
     pub rest: Option<Cut>,
     /// How many resources match in all, where that is known for nothing.

@@ -13,14 +13,14 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use scim::filter::{Checked, Filter};
 use scim::key;
 
-use super::{BATCH, Needs, Query, Search};
+use super::{BATCH, Hit, Needs, Query, Search};
 use crate::index::Mode;
 use crate::plan::{Access, COUNTED};
 use crate::reader::Reader;
 use crate::record::resource_id;
 use crate::scan::place::{Heading, Place, Step, Stretch};
 use crate::statement::Statement;
-use crate::{Error, ResourceId, TenantId, record};
+use crate::{Error, Record, ResourceId, TenantId, record};
 
 /// Fewest documents read at a time.
 const LEAST: usize = 32;
@@ -31,13 +31,14 @@ impl Reader {
         Search::new(self, tenant, query)?.step(step)
     }
 
-    /// How many resources match, where that is known for nothing: without any condition.
+    /// How many resources match, where that is known for nothing: without any condition,
+    /// and with one whose total was asked for before.
     pub fn known_total(&mut self, tenant: TenantId, query: &Query) -> Result<Option<u64>, Error> {
-        let search = Search::new(self, tenant, query)?;
-        match search.filter {
-            None | Some(Filter::Const(true)) => Ok(u64::try_from(self.count(tenant, query.definition.name())?).ok()),
+        let mut search = Search::new(self, tenant, query)?;
+        match search.filter.clone() {
+            None | Some(Filter::Const(true)) => Ok(Some(search.population())),
             Some(Filter::Const(false)) => Ok(Some(0)),
-            Some(_) => Ok(None),
+            Some(filter) => search.remembered(&filter),
         }
     }
 }
@@ -66,28 +67,46 @@ impl Search<'_> {
         self.sort.is_some_and(|sort| sort.descending)
     }
 
-    fn step(mut self, step: &Step) -> Result<Stretch, Error> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<Stretch, Error> {
         let order = self.order();
         let filter = self.filter.clone().unwrap_or(Filter::Const(true));
         let Some(heading) = step.heading(self.descending()) else {
-            return Ok(Stretch { hits: Vec::new(), rest: None, total: None, tested: 0 });
+            return Ok(Stretch { hits: Vec::new(), places: Vec::new(), rest: None, total: None, tested: 0 });
         };
         match (order, &filter) {
-            (Some(order), Filter::Const(true)) => self.pass(order, step, &heading),
-            (order, filter) => self.sift(order, filter, step, heading),
+            (Some(order), Filter::Const(true)) => self.pass(order, None, step, &heading),
+            (Some(order), filter) => match self.exact(filter).filter(|access| order.runs_along(access)) {
+                Some(access) => self.pass(order, Some(&access), step, &heading),
+                None => self.sift(Some(order), filter, step, heading),
+            },
+            (None, filter) => self.sift(None, filter, step, heading),
         }
     }
 
-    /// No condition: the page is a range of the index.
-    fn pass(&mut self, order: Order, step: &Step, heading: &Heading) -> Result<Stretch, Error> {
-        let total = u64::try_from(self.reader.count(self.tenant, self.kind)?).ok();
+    /// No condition, or one that is a range of the index: the page is a range of it too.
+    fn pass(&mut self, order: Order, along: Option<&Access>, step: &Step, heading: &Heading) -> Result<Stretch, Error> {
         let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
-        let mut places = self.places(order, None, heading, wanted.saturating_add(1))?;
+        if let (Order::Id, None) = (order, along) {
+            let mut records = self.run_of_records(heading, wanted.saturating_add(1))?;
+            let more = records.len() > wanted;
+            records.truncate(wanted);
+            let last = records.last().map(|record| Place { key: None, id: record.id });
+            let rest = more.then(|| step.behind(last.as_ref()));
+            if step.backwards {
+                records.reverse();
+            }
+            let places = records.iter().map(|record| Place { key: None, id: record.id }).collect();
+            let dense = self.is_dense();
+            let hits = self.show(records, dense)?;
+            return Ok(Stretch { hits, places, rest, total: Some(self.population()), tested: 0 });
+        }
+        let total = if along.is_none() { Some(self.population()) } else { None };
+        let mut places = self.places(order, along, heading, wanted.saturating_add(1))?;
         let more = places.len() > wanted;
         places.truncate(wanted);
         let rest = more.then(|| step.behind(places.last()));
-        let ids: Vec<ResourceId> = in_order(step, places);
-        Ok(Stretch { hits: self.reader.hits(self.tenant, &ids, self.query)?, rest, total, tested: 0 })
+        let (ids, places) = in_order(step, places);
+        Ok(Stretch { hits: self.reader.hits(self.tenant, &ids, self.query)?, places, rest, total, tested: 0 })
     }
 
     fn sift(
@@ -97,11 +116,8 @@ impl Search<'_> {
         step: &Step,
         heading: Heading,
     ) -> Result<Stretch, Error> {
-        let mut measured = Vec::new();
-        for access in self.accesses(filter)? {
-            measured.push((access.estimate(&mut self.reader.db, self.tenant, self.kind)?, access));
-        }
-        measured.sort_by_key(|(estimate, _)| *estimate);
+        let accesses = self.accesses(filter)?;
+        let measured = self.measure(accesses)?;
         let few = u64::try_from(COUNTED).unwrap_or_default().min(self.query.limit);
         let is_few = measured.first().is_some_and(|(least, _)| u64::try_from(*least).unwrap_or_default() < few);
         match order {
@@ -133,8 +149,9 @@ impl Search<'_> {
         let more = places.len() > wanted;
         places.truncate(wanted);
         let rest = more.then(|| step.behind(places.last()));
-        let hits = self.finish(&in_order(step, places), kept)?;
-        Ok(Stretch { hits, rest, total: Some(total), tested: total })
+        let (ids, places) = in_order(step, places);
+        let hits = self.finish(&ids, kept)?;
+        Ok(Stretch { hits, places, rest, total: Some(total), tested: total })
     }
 
     /// Goes along an index and tests until the page is full and one more is found, or the budget is used up.
@@ -161,8 +178,7 @@ impl Search<'_> {
             let places = self.places(order, along, &heading, size)?;
             let is_last = places.len() < size;
             let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
-            let mut records = record::find_all(&mut self.reader.db, self.tenant, &ids)?;
-            records.retain(|_, record| record.kind == self.kind);
+            let records = self.records(&ids)?;
             let mut fit = Vec::new();
             self.test_batch(records, filter, &needs, &mut fit, &mut kept)?;
             let fit: HashSet<ResourceId> = fit.into_iter().map(|place| place.id).collect();
@@ -183,14 +199,32 @@ impl Search<'_> {
             batch = (batch * 2).min(BATCH);
         };
         let rest = more.then(|| step.behind(passed.as_ref()));
-        let hits = self.finish(&in_order(step, found), kept)?;
-        Ok(Stretch { hits, rest, total: None, tested: tested as u64 })
+        let (ids, places) = in_order(step, found);
+        let hits = self.finish(&ids, kept)?;
+        Ok(Stretch { hits, places, rest, total: None, tested: tested as u64 })
     }
 
-    /// The place of the resource that has `skipped` others before it; `None`: there are not that many.
-    pub(super) fn nth(&mut self, order: Order, skipped: u64) -> Result<Option<Place>, Error> {
-        let heading = Heading { up: !self.descending(), bound: None };
-        Ok(self.slice(order, None, &heading, 1, skipped)?.pop())
+    /// The next resources of the type in id order: places and documents in one statement.
+    pub(super) fn run_of_records(&mut self, heading: &Heading, limit: usize) -> Result<Vec<Record>, Error> {
+        let bound = heading.bound.as_ref().map(|(place, inclusive)| (place.id, compare(heading.up, *inclusive)));
+        let (tenant, kind) = (self.tenant, self.kind);
+        let records = record::run(&mut self.reader.db, tenant, kind, bound, direction(heading.up), limit)?;
+        self.touched += records.len() as u64;
+        Ok(records)
+    }
+
+    /// Whether a run of resources of the type in id order is little more than these: where most resources are of another
+    /// type, a range of ids would hold more of those.
+    pub(super) fn is_dense(&self) -> bool {
+        let all: i64 = self.clock.counts.values().sum();
+        self.population().saturating_mul(2) >= all.unsigned_abs()
+    }
+
+    /// The resources of a page with what is derived of them. Fails before any member is read when there are too many.
+    pub(super) fn show(&mut self, records: Vec<Record>, dense: bool) -> Result<Vec<Hit>, Error> {
+        let ids: Vec<ResourceId> = records.iter().map(|record| record.id).collect();
+        self.reader.check_members(self.tenant, &ids, self.query)?;
+        self.reader.derive(self.tenant, self.query, records, &Needs::of_page(self.query), dense)
     }
 
     /// The next places of an index, in the direction of the walk.
@@ -204,7 +238,21 @@ impl Search<'_> {
         self.slice(order, along, heading, limit, 0)
     }
 
-    fn slice(
+    /// The same behind so many others. What is passed over and what is found counts as touched.
+    pub(super) fn slice(
+        &mut self,
+        order: Order,
+        along: Option<&Access>,
+        heading: &Heading,
+        limit: usize,
+        skipped: u64,
+    ) -> Result<Vec<Place>, Error> {
+        let places = self.read(order, along, heading, limit, skipped)?;
+        self.touched += places.len() as u64 + skipped;
+        Ok(places)
+    }
+
+    fn read(
         &mut self,
         order: Order,
         along: Option<&Access>,
@@ -265,7 +313,7 @@ impl Search<'_> {
 
 impl Order {
     /// Whether the candidates of an access lie in this order.
-    fn runs_along(self, access: &Access) -> bool {
+    pub(super) fn runs_along(self, access: &Access) -> bool {
         match (self, access) {
             (Order::Id, Access::Index { range, .. }) => range.is_point(),
             (Order::Id, Access::MembersOf(groups)) => groups.len() == 1,
@@ -311,13 +359,12 @@ fn direction(up: bool) -> &'static str {
     if up { "" } else { " DESC" }
 }
 
-/// The resources in the order of the answer.
-fn in_order(step: &Step, places: Vec<Place>) -> Vec<ResourceId> {
-    let mut ids: Vec<ResourceId> = places.into_iter().map(|place| place.id).collect();
+/// The resources and their places in the order of the answer.
+fn in_order(step: &Step, mut places: Vec<Place>) -> (Vec<ResourceId>, Vec<Place>) {
     if step.backwards {
-        ids.reverse();
+        places.reverse();
     }
-    ids
+    (places.iter().map(|place| place.id).collect(), places)
 }
 
 /// Places are made for one order; only a mistake of ours brings one into another.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Work;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
+use crate::statement::Among;
 use crate::{Credential, Error, GroupRef, MemberRef, Record, ResourceId, Seq, credential, external, record};
 
 impl Work<'_> {
@@ -54,7 +55,7 @@ impl Work<'_> {
         if let Some(value) = self.open.external_of.get(&key).or_else(|| self.settled.external_of.get(&key)) {
             return Ok(value.clone());
         }
-        Ok(external::of_resources(self.db, self.tenant, domain, &[id])?.remove(&id))
+        Ok(external::of_resources(self.db, self.tenant, domain, Among::Each(&[id]))?.remove(&id))
     }
 
     /// Which of these resources are members of the group.
@@ -131,7 +132,7 @@ impl Work<'_> {
         let mut kinds = self.kinds(&ids)?;
         let direct = ids.into_iter().filter_map(|id| {
             let (_, label) = kinds.remove(&id)?;
-            Some(GroupRef { id, label, direct: true })
+            Some(GroupRef { id, label: label.into(), direct: true })
         });
         let direct = direct.collect();
         let mut groups = self.nesting()?.complete(direct);
@@ -140,7 +141,7 @@ impl Work<'_> {
         let mut kinds = self.kinds(&outer)?;
         for group in &mut groups {
             if let Some((_, label)) = kinds.remove(&group.id) {
-                group.label = label;
+                group.label = label.into();
             }
         }
         Ok(groups)

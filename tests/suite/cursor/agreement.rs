@@ -55,7 +55,7 @@ fn filters(group: &str) -> Vec<Option<String>> {
     filters
 }
 
-async fn fill(world: &World) -> String {
+pub(super) async fn fill(world: &World) -> String {
     let mut members = Vec::new();
     for n in 0..USERS {
         let mut body = json!({ "userName": format!("u{n:03}"), "active": n % 3 != 0 });
@@ -89,7 +89,7 @@ async fn fill(world: &World) -> String {
 }
 
 /// Every document of a type, as the filter sees it.
-async fn documents(world: &World, kind: &str) -> Vec<Map<String, Value>> {
+pub(super) async fn documents(world: &World, kind: &str) -> Vec<Map<String, Value>> {
     let definition = world.definition(kind);
     let request = SearchRequest { count: Some(1_000), ..SearchRequest::default() };
     let found = world.directory.search(&world.ctx(), &[definition], &request).await.unwrap();
@@ -97,7 +97,7 @@ async fn documents(world: &World, kind: &str) -> Vec<Map<String, Value>> {
     body["Resources"].as_array().unwrap().iter().map(|one| one.as_object().unwrap().clone()).collect()
 }
 
-fn id_of(document: &Map<String, Value>) -> String {
+pub(super) fn id_of(document: &Map<String, Value>) -> String {
     document["id"].as_str().unwrap().to_owned()
 }
 

@@ -3,4 +3,5 @@
 mod agreement;
 mod churn;
 mod errors;
+mod merge;
 mod world;

@@ -36,7 +36,7 @@ async fn change_members(fixture: &Fixture, group: u32, members: Vec<Delta>) {
 
 async fn names(fixture: &Fixture, member: u32) -> Vec<(String, bool)> {
     let groups = fixture.hit(id(member)).await.groups.unwrap();
-    groups.into_iter().map(|GroupRef { label, direct, .. }| (label, direct)).collect()
+    groups.into_iter().map(|GroupRef { label, direct, .. }| (label.to_string(), direct)).collect()
 }
 
 /// A user in `inner`, `inner` in `middle`, `middle` in `outer`.

@@ -98,6 +98,11 @@ impl Fixture {
         Fixture { store, ..self }
     }
 
+    /// Another node on the same database.
+    pub(crate) fn another_node(&self) -> Store {
+        open(&self.place)
+    }
+
     pub(crate) fn new_tenant(&mut self, slug: &str) {
         self.tenant = self.store.create_tenant(slug, slug, START).unwrap().id;
     }
@@ -283,7 +288,7 @@ impl Place {
 
 fn open(place: &Place) -> Store {
     let registry = Arc::new(Registry::builtin().unwrap());
-    Store::open(&Options { readers: 2, ..Options::new(place.url()) }, registry).unwrap()
+    Store::open(&Options { readers: 2, keep_from: 0, ..Options::new(place.url()) }, registry).unwrap()
 }
 
 /// The provisioning domain of the tests' client.

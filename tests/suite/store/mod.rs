@@ -10,5 +10,6 @@ mod migrations;
 mod rows;
 mod search;
 mod simulate;
+mod totals;
 mod world;
 mod write;

@@ -22,8 +22,8 @@ use super::world::{ALL, Step, history, live, texts};
 
 /// A question as a client might ask it.
 #[derive(Clone, Debug)]
-struct Question {
-    kind: &'static str,
+pub(crate) struct Question {
+    pub(crate) kind: &'static str,
     filter: Option<String>,
     sort: Option<(&'static str, bool)>,
     page: (u64, u64),
@@ -147,7 +147,7 @@ fn filter(kind: &'static str) -> BoxedStrategy<String> {
     logical(prop_oneof![2 => atoms, 1 => elements].boxed(), 2)
 }
 
-fn question() -> impl Strategy<Value = Question> {
+pub(crate) fn question() -> impl Strategy<Value = Question> {
     select(vec!["User", "User", "Group"]).prop_flat_map(|kind| {
         let paths: Vec<&'static str> =
             if kind == "User" { USER } else { GROUP }.iter().map(|(path, _)| *path).collect();
@@ -166,12 +166,12 @@ fn question() -> impl Strategy<Value = Question> {
     })
 }
 
-fn check(definition: &Definition, text: &str) -> Filter<Checked> {
+pub(crate) fn check(definition: &Definition, text: &str) -> Filter<Checked> {
     Filter::parse(text).and_then(|filter| filter.check(definition)).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 impl Question {
-    fn query(&self, fixture: &Fixture) -> Query {
+    pub(crate) fn query(&self, fixture: &Fixture) -> Query {
         let query = fixture.query(self.kind);
         let definition = query.definition.clone();
         let view_filter = self.view_filter.as_deref().map(|text| check(&definition, text));
@@ -189,7 +189,7 @@ impl Question {
     }
 
     /// The answer by looking at everything: the total, and the ids of the page.
-    fn naive(&self, query: &Query, world: &[(ResourceId, Map<String, Value>)]) -> (u64, Vec<ResourceId>) {
+    pub(crate) fn naive(&self, query: &Query, world: &[(ResourceId, Map<String, Value>)]) -> (u64, Vec<ResourceId>) {
         let mut places: Vec<(Option<String>, ResourceId)> = Vec::new();
         let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
         for (id, document) in world {
@@ -227,7 +227,7 @@ fn document(fixture: &Fixture, query: &Query, hit: &Hit) -> Map<String, Value> {
 }
 
 /// Every living resource of a kind, whole, found by id.
-async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Value>)> {
+pub(crate) async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Value>)> {
     let query = fixture.query(kind);
     let asked = query.clone();
     let ids: Vec<_> = (0..ALL).map(id).collect();
@@ -236,7 +236,7 @@ async fn world(fixture: &Fixture, kind: &str) -> Vec<(ResourceId, Map<String, Va
     of_kind.map(|hit| (hit.record.id, document(fixture, &query, hit))).collect()
 }
 
-async fn search(fixture: &Fixture, query: &Query) -> Page {
+pub(crate) async fn search(fixture: &Fixture, query: &Query) -> Page {
     let query = query.clone();
     fixture.read(move |reader, tenant| reader.search(tenant, &query)).await.unwrap()
 }
@@ -289,6 +289,7 @@ on_both! {
     a_search_that_would_look_at_too_much_is_refused,
     a_page_beyond_the_end_is_empty_and_knows_the_total,
     keys_that_were_cut_are_found_from_both_sides,
+    signs_that_sql_has_for_itself_are_signs_like_others,
     another_member_than_the_one_named_is_found,
 }
 
@@ -318,8 +319,36 @@ async fn keys_that_were_cut_are_found_from_both_sides(fixture: Fixture) {
         (format!("displayName sw \"{lower}b\""), 0),
         (format!("displayName eq \"{lower}\""), 1),
         (format!("displayName eq \"{stem}\""), 0),
+        ("displayName co \"xéa\"".to_owned(), 1),
+        ("displayName ew \"x€\"".to_owned(), 1),
+        ("displayName ew \"xé\"".to_owned(), 0),
+        ("displayName co \"éb\"".to_owned(), 0),
     ] {
         assert_eq!(total(&fixture, "User", &filter).await, expected, "{} …", &filter[..16]);
+    }
+}
+
+async fn signs_that_sql_has_for_itself_are_signs_like_others(fixture: Fixture) {
+    for (n, name) in (1..).zip(["100% _sure!", "100 per cent", "a_b", "ab", "oh!", "oh!%"]) {
+        let mut draft = user(n, &format!("u{n}"));
+        draft.doc.insert("displayName".into(), Value::String(name.to_owned()));
+        fixture.create(draft).await.unwrap();
+    }
+    for (filter, expected) in [
+        ("co \"%\"", 2),
+        ("co \"0%\"", 1),
+        ("co \"_\"", 2),
+        ("co \"A_B\"", 1),
+        ("co \"!\"", 3),
+        ("ew \"!\"", 2),
+        ("ew \"%\"", 1),
+        ("ew \"%%\"", 0),
+        ("co \"'\"", 0),
+        ("co \"\"", 6),
+    ] {
+        assert_eq!(total(&fixture, "User", &format!("displayName {filter}")).await, expected, "{filter}");
+        let mixed = format!("displayName {filter} and userName sw \"u\"");
+        assert_eq!(total(&fixture, "User", &mixed).await, expected, "{mixed}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
@@ -154,6 +154,19 @@ impl Server {
     /// Everything the server has said so far, on standard output and standard error.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.log()).expect("the log")
+    }
+
+    /// The same once it holds so many of a text: lines of the log gather before they are written.
+    pub(crate) async fn said_at_least(&self, times: usize, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let said = self.said();
+            if said.matches(text).count() >= times {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "not {times} times {text}: {said}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Asks the server to stop, as an init system does, and returns its exit code.

@@ -28,7 +28,7 @@ const ENDPOINTS: [&str; 14] = [
     "scim",
     "v2",
 ];
-/// Core attributes that the server itself gives a meaning which it has for its own types alone.
+/// Attributes that the server itself gives a meaning which it has in the core schemas of its own types alone.
 const OWNED: [&str; 2] = ["members", "password"];
 
 /// The resource type in canonical form; else everything that is wrong with it. `others` holds every schema that may be
@@ -170,6 +170,10 @@ fn extensions(members: &Members<'_>, core: Option<&Schema>, others: &Registry, f
         let Some(schema) = find(urn, &members.at("schema"), others, findings) else { continue };
         if named.contains(&schema.id.as_str()) {
             findings.add(members.at("schema"), "is named by this resource type already.");
+        }
+        for name in OWNED.into_iter().filter(|name| schema.attribute(name).is_some()) {
+            let message = format!("has the attribute {name}, which the server keeps for its own resource types.");
+            findings.add(members.at("schema"), message);
         }
         named.push(&schema.id);
         let required = members.boolean("required", findings).unwrap_or_default();

@@ -128,7 +128,7 @@ impl<'s> Links<'s> {
             self.arrange(&mut placed, !self.descending());
             let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
             let heads = placed.into_iter().skip(skipped).take(wanted).map(|(_, head)| head).collect();
-            return Ok(Page { total, hits: self.complete(heads)?, end: None });
+            return Ok(Page { total, hits: self.complete(heads)?, end: None, touched: 0 });
         }
         let (db, parts) = (&mut self.reader.db, &self.plan.parts);
         let total = match known {
@@ -136,7 +136,7 @@ impl<'s> Links<'s> {
             None => self.relation.count(db, parts)?,
         };
         let up = !self.query.sort.as_ref().is_some_and(|sort| sort.descending);
-        let nothing = Page { total, hits: Vec::new(), end: None };
+        let nothing = Page { total, hits: Vec::new(), end: None, touched: 0 };
         if count == 0 || (start > total && self.query.mark.is_none()) {
             return Ok(nothing);
         }
@@ -151,12 +151,12 @@ impl<'s> Links<'s> {
         let way = Way { up, bound: bound.map(|bound| (bound, false)) };
         let heads = self.relation.step(db, parts, way, wanted)?;
         let end = heads.last().map(|head| place_of(head.id, None));
-        Ok(Page { total, hits: self.complete(heads)?, end })
+        Ok(Page { total, hits: self.complete(heads)?, end, touched: 0 })
     }
 
     fn step(mut self, step: &Step) -> Result<Stretch<Link>, Error> {
         let Some(heading) = step.heading(self.descending()) else {
-            return Ok(Stretch { hits: Vec::new(), rest: None, total: None, tested: 0 });
+            return Ok(Stretch { hits: Vec::new(), places: Vec::new(), rest: None, total: None, tested: 0 });
         };
         let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
         let (mut placed, total, tested, more) = match (self.is_by_id(), self.plan.is_exact) {
@@ -184,7 +184,7 @@ impl<'s> Links<'s> {
         placed.truncate(wanted);
         let rest = more.then(|| step.behind(placed.last().map(|(place, _)| place)));
         let hits = self.finish(step, placed)?;
-        Ok(Stretch { hits, rest, total, tested })
+        Ok(Stretch { hits, places: Vec::new(), rest, total, tested })
     }
 
     /// Goes along the ids and tests until the page is full and one more is found, or the budget is used up.
@@ -220,7 +220,7 @@ impl<'s> Links<'s> {
         };
         let rest = more.then(|| step.behind(passed.as_ref()));
         let hits = self.finish(step, found)?;
-        Ok(Stretch { hits, rest, total: None, tested: tested as u64 })
+        Ok(Stretch { hits, places: Vec::new(), rest, total: None, tested: tested as u64 })
     }
 
     /// Every match. Fails with [`Error::TooMany`] when more would have to be tested than the limit allows.
