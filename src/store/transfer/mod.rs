@@ -8,6 +8,7 @@
 
 mod export;
 mod import;
+mod survey;
 
 use std::collections::BTreeMap;
 
