@@ -1,7 +1,9 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod backup;
 mod bench;
+mod check;
 mod client;
 pub mod demo;
 mod index;
@@ -9,9 +11,11 @@ mod migrate;
 mod notify;
 mod open;
 mod output;
+mod progress;
 mod schema;
 mod serve;
 mod tenant;
+mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +84,18 @@ enum Command {
     /// What is indexed in an organisation's register
     #[command(subcommand)]
     Index(index::Command),
+    /// Whether registers are whole; --repair mends what is derived
+    Check(check::Arguments),
+    /// Copy the embedded database while it is served
+    Backup(backup::Backup),
+    /// Put a backup in the place of the embedded database
+    Restore(backup::Restore),
+    /// Say that the database was brought back from a backup by other means
+    Restored(backup::Restored),
+    /// Write an organisation's register to standard output, as lines of JSON
+    Export(transfer::Export),
+    /// Read an organisation's register from a file of `export`
+    Import(transfer::Import),
 }
 
 impl Shared {
@@ -105,6 +121,12 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&shared, command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
+        Command::Check(arguments) => check::run(&shared, &arguments),
+        Command::Backup(arguments) => backup::backup(&shared, &arguments),
+        Command::Restore(arguments) => backup::restore(&shared, &arguments),
+        Command::Restored(arguments) => backup::restored(&shared, &arguments),
+        Command::Export(arguments) => transfer::export(&shared, &arguments),
+        Command::Import(arguments) => transfer::import(&shared, &arguments),
     };
     telemetry::flush();
     match outcome {

@@ -130,6 +130,9 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
 
 async fn set_active(store: &Store, slug: &str, active: bool) -> anyhow::Result<()> {
     let tenant = open::tenant(store, slug).await?;
+    if tenant.state == store::tenant::IMPORTING {
+        anyhow::bail!("{slug} is being imported and not whole yet; `matrikel import --resume` goes on with it");
+    }
     Ok(store.set_tenant_active(tenant.id, active)?)
 }
 
@@ -147,7 +150,7 @@ fn document(tenant: &Tenant) -> serde_json::Value {
     json!({ "id": tenant.id.0, "slug": tenant.slug, "name": tenant.name, "state": tenant.state })
 }
 
-fn check_slug(slug: &str) -> Result<(), ConfigError> {
+pub(super) fn check_slug(slug: &str) -> Result<(), ConfigError> {
     let fits = (1..=63).contains(&slug.len())
         && slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !slug.starts_with('-');

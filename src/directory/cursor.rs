@@ -18,7 +18,7 @@ use super::{Ctx, Error};
 /// What the tenant's key is for, as the store knows it.
 pub(super) const PURPOSE: &str = "cursor";
 /// What a key that is derived from it is for: one for each client and query.
-const USAGE: &str = "matrikel cursor 1";
+const USAGE: &str = "matrikel cursor 2";
 /// Lengths are rounded up to this, so that a cursor's length says little about the place it holds.
 const BLOCK: usize = 64;
 /// No cursor of ours is longer; longer ones are not looked at.
@@ -29,6 +29,8 @@ const LONGEST: usize = 2_048;
 pub(super) struct Cursor {
     /// When the page was answered, µs.
     pub(super) issued_at: i64,
+    /// The tenant's epoch then: a cursor does not outlive a restore.
+    pub(super) epoch: i64,
     /// The `count` of the walk's requests.
     pub(super) count: Option<u64>,
     /// Towards the first page.
@@ -74,7 +76,7 @@ impl Cursor {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Opens a cursor that comes back at `now` with that `count`.
+    /// Opens a cursor that comes back at `now`, in that epoch, with that `count`.
     ///
     /// Fails with 400 invalidCursor, expiredCursor or invalidCount, in that order (RFC 9865 section 2.1).
     pub(super) fn open(
@@ -82,7 +84,7 @@ impl Cursor {
         key: &SealKey,
         binding: &Binding,
         count: Option<u64>,
-        (now, seconds): (i64, u64),
+        (now, epoch, seconds): (i64, i64, u64),
     ) -> Result<Self, Error> {
         let cursor = unseal(text, key, binding).ok_or_else(|| {
             scim::Error::new(
@@ -91,6 +93,11 @@ impl Cursor {
                  cursor from page to page.",
             )
         })?;
+        if cursor.epoch != epoch {
+            let detail = "The register was brought back from a backup, or from elsewhere, after this page. Begin again \
+                          with an empty cursor.";
+            return Err(scim::Error::new(ScimType::ExpiredCursor, detail).into());
+        }
         let age = now.saturating_sub(cursor.issued_at) / 1_000_000;
         if u64::try_from(age).is_ok_and(|age| age > seconds) {
             let detail = format!("The cursor is older than {seconds} seconds. Begin again with an empty cursor.");
@@ -114,6 +121,7 @@ impl Cursor {
         let flags = u8::from(self.backwards) | u8::from(self.count.is_some()) << 1 | u8::from(key.is_some()) << 2;
         let mut bytes = vec![flags, kind];
         bytes.extend(self.issued_at.to_be_bytes());
+        bytes.extend(self.epoch.to_be_bytes());
         bytes.extend(self.count.unwrap_or_default().to_be_bytes());
         bytes.extend(self.part.to_be_bytes());
         bytes.extend(place.map_or([0; 16], |place| place.id.0.into_bytes()));
@@ -129,6 +137,7 @@ impl Cursor {
         let mut rest = bytes;
         let [flags, kind] = take(&mut rest)?;
         let issued_at = i64::from_be_bytes(take(&mut rest)?);
+        let epoch = i64::from_be_bytes(take(&mut rest)?);
         let count = u64::from_be_bytes(take(&mut rest)?);
         let part = u16::from_be_bytes(take(&mut rest)?);
         let id = ResourceId::from_bytes(&take::<16>(&mut rest)?)?;
@@ -142,7 +151,8 @@ impl Cursor {
             3 => Cut::End,
             _ => return None,
         };
-        Some(Cursor { issued_at, count: (flags & 2 != 0).then_some(count), backwards: flags & 1 != 0, part, from })
+        let count = (flags & 2 != 0).then_some(count);
+        Some(Cursor { issued_at, epoch, count, backwards: flags & 1 != 0, part, from })
     }
 }
 

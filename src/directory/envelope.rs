@@ -3,6 +3,7 @@
 //! and nothing tells these apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::sync::Cache;
 use openssl::hash::MessageDigest;
@@ -18,17 +19,30 @@ const VERSION: u8 = 1;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
-/// Keys of tenants that were read already, by purpose. Cheap to clone; clones share them.
+/// How long the epoch of a tenant is taken for granted. It moves when a database is restored, with no server running.
+const REMEMBER: Duration = Duration::from_secs(5);
+
+/// Keys of tenants that were read already, by purpose, and epochs. Cheap to clone; clones share them.
 #[derive(Clone)]
-pub(super) struct SealKeys(Cache<(TenantId, &'static str), Arc<SealKey>>);
+pub(super) struct SealKeys(Cache<(TenantId, &'static str), Arc<SealKey>>, Cache<TenantId, i64>);
 
 impl Default for SealKeys {
     fn default() -> Self {
-        SealKeys(Cache::new(10_000))
+        SealKeys(Cache::new(10_000), Cache::builder().max_capacity(10_000).time_to_live(REMEMBER).build())
     }
 }
 
 impl Directory {
+    /// The tenant's epoch: what was handed out in an earlier one is worth nothing.
+    pub(super) async fn epoch(&self, ctx: &Ctx) -> Result<i64, Error> {
+        if let Some(epoch) = self.seal_keys.1.get(&ctx.tenant) {
+            return Ok(epoch);
+        }
+        let epoch = self.store.tenant(ctx.tenant).await?.map_or(0, |tenant| tenant.epoch);
+        self.seal_keys.1.insert(ctx.tenant, epoch);
+        Ok(epoch)
+    }
+
     /// The tenant's key for a purpose, made when there is none yet.
     pub(super) async fn seal_key(&self, ctx: &Ctx, purpose: &'static str) -> Result<Arc<SealKey>, Error> {
         let tenant = ctx.tenant;

@@ -121,11 +121,13 @@ impl Directory {
         count: u64,
     ) -> Result<Found, Error> {
         let key = self.seal_key(ctx, PURPOSE).await?;
+        let epoch = self.epoch(ctx).await?;
         let is_first = cursor.is_empty();
         let ((part, from), backwards) = if is_first {
             ((0, Cut::Start), false)
         } else {
-            let cursor = Cursor::open(cursor, &key, binding, asked, (ctx.now, self.limits.cursor_seconds))?;
+            let now = (ctx.now, epoch, self.limits.cursor_seconds);
+            let cursor = Cursor::open(cursor, &key, binding, asked, now)?;
             ((usize::from(cursor.part), cursor.from), cursor.backwards)
         };
         let origin = (part, from);
@@ -140,7 +142,7 @@ impl Directory {
 
         let seal = |(part, from): Spot, backwards| {
             let part = u16::try_from(part).unwrap_or(u16::MAX);
-            let cursor = Cursor { issued_at: ctx.now, count: asked, backwards, part, from };
+            let cursor = Cursor { issued_at: ctx.now, epoch, count: asked, backwards, part, from };
             cursor.seal(&key, binding, &ctx.random)
         };
         // The page on the other side of where this one began.

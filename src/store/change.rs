@@ -29,6 +29,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// The operation of that word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Op::Create, Op::Update, Op::Members, Op::Delete].into_iter().find(|known| known.as_str() == word)
+    }
+
     /// The word in the table and in plans.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -152,14 +157,55 @@ pub(crate) fn append(
     changes: Vec<Change>,
     random: &Random,
 ) -> Result<Vec<u8>, Error> {
-    let mut rows = Vec::with_capacity(changes.len());
-    let mut member_rows = Vec::new();
-    for (salt, change) in random.salts(changes.len())?.into_iter().zip(changes) {
+    let mut kept = Vec::with_capacity(changes.len());
+    for (salt, mut change) in random.salts(changes.len())?.into_iter().zip(changes) {
         let salt = salt.to_vec();
         let chunks = change.member_chunks();
+        change.members = Vec::new();
         let external = change.external_text();
         let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks)?;
-        head = link(&head, &change.header(tenant), &commitment);
+        let one = Kept { change, external, salt: Some(salt), commitment, chunks };
+        head = one.link(tenant, &head);
+        kept.push((one, head.clone()));
+    }
+    keep(db, tenant, kept)?;
+    Ok(head)
+}
+
+/// A change as its rows have it, without its digest, which is made of this and of what was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The change; its members are in `chunks`, and its `external` in the text.
+    pub(crate) change: Change,
+    pub(crate) external: Option<String>,
+    /// `None`: the content was erased.
+    pub(crate) salt: Option<Vec<u8>>,
+    pub(crate) commitment: Vec<u8>,
+    pub(crate) chunks: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    /// Head of the chain after this change.
+    pub(crate) fn link(&self, tenant: TenantId, head: &[u8]) -> Vec<u8> {
+        link(head, &self.change.header(tenant), &self.commitment)
+    }
+
+    /// Whether the content is what was committed to, or was erased as a whole.
+    pub(crate) fn is_whole(&self) -> Result<bool, Error> {
+        let (doc, external) = (self.change.doc.as_deref(), self.external.as_deref());
+        match &self.salt {
+            Some(salt) => Ok(commit(salt, doc, external, &self.chunks)? == self.commitment),
+            // Without its salt no content can be told from a forged one, so there must be none.
+            None => Ok(doc.is_none() && external.is_none() && self.chunks.is_empty()),
+        }
+    }
+}
+
+/// Writes changes, each with the head of the chain after it.
+pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>) -> Result<(), Error> {
+    let mut rows = Vec::with_capacity(changes.len());
+    let mut member_rows = Vec::new();
+    for (Kept { change, external, salt, commitment, chunks }, head) in changes {
         for (n, chunk) in (0_i64..).zip(chunks) {
             member_rows.push(vec![tenant.into(), change.seq.into(), n.into(), chunk.into()]);
         }
@@ -176,9 +222,9 @@ pub(crate) fn append(
             change.cause.into(),
             change.doc.into(),
             external.into(),
-            Some(salt).into(),
+            salt.into(),
             commitment.into(),
-            head.clone().into(),
+            head.into(),
         ]);
     }
     insert(
@@ -189,7 +235,7 @@ pub(crate) fn append(
         "",
     )?;
     insert(db, "INSERT INTO change_member (tenant_id, seq, chunk, members)", member_rows, "")?;
-    Ok(head)
+    Ok(())
 }
 
 /// The transaction that made a change; `None`: no such change.
@@ -231,6 +277,22 @@ pub(crate) fn read(
     mut head: Option<Vec<u8>>,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
+    let rows = rows(db, tenant, after, limit)?;
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        let one = restore(db, tenant, row, head.take())?;
+        head = Some(one.digest.clone());
+        stored.push(one);
+    }
+    Ok(stored)
+}
+
+/// One slice of changes after `after` as their rows have them; nothing is verified.
+pub(crate) fn slice(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Kept>, Error> {
+    rows(db, tenant, after, limit)?.into_iter().map(|row| Ok(kept(db, tenant, row)?.0)).collect()
+}
+
+fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = Statement::<Types>::new(
         "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest \
          FROM change WHERE tenant_id = ",
@@ -241,57 +303,54 @@ pub(crate) fn read(
     .sql(" ORDER BY seq LIMIT ")
     .bind(limit)
     .load::<Row>(db)?;
-    let mut stored = Vec::with_capacity(rows.len());
-    for row in rows {
-        let one = restore(db, tenant, row, head.take())?;
-        head = Some(one.digest.clone());
-        stored.push(one);
-    }
-    Ok(stored)
+    Ok(rows)
 }
 
-fn restore(db: &mut Db, tenant: TenantId, row: Row, head: Option<Vec<u8>>) -> Result<Stored, Error> {
-    let ((seq, resource, kind, op, version, at, actor, txn, cause), (doc, external_text, salt, commitment, digest)) =
-        row;
+/// A row with its member deltas, and its digest.
+fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
+    let ((seq, resource, kind, op, version, at, actor, txn, cause), (doc, external, salt, commitment, digest)) = row;
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")
         .bind(seq)
         .sql(" ORDER BY chunk")
         .load::<Vec<u8>>(db)?;
-    let corrupt = |what: &str| Error::Corrupt(format!("change {seq} of tenant {tenant}: {what}"));
-    let op = [Op::Create, Op::Update, Op::Members, Op::Delete]
-        .into_iter()
-        .find(|known| known.as_str() == op)
-        .ok_or_else(|| corrupt("unknown operation"))?;
-    let is_whole = match &salt {
-        Some(salt) => commit(salt, doc.as_deref(), external_text.as_deref(), &chunks)? == commitment,
-        // Erased: without its salt no content can be told from a forged one, so there must be none.
-        None => doc.is_none() && external_text.is_none() && chunks.is_empty(),
-    };
-    if !is_whole {
-        return Err(corrupt("the content is not what was committed to"));
-    }
-    let members = chunks.iter().map(|chunk| deltas(chunk)).collect::<Option<Vec<_>>>();
     let change = Change {
         seq,
         resource: resource_id(&resource)?,
         kind,
-        op,
+        op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
         version,
         at,
         actor: resource_id(&actor)?,
         txn: resource_id(&txn)?.0,
         cause,
         doc,
-        external: external_text.as_deref().map(external).transpose()?,
-        members: members.ok_or_else(|| corrupt("member deltas are cut short"))?.concat(),
+        external: None,
+        members: Vec::new(),
     };
-    if let Some(head) = head
-        && link(&head, &change.header(tenant), &commitment) != digest
-    {
-        return Err(corrupt("the chain is broken here"));
+    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+}
+
+fn corrupt(tenant: TenantId, seq: Seq, what: &str) -> Error {
+    Error::Corrupt(format!("change {seq} of tenant {tenant}: {what}"))
+}
+
+fn restore(db: &mut Db, tenant: TenantId, row: Row, head: Option<Vec<u8>>) -> Result<Stored, Error> {
+    let (kept, digest) = kept(db, tenant, row)?;
+    let seq = kept.change.seq;
+    if !kept.is_whole()? {
+        return Err(corrupt(tenant, seq, "the content is not what was committed to"));
     }
+    if let Some(head) = head
+        && kept.link(tenant, &head) != digest
+    {
+        return Err(corrupt(tenant, seq, "the chain is broken here"));
+    }
+    let Kept { mut change, external: external_text, chunks, .. } = kept;
+    let members = chunks.iter().map(|chunk| deltas(chunk)).collect::<Option<Vec<_>>>();
+    change.external = external_text.as_deref().map(external).transpose()?;
+    change.members = members.ok_or_else(|| corrupt(tenant, seq, "member deltas are cut short"))?.concat();
     Ok(Stored { change, digest })
 }
 

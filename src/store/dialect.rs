@@ -22,6 +22,14 @@ pub(crate) fn begin_read(db: &mut Db) -> QueryResult<()> {
     }
 }
 
+/// Lets the open read take its time: PostgreSQL would end a session that waits for a slow taker of an export.
+pub(crate) fn take_time(db: &mut Db) -> QueryResult<()> {
+    match db {
+        Db::Sqlite(_) => Ok(()),
+        Db::Postgres(connection) => connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0"),
+    }
+}
+
 /// Commits.
 pub(crate) fn commit(db: &mut Db) -> QueryResult<()> {
     db.batch_execute("COMMIT")

@@ -112,8 +112,13 @@ impl Indexes {
             let paths = paths.remove(definition.name()).unwrap_or_default();
             (definition.name().to_owned(), Arc::new(KindIndexes::new(definition, paths)))
         });
+        Ok(Indexes { kinds: kinds.chain(Indexes::of_catalog(registry).kinds).collect() })
+    }
+
+    /// The tenant's own schemas and resource types alone, which are known before what they describe is.
+    pub(crate) fn of_catalog(registry: &Registry) -> Self {
         let own = catalog::KINDS.into_iter().filter_map(|kind| KindIndexes::of_catalog(registry, kind));
-        Ok(Indexes { kinds: kinds.chain(own).collect() })
+        Indexes { kinds: own.collect() }
     }
 
     /// What is unique among resources of a kind, by a registry that is not in force yet; without paths.
@@ -382,15 +387,14 @@ pub(crate) fn tenants_to_build(db: &mut Db) -> Result<Vec<TenantId>, Error> {
     Ok(tenants.into_iter().map(TenantId).collect())
 }
 
-/// Adds rows of one path; those that are there already stay.
-pub(crate) fn add_rows(db: &mut Db, tenant: TenantId, rows: Vec<(ResourceId, IndexRow)>) -> Result<(), Error> {
+/// Adds rows; those that are there already stay. How many were not.
+pub(crate) fn add_rows(db: &mut Db, tenant: TenantId, rows: Vec<(ResourceId, IndexRow)>) -> Result<u64, Error> {
     let row = |(id, (path, value)): (ResourceId, IndexRow)| -> Vec<statement::Value> {
         vec![tenant.into(), path.into(), value.into(), id.into()]
     };
     let head = "INSERT INTO attr_index (tenant_id, path_id, value, resource_id)";
     let tail = "ON CONFLICT (tenant_id, path_id, value, resource_id) DO NOTHING";
-    insert_apart(db, head, rows.into_iter().map(row).collect(), tail)?;
-    Ok(())
+    Ok(insert_apart(db, head, rows.into_iter().map(row).collect(), tail)? as u64)
 }
 
 /// Writes the indexes that a new tenant starts with.

@@ -4,9 +4,11 @@
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
 //! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads, [`meter`] counts what is done; [`scan`] answers searches by
-//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be. [`Store`] is the door to all of it.
+//! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a
+//! tenant out and reads it in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
 
 mod assemble;
+mod backup;
 pub mod baseline;
 pub mod catalog;
 pub mod change;
@@ -19,6 +21,7 @@ pub mod deferred;
 mod dialect;
 mod error;
 pub mod external;
+mod hold;
 mod ids;
 mod index;
 mod link;
@@ -39,12 +42,14 @@ mod seal;
 mod statement;
 mod store;
 pub mod tenant;
+mod transfer;
 mod unique;
 pub mod work;
 mod writer;
 
 pub use assemble::{Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, render};
-pub use check::Finding;
+pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
+pub use check::{Finding, Report, Watch};
 pub use credential::Credential;
 pub use deferred::Deferred;
 pub use error::{Error, OpenError};
@@ -59,4 +64,5 @@ pub use record::Record;
 pub use seal::SealKey;
 pub use store::{Options, Store};
 pub use tenant::Tenant;
-pub use work::Work;
+pub use transfer::{Exported, Imported, TransferError};
+pub use work::{Mending, Work};

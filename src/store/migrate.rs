@@ -25,6 +25,16 @@ pub fn pending(url: &str) -> Result<Vec<String>, OpenError> {
     }
 }
 
+/// A migration of an SQLite file that this version does not know, if there is one.
+pub(crate) fn unknown(url: &str) -> Result<Option<String>, OpenError> {
+    let Db::Sqlite(mut connection) = Db::open(&Address::parse(url)?, Purpose::Write)? else { return Ok(None) };
+    let failed = |error: &dyn std::fmt::Display| OpenError::Migrate(error.to_string());
+    let known = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).map_err(|error| failed(&error))?;
+    let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    let applied = connection.applied_migrations().map_err(|error| failed(&error))?;
+    Ok(applied.iter().map(ToString::to_string).find(|version| !known.contains(version)))
+}
+
 fn apply<B, C>(connection: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>, OpenError>
 where
     B: diesel::backend::Backend,

@@ -173,7 +173,8 @@ pub(crate) fn labels(
 
 /// Writes new records; fails when one of them exists.
 pub(crate) fn insert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
-    Ok(statement::insert(db, INSERT, rows(tenant, records), "")?)
+    statement::insert(db, INSERT, rows(tenant, records), "")?;
+    Ok(())
 }
 
 /// Writes changed records.
@@ -182,7 +183,8 @@ pub(crate) fn update(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Res
     let tail = "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
          groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
          doc = excluded.doc, secret = excluded.secret";
-    Ok(statement::insert(db, INSERT, rows(tenant, records), tail)?)
+    statement::insert(db, INSERT, rows(tenant, records), tail)?;
+    Ok(())
 }
 
 const INSERT: &str = "INSERT INTO resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, \

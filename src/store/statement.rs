@@ -276,7 +276,8 @@ const ROWS: usize = 64;
 
 /// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two;
 /// `head` begins with `INSERT INTO`. When it fails, some rows may be written: the transaction must not be committed.
-pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
+/// Says how many rows it touched.
+pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<usize> {
     let verb = dialect::insert_all(db);
     insert_by(db, verb, head.strip_prefix("INSERT").unwrap_or(head), rows, tail)
 }
@@ -287,7 +288,7 @@ pub(crate) fn insert_apart(
     head: &'static str,
     rows: Vec<Vec<Value>>,
     tail: &'static str,
-) -> QueryResult<()> {
+) -> QueryResult<usize> {
     insert_by(db, "", head, rows, tail)
 }
 
@@ -297,11 +298,12 @@ fn insert_by(
     head: &'static str,
     rows: Vec<Vec<Value>>,
     tail: &'static str,
-) -> QueryResult<()> {
+) -> QueryResult<usize> {
+    let mut touched = 0;
     for run in runs(rows) {
-        Statement::<()>::new(verb).sql(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+        touched += Statement::<()>::new(verb).sql(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
     }
-    Ok(())
+    Ok(touched)
 }
 
 /// Deletes the rows whose `columns` hold the values of one of `keys`. Each key is spelled out with every column, so

@@ -12,6 +12,7 @@ use scim::schema::Registry;
 
 use crate::catalog::{self, Catalog};
 use crate::db::{Address, Db, Purpose};
+use crate::hold::{self, Hold};
 use crate::index::Indexes;
 use crate::meter::{self, Figures, Meter};
 use crate::nesting::Nesting;
@@ -132,6 +133,8 @@ struct Inner {
     /// Idle connections for reads on the caller's own thread.
     points: Mutex<Vec<Reader>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Says that the file is in use, until the store is closed.
+    hold: Mutex<Option<Hold>>,
 }
 
 impl Drop for Inner {
@@ -149,6 +152,7 @@ impl Store {
     /// Opens the database, which must be migrated, and starts the threads.
     pub fn open(options: &Options, registry: Arc<Registry>) -> Result<Self, OpenError> {
         let address = Address::parse(&options.url)?;
+        let hold = hold::share(&address)?;
         let shared = Arc::new(Shared {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
@@ -181,9 +185,14 @@ impl Store {
             reads: Mutex::new(Some(sender)),
             points: Mutex::new(points?),
             threads: Mutex::new(threads),
+            hold: Mutex::new(hold),
         }));
         store.resume()?;
         Ok(store)
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
     }
 
     /// The built-in schemas and resource types.
@@ -338,6 +347,7 @@ impl Store {
                 tracing::error!("a store thread had broken off");
             }
         }
+        drop(self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Memberships of groups that were deleted before the last stop are cleared now, and indexes that were being built

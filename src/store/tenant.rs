@@ -16,14 +16,18 @@ pub struct Tenant {
     pub slug: String,
     /// Name for people.
     pub name: String,
-    /// `active` or `suspended`.
+    /// `active`, `suspended` or `importing`.
     pub state: String,
+    /// Moves with every restore and import: what was handed out before is worth nothing after.
+    pub epoch: i64,
 }
 
 /// A tenant that is served.
 pub const ACTIVE: &str = "active";
 /// A tenant whose every request is refused.
 pub const SUSPENDED: &str = "suspended";
+/// A tenant whose register is being read in, and is not whole yet.
+pub const IMPORTING: &str = "importing";
 
 impl Tenant {
     /// Whether it is served.
@@ -32,37 +36,31 @@ impl Tenant {
     }
 }
 
-type Row = (i64, String, String, String);
+type Row = (i64, String, String, String, i64);
+type Types = (BigInt, Text, Text, Text, BigInt);
 
-const SELECT: &str = "SELECT tenant_id, slug, name, state FROM tenant";
+const SELECT: &str = "SELECT tenant_id, slug, name, state, epoch FROM tenant";
 
-fn from_row((id, slug, name, state): Row) -> Tenant {
-    Tenant { id: TenantId(id), slug, name, state }
+fn from_row((id, slug, name, state, epoch): Row) -> Tenant {
+    Tenant { id: TenantId(id), slug, name, state, epoch }
 }
 
 /// Every tenant, by id.
 pub(crate) fn all(db: &mut Db) -> Result<Vec<Tenant>, Error> {
-    let rows = Statement::<(BigInt, Text, Text, Text)>::new(SELECT).sql(" ORDER BY tenant_id").load::<Row>(db)?;
+    let rows = Statement::<Types>::new(SELECT).sql(" ORDER BY tenant_id").load::<Row>(db)?;
     Ok(rows.into_iter().map(from_row).collect())
 }
 
 /// The tenant of that short name.
 pub(crate) fn by_slug(db: &mut Db, slug: &str) -> Result<Option<Tenant>, Error> {
-    let row = Statement::<(BigInt, Text, Text, Text)>::new(SELECT)
-        .sql(" WHERE slug = ")
-        .bind(slug)
-        .get_result::<Row>(db)
-        .optional()?;
+    let row = Statement::<Types>::new(SELECT).sql(" WHERE slug = ").bind(slug).get_result::<Row>(db).optional()?;
     Ok(row.map(from_row))
 }
 
 /// The tenant.
 pub(crate) fn by_id(db: &mut Db, tenant: TenantId) -> Result<Option<Tenant>, Error> {
-    let row = Statement::<(BigInt, Text, Text, Text)>::new(SELECT)
-        .sql(" WHERE tenant_id = ")
-        .bind(tenant)
-        .get_result::<Row>(db)
-        .optional()?;
+    let row =
+        Statement::<Types>::new(SELECT).sql(" WHERE tenant_id = ").bind(tenant).get_result::<Row>(db).optional()?;
     Ok(row.map(from_row))
 }
 
@@ -72,6 +70,8 @@ pub(crate) fn set_active(db: &mut Db, tenant: TenantId, active: bool) -> Result<
         .bind(if active { ACTIVE } else { SUSPENDED })
         .sql(" WHERE tenant_id = ")
         .bind(tenant)
+        .sql(" AND state <> ")
+        .bind(IMPORTING)
         .run(db)?;
     if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
@@ -93,12 +93,30 @@ pub(crate) fn create(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Te
 }
 
 fn lay(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
+    let tenant = lay_bare(db, slug, name, None, now)?;
+    index::lay_defaults(db, tenant.id)?;
+    Ok(tenant)
+}
+
+/// Writes a tenant with its clock and without indexes; with that id if nobody has it. Part of a transaction.
+pub(crate) fn lay_bare(
+    db: &mut Db,
+    slug: &str,
+    name: &str,
+    wanted: Option<TenantId>,
+    now: i64,
+) -> Result<Tenant, Error> {
     dialect::lock_tenants(db)?;
     if by_slug(db, slug)?.is_some() {
         return Err(Error::Taken { path: "slug".into() });
     }
-    let highest = Statement::<BigInt>::new("SELECT COALESCE(MAX(tenant_id), 0) FROM tenant").get_result::<i64>(db)?;
-    let id = TenantId(highest + 1);
+    let id = match wanted {
+        Some(wanted) if wanted.0 > 0 && by_id(db, wanted)?.is_none() => wanted,
+        _ => {
+            let highest = "SELECT COALESCE(MAX(tenant_id), 0) FROM tenant";
+            TenantId(Statement::<BigInt>::new(highest).get_result::<i64>(db)? + 1)
+        }
+    };
     insert(
         db,
         "INSERT INTO tenant (tenant_id, slug, name, state, created_at)",
@@ -111,6 +129,35 @@ fn lay(db: &mut Db, slug: &str, name: &str, now: i64) -> Result<Tenant, Error> {
         vec![vec![id.into(), 0.into(), 0.into(), 0.into(), "{}".into(), Vec::<u8>::new().into()]],
         "",
     )?;
-    index::lay_defaults(db, id)?;
-    Ok(Tenant { id, slug: slug.into(), name: name.into(), state: ACTIVE.into() })
+    Ok(Tenant { id, slug: slug.into(), name: name.into(), state: ACTIVE.into(), epoch: 0 })
+}
+
+/// When a tenant came to be, µs since 1970.
+pub(crate) fn created_at(db: &mut Db, tenant: TenantId) -> Result<i64, Error> {
+    let created = Statement::<BigInt>::new("SELECT created_at FROM tenant WHERE tenant_id = ").bind(tenant);
+    Ok(created.get_result::<i64>(db)?)
+}
+
+/// Sets the state and the epoch of a tenant whose data were brought from elsewhere.
+pub(crate) fn set_state(db: &mut Db, tenant: TenantId, state: &str, epoch: i64) -> Result<(), Error> {
+    Statement::<()>::new("UPDATE tenant SET state = ")
+        .bind(state)
+        .sql(", epoch = ")
+        .bind(epoch)
+        .sql(" WHERE tenant_id = ")
+        .bind(tenant)
+        .run(db)?;
+    Ok(())
+}
+
+/// Begins a new epoch in every tenant: the data were brought back from earlier. It is later than every one before it,
+/// also when the same backup is restored twice.
+pub(crate) fn begin_epoch(db: &mut Db, now: i64) -> Result<usize, Error> {
+    let begun = Statement::<()>::new("UPDATE tenant SET epoch = CASE WHEN epoch >= ")
+        .bind(now)
+        .sql(" THEN epoch + 1 ELSE ")
+        .bind(now)
+        .sql(" END")
+        .run(db)?;
+    Ok(begun)
 }

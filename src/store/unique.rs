@@ -76,3 +76,15 @@ pub(crate) fn store(
     )?;
     Ok(())
 }
+
+/// Writes new keys; fails when one of them is held.
+pub(crate) fn add(db: &mut Db, tenant: TenantId, keys: Vec<(UniqueKey, ResourceId)>) -> Result<(), Error> {
+    let row = |(key, id): (UniqueKey, ResourceId)| {
+        let mut row = key.row(tenant);
+        row.push(id.into());
+        row
+    };
+    let head = "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)";
+    insert(db, head, keys.into_iter().map(row).collect(), "")?;
+    Ok(())
+}

@@ -39,7 +39,7 @@ fn json_of(text: &str) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = TempDir::new().expect("a folder");
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 31] = [
         &[],
         &["serve"],
         &["demo"],
@@ -65,6 +65,12 @@ fn every_command_explains_itself() {
         &["index", "add"],
         &["index", "list"],
         &["index", "remove"],
+        &["check"],
+        &["backup"],
+        &["restore"],
+        &["restored"],
+        &["export"],
+        &["import"],
     ];
     for command in commands {
         for flag in ["--help", "-h"] {

@@ -57,3 +57,5 @@ mod support;
 mod tls;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod upkeep;

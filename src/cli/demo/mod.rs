@@ -19,12 +19,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use self::client::Client;
 use self::municipality::Municipality;
 use self::prepare::{Register, State};
+use super::progress::bar;
 use super::{Shared, open, output, serve, wait};
 use crate::config::Config;
 use crate::directory::Directory;
@@ -164,13 +164,4 @@ fn tell(json: bool, sentence: &str) -> anyhow::Result<()> {
         output::remark(sentence)?;
     }
     Ok(())
-}
-
-fn bar(json: bool, label: &'static str, length: usize) -> ProgressBar {
-    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(u64::try_from(length).ok(), target).with_message(label);
-    match ProgressStyle::with_template("{msg:<28} {bar:40} {pos:>6}/{len} {per_sec:>12}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

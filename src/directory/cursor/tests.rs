@@ -19,7 +19,7 @@ fn ctx(tenant: i64) -> Ctx {
 }
 
 fn cursor(from: Cut) -> Cursor {
-    Cursor { issued_at: NOW, count: Some(10), backwards: false, part: 0, from }
+    Cursor { issued_at: NOW, epoch: 0, count: Some(10), backwards: false, part: 0, from }
 }
 
 fn place(key: Option<&str>) -> Place {
@@ -37,11 +37,11 @@ fn keyword(result: Result<Cursor, Error>) -> &'static str {
 proptest! {
     #[test]
     fn a_cursor_comes_back_as_it_went_in_unreserved_characters(
-        issued_at: i64, count: Option<u64>, backwards: bool, part: u16, id: u128, kind in 0..4, text in "\\PC{0,128}", keyed: bool,
+        issued_at: i64, epoch: i64, count: Option<u64>, backwards: bool, part: u16, id: u128, kind in 0..4, text in "\\PC{0,128}", keyed: bool,
     ) {
         let place = Place { key: keyed.then(|| text.clone()), id: ResourceId(uuid::Uuid::from_u128(id)) };
         let from = match kind { 0 => Cut::Start, 1 => Cut::Before(place), 2 => Cut::After(place), _ => Cut::End };
-        let cursor = Cursor { issued_at, count, backwards, part, from };
+        let cursor = Cursor { issued_at, epoch, count, backwards, part, from };
         let binding = Binding::new(&ctx(1), ["User"]);
         let sealed = cursor.seal(&key(1), &binding, &Random::os()).unwrap();
         let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
@@ -65,15 +65,15 @@ fn whatever_is_changed_in_it_a_cursor_is_invalid() {
     for (at, letter) in sealed.char_indices() {
         let other = if letter == 'A' { "B" } else { "A" };
         let changed = format!("{}{other}{}", &sealed[..at], &sealed[at + 1..]);
-        let opened = Cursor::open(&changed, &key(1), &binding, Some(10), (NOW, HOUR));
+        let opened = Cursor::open(&changed, &key(1), &binding, Some(10), (NOW, 0, HOUR));
         assert_eq!(keyword(opened), "invalidCursor", "{changed}");
     }
     for cut in 1..sealed.len() {
-        let opened = Cursor::open(&sealed[..cut], &key(1), &binding, Some(10), (NOW, HOUR));
+        let opened = Cursor::open(&sealed[..cut], &key(1), &binding, Some(10), (NOW, 0, HOUR));
         assert_eq!(keyword(opened), "invalidCursor", "{cut}");
     }
     for text in [format!("{sealed}A"), format!("{sealed}="), "x".repeat(100_000), "å".into(), " ".into(), "1".into()] {
-        let opened = Cursor::open(&text, &key(1), &binding, Some(10), (NOW, HOUR));
+        let opened = Cursor::open(&text, &key(1), &binding, Some(10), (NOW, 0, HOUR));
         assert_eq!(keyword(opened), "invalidCursor");
     }
 }
@@ -98,21 +98,29 @@ fn a_cursor_of_another_tenant_client_role_view_query_or_key_is_invalid() {
         Binding::new(&ctx(1), ["User"]),
     ];
     for binding in bindings {
-        assert_eq!(keyword(Cursor::open(&sealed, &key(1), &binding, Some(10), (NOW, HOUR))), "invalidCursor");
+        assert_eq!(keyword(Cursor::open(&sealed, &key(1), &binding, Some(10), (NOW, 0, HOUR))), "invalidCursor");
     }
-    assert_eq!(keyword(Cursor::open(&sealed, &key(2), &own, Some(10), (NOW, HOUR))), "invalidCursor");
-    assert_eq!(keyword(Cursor::open(&sealed, &key(1), &own, Some(10), (NOW, HOUR))), "opened");
+    assert_eq!(keyword(Cursor::open(&sealed, &key(2), &own, Some(10), (NOW, 0, HOUR))), "invalidCursor");
+    assert_eq!(keyword(Cursor::open(&sealed, &key(1), &own, Some(10), (NOW, 0, HOUR))), "opened");
 }
 
 #[test]
 fn a_cursor_expires_and_its_count_stays() {
     let binding = Binding::new(&ctx(1), ["User"]);
     let sealed = cursor(Cut::Start).seal(&key(1), &binding, &Random::os()).unwrap();
-    let open = |count, now| keyword(Cursor::open(&sealed, &key(1), &binding, count, (now, HOUR)));
+    let open = |count, now| keyword(Cursor::open(&sealed, &key(1), &binding, count, (now, 0, HOUR)));
     assert_eq!(open(Some(10), NOW + 3_600_000_000), "opened");
     assert_eq!(open(Some(10), NOW + 3_601_000_000), "expiredCursor");
     assert_eq!(open(Some(11), NOW), "invalidCount");
     assert_eq!(open(None, NOW), "invalidCount");
     // Another node's clock may be a little behind.
     assert_eq!(open(Some(10), NOW - 5_000_000), "opened");
+}
+
+#[test]
+fn a_cursor_of_another_epoch_has_expired() {
+    let binding = Binding::new(&ctx(1), []);
+    let sealed = cursor(Cut::Start).seal(&key(1), &binding, &Random::os()).unwrap();
+    let open = |epoch| keyword(Cursor::open(&sealed, &key(1), &binding, Some(10), (NOW, epoch, HOUR)));
+    assert_eq!((open(0), open(NOW)), ("opened", "expiredCursor"));
 }

@@ -24,6 +24,7 @@ impl Work<'_> {
             || !self.settled.outcomes.is_empty()
             || self.settled.forget.is_some()
             || self.has_new_catalog()
+            || self.recounted
     }
 
     /// Bytes of documents that were settled so far.

@@ -10,6 +10,7 @@ mod deferred;
 mod flush;
 mod layer;
 mod read;
+mod repair;
 mod types;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use crate::{dialect, seal};
 
 pub use building::Indexing;
 use layer::Layer;
+pub use repair::Mending;
 
 /// On whose behalf an operation runs, and when.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ pub struct Work<'d> {
     origin: Origin,
     txn: Uuid,
     swept: bool,
+    /// Whether the counts in the clock were made anew.
+    recounted: bool,
 }
 
 impl<'d> Work<'d> {
@@ -109,6 +113,7 @@ impl<'d> Work<'d> {
             origin,
             txn: Uuid::nil(),
             swept: false,
+            recounted: false,
         }
     }
 

@@ -254,7 +254,7 @@ impl Fixture {
 
 /// The tables and their columns; `#` marks bytes.
 const TABLES: [(&str, &str); 11] = [
-    ("tenant", "tenant_id slug name state created_at"),
+    ("tenant", "tenant_id slug name state created_at epoch"),
     ("tenant_clock", "tenant_id seq last_at nesting_seq counts catalog_version #digest"),
     ("resource", "tenant_id #resource_id kind version seq groups_seq created_at modified_at label doc #secret"),
     ("attr_path", "tenant_id path_id kind path type state"),

@@ -5,7 +5,7 @@ mod chain;
 mod concurrency;
 mod failure;
 mod groups;
-mod harness;
+pub(crate) mod harness;
 mod migrations;
 mod rows;
 mod search;

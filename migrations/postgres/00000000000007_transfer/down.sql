@@ -1,0 +1,2 @@
+DROP TABLE import_state;
+ALTER TABLE tenant DROP COLUMN epoch;

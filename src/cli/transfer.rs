@@ -1,0 +1,130 @@
+//! `matrikel export` and `matrikel import`: a tenant as lines of JSON, out of one register and into another.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::json;
+use store::{Imported, TransferError};
+
+use super::{Shared, now, open, output, progress, wait};
+use crate::config::ConfigError;
+
+/// Arguments of `matrikel export`.
+#[derive(clap::Args)]
+#[command(
+    long_about = "Writes a tenant to standard output as lines of JSON, as it stands at one moment, while servers go on \
+                  serving. Everything that answers rest on goes along: resources with ids, versions and times, external \
+                  ids, memberships, schemas and indexes of the tenant's own, clients with the hashes of their tokens, and \
+                  the keys that seal cursors. The file is as confidential as the database.\n\nOf the changes, number, time \
+                  and digest go along; with --history also what they changed.",
+    after_long_help = "Examples:\n  matrikel export --tenant storstad > storstad.jsonl\n  \
+                       matrikel export --tenant storstad --history | gzip > storstad.jsonl.gz\n\n\
+                       Exit codes: 0 written · 1 failed · 2 wrong usage or configuration"
+)]
+pub(super) struct Export {
+    /// Short name of the tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: String,
+    /// Also what each change changed, for whoever has to tell the past
+    #[arg(long)]
+    history: bool,
+    /// What was written, as a line of JSON on standard error
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `matrikel import`.
+#[derive(clap::Args)]
+#[command(
+    long_about = "Reads a file of `matrikel export` into a tenant that does not exist yet or is empty, on either database. \
+                  The file is read through before anything is stored: one that was cut short or altered is refused. Until \
+                  the last line is stored the tenant serves nobody.\n\nThe same file again does nothing. An import that \
+                  broke off goes on with --resume.",
+    after_long_help = "Examples:\n  matrikel import --tenant storstad storstad.jsonl\n  \
+                       matrikel import --tenant storstad storstad.jsonl --resume\n\n\
+                       Exit codes: 0 all of it is there · 1 failed · 2 wrong usage or configuration"
+)]
+pub(super) struct Import {
+    /// Short name of the tenant; it is made when there is none
+    #[arg(long, value_name = "SLUG")]
+    tenant: String,
+    /// The file
+    file: PathBuf,
+    /// Go on with an import of this file that broke off
+    #[arg(long)]
+    resume: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> {
+    let config = shared.load()?;
+    if std::io::stdout().is_terminal() {
+        return Err(ConfigError::new("An export is a file: matrikel export --tenant SLUG > FILE.").into());
+    }
+    let directory = open::migrated(&config, false)?;
+    let store = directory.store().clone();
+    let outcome = wait(async {
+        let tenant = open::tenant(&store, &arguments.tenant).await?.id;
+        let (history, mut watch) = (arguments.history, progress::stages(arguments.json));
+        let written = store.read(move |reader| {
+            let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
+            reader.export(tenant, history, &mut out, &mut watch)
+        });
+        Ok(written.await.map_err(|error: TransferError| error)?)
+    });
+    store.close();
+    let written = outcome?;
+    if arguments.json {
+        return Ok(output::remark(json!({
+            "tenant": arguments.tenant, "lines": written.lines, "bytes": written.bytes, "resources": written.resources,
+            "waiting": written.waiting,
+        }))?);
+    }
+    output::remark(format!(
+        "Wrote {} resources of {} in {} lines.",
+        written.resources, arguments.tenant, written.lines
+    ))?;
+    if written.waiting > 0 {
+        output::remark(format!(
+            "{} bulk requests that were accepted are not carried out yet and did not go along; export again later.",
+            written.waiting
+        ))?;
+    }
+    Ok(())
+}
+
+pub(super) fn import(shared: &Shared, arguments: &Import) -> anyhow::Result<()> {
+    let config = shared.load()?;
+    super::tenant::check_slug(&arguments.tenant)?;
+    let file = File::open(&arguments.file).with_context(|| format!("{} cannot be read", arguments.file.display()))?;
+    let directory = open::migrated(&config, false)?;
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut watch = progress::stages(arguments.json);
+    let outcome = directory.store().import(&arguments.tenant, &mut file, arguments.resume, now(), &mut watch);
+    directory.store().close();
+    let imported = outcome.with_context(|| format!("{} was not imported", arguments.file.display()))?;
+    let Imported { tenant, number_before, lines, stored, resources } = imported;
+    if arguments.json {
+        return Ok(output::say(json!({
+            "tenant": tenant.slug, "id": tenant.id.0, "id_before": number_before, "lines": lines, "stored": stored,
+            "resources": resources,
+        }))?);
+    }
+    if stored == 0 && lines > 0 {
+        output::say(format!("All of {} is in {} already; nothing was done.", arguments.file.display(), tenant.slug))?;
+        return Ok(());
+    }
+    output::say(format!("Tenant {} has {resources} resources; {stored} of {lines} lines were stored.", tenant.slug))?;
+    if tenant.id.0 != number_before {
+        output::say(format!(
+            "Tokens name the tenant's number, which was {number_before} and is {}: give each client a new one with \
+             `matrikel client rotate`.",
+            tenant.id
+        ))?;
+    }
+    Ok(())
+}
