@@ -7,7 +7,7 @@ use scim::filter::{Checked, Filter};
 
 use super::place::{Cut, Heading, Place, Step};
 use super::walk::Order;
-use super::{Needs, Page, Search};
+use super::{Page, Search};
 use crate::contain::Part;
 use crate::plan::Access;
 use crate::{Error, ResourceId};
@@ -80,7 +80,7 @@ impl Search<'_> {
         if self.query.count == 0 || self.query.start > total {
             return Ok(Some(page(total)));
         }
-        let hits = self.reader.derive(self.tenant, self.query, records, &Needs::of_page(self.query), false)?;
+        let hits = self.show(records, false)?;
         Ok(Some(Page { hits, ..page(total) }))
     }
 
@@ -148,7 +148,8 @@ impl Search<'_> {
         if let (Order::Id, None) = (order, along) {
             let records = self.run_of_records(&heading, count)?;
             let end = records.last().map(|record| Place { key: None, id: record.id });
-            return Ok(Page { hits: self.show(records)?, end, ..page(total) });
+            let dense = self.is_dense();
+            return Ok(Page { hits: self.show(records, dense)?, end, ..page(total) });
         }
         let places = self.places(order, along, &heading, count)?;
         let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
@@ -168,7 +169,8 @@ impl Search<'_> {
         if self.query.count == 0 {
             return Ok(Some(page(total)));
         }
-        if self.order().is_none() {
+        // Where all of it is one page, the walk would be no shorter than a look at all candidates.
+        if self.order().is_none() || total <= self.query.count {
             return Ok(None);
         }
         let step = Step { from, backwards: false, wanted: self.query.count, budget: self.query.limit };

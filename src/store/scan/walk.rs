@@ -95,7 +95,8 @@ impl Search<'_> {
                 records.reverse();
             }
             let places = records.iter().map(|record| Place { key: None, id: record.id }).collect();
-            let hits = self.show(records)?;
+            let dense = self.is_dense();
+            let hits = self.show(records, dense)?;
             return Ok(Stretch { hits, places, rest, total: Some(self.population()), tested: 0 });
         }
         let total = if along.is_none() { Some(self.population()) } else { None };
@@ -211,11 +212,17 @@ impl Search<'_> {
         Ok(records)
     }
 
-    /// A run of resources in id order with what is derived of them.
-    pub(super) fn show(&mut self, records: Vec<Record>) -> Result<Vec<Hit>, Error> {
-        // Where most resources are of another type, a range of ids would hold more of those than of these.
+    /// Whether a run of resources of the type in id order is little more than these: where most resources are of another
+    /// type, a range of ids would hold more of those.
+    pub(super) fn is_dense(&self) -> bool {
         let all: i64 = self.clock.counts.values().sum();
-        let dense = self.population().saturating_mul(2) >= all.unsigned_abs();
+        self.population().saturating_mul(2) >= all.unsigned_abs()
+    }
+
+    /// The resources of a page with what is derived of them. Fails before any member is read when there are too many.
+    pub(super) fn show(&mut self, records: Vec<Record>, dense: bool) -> Result<Vec<Hit>, Error> {
+        let ids: Vec<ResourceId> = records.iter().map(|record| record.id).collect();
+        self.reader.check_members(self.tenant, &ids, self.query)?;
         self.reader.derive(self.tenant, self.query, records, &Needs::of_page(self.query), dense)
     }
 
