@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// A fifth of what a write took was the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     matrikel::cli::run()
 }
