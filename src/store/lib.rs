@@ -21,6 +21,7 @@ mod error;
 pub mod external;
 mod ids;
 mod index;
+mod known;
 mod link;
 pub mod membership;
 mod migrate;

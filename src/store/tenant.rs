@@ -46,6 +46,12 @@ pub(crate) fn all(db: &mut Db) -> Result<Vec<Tenant>, Error> {
     Ok(rows.into_iter().map(from_row).collect())
 }
 
+/// Looks at one row at most, however many there are.
+pub(crate) fn probe(db: &mut Db) -> Result<(), Error> {
+    Statement::<(BigInt, Text, Text, Text)>::new(SELECT).sql(" LIMIT 1").get_result::<Row>(db).optional()?;
+    Ok(())
+}
+
 /// The tenant of that short name.
 pub(crate) fn by_slug(db: &mut Db, slug: &str) -> Result<Option<Tenant>, Error> {
     let row = Statement::<(BigInt, Text, Text, Text)>::new(SELECT)
