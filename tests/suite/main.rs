@@ -43,6 +43,8 @@ mod points;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod security;
 #[cfg(test)]
 #[path = "store/mod.rs"]
