@@ -169,6 +169,7 @@ mod tests {
             registry: Arc::new(Registry::builtin().expect("the schemas")),
             queue: Arc::new(Queue::new(1)),
             losses: Default::default(),
+            meter: Default::default(),
             totals: Totals::new(1),
             known: Known::new(tenants),
         }

@@ -28,7 +28,7 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
     };
     let role = ctx.caller.role;
     role::permit_writing(role).map_err(Failure::Denied)?;
-    let body = body::read_bulk(&request, payload, state.settings.bulk_payload).await?;
+    let body = body::read_bulk(&request, payload, &state.settings).await?;
     let message = is_deferred.then(|| body.clone());
     let mut notes = Notes::new();
     let bulk = parse(body, state.settings.bulk_operations, ctx.caller.profile.strictness(), &mut notes);

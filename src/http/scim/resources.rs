@@ -16,7 +16,7 @@ const SILENT: &str = "Group";
 /// POST: 201.
 pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?))
@@ -46,7 +46,7 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
 pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let id = extract::id(&request);
@@ -59,7 +59,7 @@ pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload
 pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let id = extract::id(&request);

@@ -54,7 +54,7 @@ pub(in crate::http) async fn patch_resource_type(
 ) -> Answer {
     let ctx = permitted(Document::ResourceType, &request, &state).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let id = extract::document_id(&request);
     Ok(respond::changed(state.directory.patch_resource_type(&ctx, id, body, &condition).await?))
 }
@@ -74,14 +74,14 @@ async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state
     if is_empty(request) {
         return Err(Failure::Method(READ));
     }
-    let body = body::read(request, payload, state.settings.body_limit).await?;
+    let body = body::read(request, payload, &state.settings).await?;
     Ok(respond::created(state.directory.add_document(&ctx, what, body).await?))
 }
 
 async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
     let ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
-    let body = body::read(request, payload, state.settings.body_limit).await?;
+    let body = body::read(request, payload, &state.settings).await?;
     let id = extract::document_id(request);
     Ok(respond::changed(state.directory.replace_document(&ctx, what, id, body, &condition).await?))
 }
