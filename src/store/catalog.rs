@@ -51,6 +51,11 @@ impl Catalog {
         &self.registry
     }
 
+    /// Whether the tenant has no document of its own.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// The tenant's own schema of that URN, or resource type of that name, in any case.
     pub fn record(&self, kind: &str, id: &str) -> Option<&Record> {
         self.records.get(&(kind.to_owned(), id.to_ascii_lowercase()))

@@ -24,6 +24,7 @@ pub mod external;
 mod hold;
 mod ids;
 mod index;
+mod known;
 mod link;
 pub mod membership;
 pub mod meter;

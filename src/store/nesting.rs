@@ -38,6 +38,11 @@ impl Nesting {
         Ok(nesting)
     }
 
+    /// How many edges there are.
+    pub(crate) fn edges(&self) -> usize {
+        self.parents.values().map(BTreeSet::len).sum()
+    }
+
     /// Adds an edge.
     pub(crate) fn link(&mut self, parent: ResourceId, child: ResourceId, label: &str) {
         self.parents.entry(child).or_default().insert(parent);

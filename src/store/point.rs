@@ -6,6 +6,7 @@
 //! with the row, or from a statement after it: groups may be newer than the entity tag says, never older.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use diesel::backend::Backend;
@@ -78,6 +79,8 @@ pub enum LookedUp {
 
 /// Most resources that are looked up by a value; of one that more have, most are usually not wanted.
 const MOST: usize = 16;
+/// Names of groups of one tenant that are remembered; then they are forgotten and learnt anew.
+const NAMES: usize = 250_000;
 /// Most groups of a member that are looked up.
 const MOST_GROUPS: usize = 64;
 
@@ -209,8 +212,8 @@ impl Reader {
             if at_once && unknown.len() > FEW_GROUPS {
                 return Ok(None);
             }
-            names.learn(&unknown, record::kinds(&mut self.db, tenant, &unknown)?);
-            labels = names.labels(&direct);
+            let mut learnt = names.learn(&unknown, record::kinds(&mut self.db, tenant, &unknown)?).into_iter();
+            labels.iter_mut().filter(|label| label.is_none()).for_each(|label| *label = learnt.next());
         }
         let named = direct.into_iter().zip(labels);
         let direct = named.filter_map(|(id, label)| Some(GroupRef { id, label: label.flatten()?, direct: true }));
@@ -220,16 +223,25 @@ impl Reader {
 
 /// What the groups of a tenant are called, as far as somebody asked, at one state of nesting: any rename or deletion of a
 /// group makes a new one. A group that is gone, though memberships of it are still there, has no name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) seq: Seq,
     known: RwLock<HashMap<ResourceId, Option<Arc<str>>>>,
+    /// How many names all tenants' hold.
+    named: Arc<AtomicU64>,
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.named.fetch_sub(known.len() as u64, Ordering::Relaxed);
+    }
 }
 
 impl Names {
-    /// Nothing known yet.
-    pub(crate) fn at(seq: Seq) -> Self {
-        Names { seq, known: RwLock::default() }
+    /// Nothing known yet. `named` counts the names of all.
+    pub(crate) fn at(seq: Seq, named: Arc<AtomicU64>) -> Self {
+        Names { seq, known: RwLock::default(), named }
     }
 
     fn labels(&self, groups: &[ResourceId]) -> Vec<Option<Option<Arc<str>>>> {
@@ -237,11 +249,26 @@ impl Names {
         groups.iter().map(|group| known.get(group).cloned()).collect()
     }
 
-    fn learn(&self, groups: &[ResourceId], mut living: HashMap<ResourceId, (String, String)>) {
+    /// Remembers what these groups are called, and says it in their order.
+    pub(crate) fn learn(
+        &self,
+        groups: &[ResourceId],
+        mut living: HashMap<ResourceId, (String, String)>,
+    ) -> Vec<Option<Arc<str>>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        for group in groups {
-            known.insert(*group, living.remove(group).map(|(_, label)| label.into()));
+        if known.len() > NAMES {
+            self.named.fetch_sub(known.len() as u64, Ordering::Relaxed);
+            known.clear();
         }
+        let mut learnt = Vec::with_capacity(groups.len());
+        for group in groups {
+            let label: Option<Arc<str>> = living.remove(group).map(|(_, label)| label.into());
+            if known.insert(*group, label.clone()).is_none() {
+                self.named.fetch_add(1, Ordering::Relaxed);
+            }
+            learnt.push(label);
+        }
+        learnt
     }
 }
 
@@ -276,7 +303,8 @@ enum Key<'q> {
 
 const SELECT: &str = "SELECT r.resource_id, r.kind, r.version, r.seq, r.groups_seq, r.created_at, r.modified_at, r.label, \
      r.doc, r.secret, e.value, c.nesting_seq, c.catalog_version, ";
-const LISTED: &str = " FROM membership m WHERE m.tenant_id = r.tenant_id AND m.member_id = r.resource_id)";
+/// The tenant is bound here once more: a database that is cut up by tenants does not look through to the outer rows.
+const LISTED: (&str, &str) = (" FROM membership m WHERE m.tenant_id = ", " AND m.member_id = r.resource_id)");
 const CLOCK: &str = " JOIN tenant_clock c ON c.tenant_id = r.tenant_id";
 const OWN_EXTERNAL: &str =
     " LEFT JOIN external_id e ON e.tenant_id = r.tenant_id AND e.resource_id = r.resource_id AND e.domain_id = ";
@@ -310,7 +338,9 @@ impl<const BY: u8, const GROUPS: bool> Find<'_, BY, GROUPS> {
         match GROUPS {
             true => {
                 out.push_sql(list);
-                out.push_sql(LISTED);
+                out.push_sql(LISTED.0);
+                out.push_bind_param::<BigInt, i64>(&self.tenant)?;
+                out.push_sql(LISTED.1);
             }
             false => out.push_sql("NULL"),
         }

@@ -286,6 +286,11 @@ impl Reader {
         deferred::tenants_to_clear(&mut self.db, now)
     }
 
+    /// Fails when the database does not answer, or has no tables.
+    pub(crate) fn ready(&mut self) -> Result<(), Error> {
+        tenant::probe(&mut self.db)
+    }
+
     /// Every tenant.
     pub fn tenants(&mut self) -> Result<Vec<Tenant>, Error> {
         tenant::all(&mut self.db)

@@ -1,28 +1,25 @@
 //! The door to the database: writes go to the group-commit writer, reads to the reader threads.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use scim::schema::Registry;
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::Catalog;
 use crate::db::{Address, Db, Purpose};
 use crate::hold::{self, Hold};
-use crate::index::Indexes;
+use crate::known::Known;
 use crate::meter::{self, Figures, Meter};
-use crate::nesting::Nesting;
-use crate::point::Names;
 use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
 use crate::scan::total::Totals;
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
-use crate::{Credential, Error, OpenError, Seq, Tenant, TenantId, tenant};
+use crate::{Credential, Error, OpenError, Tenant, TenantId, tenant};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -39,12 +36,15 @@ pub struct Options {
     pub queue: usize,
     /// A total is kept from so many documents on that had to be looked at for it; what is cheaper is counted each time.
     pub keep_from: u64,
+    /// Tenants of which catalog, nesting and names of groups are remembered; the others are read again when they are asked
+    /// for.
+    pub tenants: u64,
 }
 
 impl Options {
     /// The defaults for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Options { url: url.into(), readers: 4, points: 2, writers: 2, queue: 10_000, keep_from: 256 }
+        Options { url: url.into(), readers: 4, points: 2, writers: 2, queue: 10_000, keep_from: 256, tenants: 2_000 }
     }
 }
 
@@ -57,73 +57,7 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     /// How many resources match what was asked before.
     pub(crate) totals: Totals,
-    catalogs: RwLock<HashMap<TenantId, Arc<Catalog>>>,
-    nesting: RwLock<HashMap<TenantId, (Seq, Arc<Nesting>)>>,
-    names: RwLock<HashMap<TenantId, Arc<Names>>>,
-}
-
-impl Shared {
-    /// The indexes of a tenant as the transaction sees them.
-    pub(crate) fn indexes(&self, db: &mut Db, tenant: TenantId) -> Result<Arc<Indexes>, Error> {
-        let version = catalog::version(db, tenant)?;
-        Ok(self.catalog(db, tenant, version)?.indexes.clone())
-    }
-
-    /// The catalog of a tenant at the version that the transaction sees, read once for each.
-    pub(crate) fn catalog(&self, db: &mut Db, tenant: TenantId, version: i64) -> Result<Arc<Catalog>, Error> {
-        if let Some(known) = self.cached_catalog(tenant)
-            && known.version() == version
-        {
-            return Ok(known);
-        }
-        let catalog = Arc::new(Catalog::load(db, tenant, version, &self.registry)?);
-        // No index at all: no such tenant yet. Its writer must not find this when it comes to be.
-        if !catalog.indexes.is_empty() {
-            let mut known = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
-            // An older snapshot may still be read; what is newer stays.
-            if known.get(&tenant).is_none_or(|old| old.version() < version) {
-                known.insert(tenant, catalog.clone());
-            }
-        }
-        Ok(catalog)
-    }
-
-    pub(crate) fn cached_catalog(&self, tenant: TenantId) -> Option<Arc<Catalog>> {
-        self.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
-    }
-
-    /// What is known of a tenant's resource types without asking; the built-in ones when that is nothing.
-    pub(crate) fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
-        self.cached_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
-    }
-
-    pub(crate) fn cached_nesting(&self, tenant: TenantId) -> Option<(Seq, Arc<Nesting>)> {
-        self.nesting.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
-    }
-
-    pub(crate) fn keep_nesting(&self, tenant: TenantId, seq: Seq, nesting: Arc<Nesting>) {
-        let mut known = self.nesting.write().unwrap_or_else(PoisonError::into_inner);
-        if known.get(&tenant).is_none_or(|(old, _)| *old < seq) {
-            known.insert(tenant, (seq, nesting));
-        }
-    }
-
-    /// What is known of the names of groups as of a change of nesting.
-    pub(crate) fn names(&self, tenant: TenantId, seq: Seq) -> Arc<Names> {
-        let known = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.seq == seq) {
-            return known.clone();
-        }
-        let names = Arc::new(Names::at(seq));
-        // An older state may still be read; nobody else will ask for it.
-        let mut all = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        match all.get(&tenant) {
-            Some(known) if known.seq == seq => return known.clone(),
-            Some(known) if known.seq > seq => {}
-            _ => drop(all.insert(tenant, names.clone())),
-        }
-        names
-    }
+    pub(crate) known: Known,
 }
 
 struct Inner {
@@ -159,9 +93,7 @@ impl Store {
             losses: AtomicUsize::new(0),
             meter: Meter::default(),
             totals: Totals::new(options.keep_from),
-            catalogs: RwLock::default(),
-            nesting: RwLock::default(),
-            names: RwLock::default(),
+            known: Known::new(options.tenants),
         });
         let mut threads = Vec::new();
         let writers = if matches!(address, Address::Sqlite(_)) { 1 } else { options.writers.max(1) };
@@ -260,7 +192,7 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.read(|reader| reader.tenants().map(drop)).await
+        self.read(Reader::ready).await
     }
 
     /// Creates a tenant. Fails with [`Error::Taken`] when the short name is in use.

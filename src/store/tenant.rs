@@ -51,6 +51,12 @@ pub(crate) fn all(db: &mut Db) -> Result<Vec<Tenant>, Error> {
     Ok(rows.into_iter().map(from_row).collect())
 }
 
+/// Looks at one row at most, however many there are.
+pub(crate) fn probe(db: &mut Db) -> Result<(), Error> {
+    Statement::<Types>::new(SELECT).sql(" LIMIT 1").get_result::<Row>(db).optional()?;
+    Ok(())
+}
+
 /// The tenant of that short name.
 pub(crate) fn by_slug(db: &mut Db, slug: &str) -> Result<Option<Tenant>, Error> {
     let row = Statement::<Types>::new(SELECT).sql(" WHERE slug = ").bind(slug).get_result::<Row>(db).optional()?;

@@ -73,7 +73,7 @@ async fn total(client: &Client, path: &str) -> Value {
     client.get(path).await.expect(200).json()["totalResults"].clone()
 }
 
-async fn is_answered_first(server: Server) {
+pub(crate) async fn is_answered_first(server: Server) {
     let (here, there) = (server.tenant("here"), server.tenant("there"));
     let client = Client::new(&server.base_url, &here);
     let operations = [
@@ -181,7 +181,7 @@ async fn is_tried_again(mut server: Server) {
 }
 
 /// kill -9 at any moment after the 202, several times, and what was accepted is all done once.
-async fn is_never_lost(mut server: Server) {
+pub(crate) async fn is_never_lost(mut server: Server) {
     let token = server.tenant("town");
     let mut requests = Vec::new();
     for round in 0..3_usize {

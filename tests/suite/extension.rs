@@ -41,7 +41,7 @@ fn id(said: &Value) -> &str {
     said["id"].as_str().expect("an id")
 }
 
-async fn a_tenant_extends_its_users(server: &mut Server) {
+pub(crate) async fn a_tenant_extends_its_users(server: &mut Server) {
     let api = Api::new(server, server.tenant("extending"));
     let other = Api::new(server, server.tenant("untouched"));
     let old = api.post("/Users", &user("old", None)).await.expect(201);

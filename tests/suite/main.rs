@@ -45,6 +45,8 @@ mod points;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod security;
 #[cfg(test)]
 mod slow;

@@ -23,7 +23,7 @@ fn set(server: &Server, state: &str) -> Result<String, String> {
     attempt(server.database_url(), &["tenant", "set", "names", "--unique-group-names", state])
 }
 
-async fn group_names_are_unique_if_the_tenant_says_so(server: &Server) {
+pub(crate) async fn group_names_are_unique_if_the_tenant_says_so(server: &Server) {
     let api = Api::new(server, server.tenant("names"));
     let other = Api::new(server, server.tenant("others"));
     api.post("/Groups", &group("Same")).await.expect(201);
@@ -62,7 +62,7 @@ async fn group_names_are_unique_if_the_tenant_says_so(server: &Server) {
     verify(server).await;
 }
 
-async fn a_suspended_tenant_is_refused_and_resumed(server: &Server) {
+pub(crate) async fn a_suspended_tenant_is_refused_and_resumed(server: &Server) {
     let api = Api::new(server, server.tenant("late-payer"));
     let other = Api::new(server, server.tenant("neighbour"));
     let url = server.database_url();
@@ -98,7 +98,7 @@ async fn a_suspended_tenant_is_refused_and_resumed(server: &Server) {
     assert!(attempt(url, &["tenant", "suspend", "nobody"]).expect_err("no such tenant").contains("There is no tenant"));
 }
 
-async fn schemas_are_installed_from_the_command_line(server: &Server) {
+pub(crate) async fn schemas_are_installed_from_the_command_line(server: &Server) {
     let api = Api::new(server, server.tenant("installing"));
     let url = server.database_url();
     api.get("/Devices").await.expect(404);
@@ -158,7 +158,7 @@ async fn schemas_are_installed_from_the_command_line(server: &Server) {
     verify(server).await;
 }
 
-async fn an_operator_chooses_what_is_indexed(server: &Server) {
+pub(crate) async fn an_operator_chooses_what_is_indexed(server: &Server) {
     const PEOPLE: usize = 700;
     let api = Api::new(server, server.tenant("choosing"));
     let url = server.database_url();

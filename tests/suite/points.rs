@@ -39,7 +39,7 @@ async fn assert_alike(client: &Client, path: &str, filter: &str, more: &[(&str, 
     short
 }
 
-async fn a_look_up_answers_what_a_search_answers(server: &Server) {
+pub(crate) async fn a_look_up_answers_what_a_search_answers(server: &Server) {
     let client = client(server);
     let mut ids = Vec::new();
     for n in 0..24 {
@@ -149,7 +149,7 @@ async fn what_was_acknowledged_is_read_at_once(server: &Server) {
     }
 }
 
-async fn a_change_of_groups_shows_in_the_groups_and_in_the_tag(server: &Server) {
+pub(crate) async fn a_change_of_groups_shows_in_the_groups_and_in_the_tag(server: &Server) {
     let client = client(server);
     let anna = created(&client, "/Users", &user_with("anna", &json!({}))).await;
     let path = format!("/Users/{anna}");

@@ -97,7 +97,7 @@ async fn without_a_valid_token_there_is_nothing_but_401(server: &Server) {
     }
 }
 
-async fn a_revoked_or_rotated_token_and_one_of_an_inactive_client_end(server: &Server) {
+pub(crate) async fn a_revoked_or_rotated_token_and_one_of_an_inactive_client_end(server: &Server) {
     let admin = Client::new(&server.base_url, &server.tenant("town"));
     let of = |name: &str| Client::new(&server.base_url, &server.client("town", name, "source"));
     let (revoked, rotated, inactive, deleted) = (of("revoked"), of("rotated"), of("inactive"), of("deleted"));
@@ -159,7 +159,7 @@ async fn an_expired_token_ends_at_its_moment(server: &Server) {
     assert!(now() >= end, "not before its end");
 }
 
-async fn a_tenant_never_sees_another(server: &Server) {
+pub(crate) async fn a_tenant_never_sees_another(server: &Server) {
     let one = Client::new(&server.base_url, &server.tenant("one"));
     let other = Client::new(&server.base_url, &server.tenant("other"));
     let anna = one.post("/Users", &user_with("anna", &json!({ "externalId": "e" }))).await.expect(201).id();
@@ -225,7 +225,7 @@ async fn a_role_may_do_what_it_may_and_no_more(server: &Server) {
     assert_eq!(admin.get("/Clients").await.expect(200).text, clients.text);
 }
 
-async fn an_administrator_keeps_the_clients(server: &Server) {
+pub(crate) async fn an_administrator_keeps_the_clients(server: &Server) {
     let admin = Client::new(&server.base_url, &server.tenant("town"));
     let made = admin.post("/Clients", &client_body("lms", "consumer")).await.expect(201);
     let path = format!("/Clients/{}", made.id());

@@ -22,7 +22,7 @@ fn thing_type() -> Value {
     json!({ "name": "Thing", "endpoint": "/Things", "schema": THING })
 }
 
-async fn a_type_without_code(server: &Server) {
+pub(crate) async fn a_type_without_code(server: &Server) {
     let api = Api::new(server, server.tenant("without-code"));
     for (name, kind, endpoint, label) in [
         ("device", "Device", "/Devices", "displayName"),
@@ -161,7 +161,7 @@ async fn what_is_refused(server: &Server) {
     verify(server).await;
 }
 
-async fn each_tenant_has_its_own(server: &mut Server) {
+pub(crate) async fn each_tenant_has_its_own(server: &mut Server) {
     let one = Api::new(server, server.tenant("one"));
     let two = Api::new(server, server.tenant("two"));
     one.post("/Schemas", &thing(&json!([{ "name": "label", "required": true }]))).await.expect(201);

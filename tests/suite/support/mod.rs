@@ -11,4 +11,5 @@ pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod register;
 pub(crate) mod server;
+pub(crate) mod statements;
 pub(crate) mod vector;

@@ -50,6 +50,7 @@ full_page_writes = off
 autovacuum = on
 jit = off
 log_min_messages = warning
+log_line_prefix = '%d|'
 CONF
   # Another process may take the port between the look and the start: then another port.
   for _ in 1 2 3 4 5 6 7 8; do

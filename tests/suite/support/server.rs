@@ -55,7 +55,11 @@ impl Server {
 
     /// The same with configuration in environment variables.
     pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
-        let database = database_from("migrated", |url| drop(command(url, &["migrate"])));
+        Server::on(database_from("migrated", |url| drop(command(url, &["migrate"]))), variables)
+    }
+
+    /// The same on a PostgreSQL database that is there and migrated.
+    pub(crate) fn on(database: Database, variables: &[(&str, &str)]) -> Self {
         let url = database.url().to_owned();
         Server::start(TempDir::new().expect("a temporary folder"), url, Some(database), variables)
     }

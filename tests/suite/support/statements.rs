@@ -1,0 +1,205 @@
+//! What PostgreSQL was asked: every statement on one database with its bound values, and the plan it was run by, from the
+//! log of the test cluster. And whether a statement is a tenant's: on tables that are cut into parts by tenant it is
+//! when its plan reads one part of each, all of the same number, and when all rows that it inserts have one tenant.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::sql_types::Text;
+use diesel::{Connection, PgConnection, RunQueryDsl};
+use serde_json::Value;
+
+/// Between a table's name and the number of its part: see `shards.sql`.
+const PART: &str = "_part";
+
+/// The log of one database, from a moment on.
+pub(crate) struct Log {
+    url: String,
+    name: String,
+    file: PathBuf,
+    from: u64,
+}
+
+/// One line of the log.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// A statement with bound values, of which the server sends all on tables, with the values of `$1`, `$2` …; `None` is NULL. Long values are cut.
+    Statement { text: String, values: Vec<Option<String>> },
+    /// The plan of one.
+    Plan { text: String, parts: Vec<String> },
+}
+
+/// Lays the tables of a migrated database out by tenant, as the script for Citus says.
+pub(crate) fn lay_out(url: &str) {
+    let mut connection = PgConnection::establish(url).expect("a connection");
+    connection.batch_execute(include_str!("shards.sql")).expect("the stand-ins");
+    connection.batch_execute(include_str!("../../../tools/citus.sql")).expect("the tables are laid out");
+}
+
+impl Log {
+    /// Has every statement of connections that are opened from now on logged.
+    pub(crate) fn begin(url: &str) -> Self {
+        let name = url.rsplit('/').next().expect("a name").to_owned();
+        let mut connection = PgConnection::establish(url).expect("a connection");
+        for setting in [
+            "session_preload_libraries = 'auto_explain'",
+            "auto_explain.log_min_duration = 0",
+            "auto_explain.log_format = 'json'",
+            "plan_cache_mode = 'force_custom_plan'",
+            "log_statement = 'all'",
+            "log_parameter_max_length = 64",
+        ] {
+            connection.batch_execute(&format!("ALTER DATABASE {name} SET {setting}")).expect("a setting");
+        }
+        let folder: String =
+            sql::<Text>("SELECT current_setting('data_directory')").get_result(&mut connection).expect("it");
+        let file = PathBuf::from(folder).with_file_name("log");
+        let from = file.metadata().expect("the cluster's log").len();
+        Log { url: url.to_owned(), name, file, from }
+    }
+
+    /// The statements that are about to come, and no earlier ones.
+    pub(crate) fn go_on(&mut self) {
+        self.from = self.file.metadata().expect("the cluster's log").len();
+    }
+
+    /// Everything that was logged of the database.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let mut file = File::open(&self.file).expect("the cluster's log");
+        file.seek(SeekFrom::Start(self.from)).expect("its place");
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("readable");
+        read(&String::from_utf8_lossy(&bytes), &self.name)
+    }
+
+    /// Tables of the database with a column `tenant_id`, `tenant` aside, that are not cut up by it; unique keys that do not
+    /// begin with it; tables that are neither cut up nor kept whole everywhere.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        const STRAYS: &str = "SELECT c.relname || ' is not laid out' FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace \
+             AND c.relkind = 'r' AND NOT c.relispartition AND obj_description(c.oid) IS DISTINCT FROM 'reference' \
+             UNION ALL SELECT x.relname || ' does not begin with the tenant' FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid \
+             JOIN pg_class c ON c.oid = i.indrelid AND c.relkind = 'p' \
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+             WHERE c.relnamespace = 'public'::regnamespace AND a.attname <> 'tenant_id' \
+             UNION ALL SELECT c.relname || ' is cut up otherwise' FROM pg_class c WHERE c.relkind = 'p' \
+             AND pg_get_partkeydef(c.oid) <> 'HASH (tenant_id)'";
+        sql::<Text>(STRAYS).load(&mut PgConnection::establish(&self.url).expect("a connection")).expect("rows")
+    }
+}
+
+fn read(log: &str, database: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut lines = log.lines().peekable();
+    let prefix = format!("{database}|");
+    while let Some(line) = lines.next() {
+        let Some(line) = line.strip_prefix(&prefix) else { continue };
+        let mut line = line.to_owned();
+        while let Some(more) = lines.next_if(|next| next.starts_with('\t')) {
+            line.push('\n');
+            line.push_str(more.trim_start_matches('\t'));
+        }
+        if let Some((_, plan)) = line.split_once("  plan:\n").filter(|_| line.starts_with("LOG:  duration")) {
+            let plan: Value = serde_json::from_str(plan).unwrap_or_else(|error| panic!("{error}: {plan}"));
+            let mut parts = Vec::new();
+            scanned(&plan["Plan"], &mut parts);
+            entries.push(Entry::Plan { text: plan["Query Text"].as_str().expect("a text").to_owned(), parts });
+        } else if let Some((_, text)) = line.strip_prefix("LOG:  execute ").and_then(|rest| rest.split_once(": ")) {
+            entries.push(Entry::Statement { text: text.to_owned(), values: Vec::new() });
+        } else if let Some(bound) = line.strip_prefix("DETAIL:  parameters: ") {
+            match entries.last_mut() {
+                Some(Entry::Statement { values, .. }) => *values = bound_values(bound),
+                other => panic!("values without a statement: {bound} after {other:?}"),
+            }
+        }
+    }
+    entries
+}
+
+/// The tables that a plan reads.
+fn scanned(plan: &Value, found: &mut Vec<String>) {
+    let reads = plan["Node Type"].as_str().is_some_and(|kind| kind.ends_with("Scan"));
+    if let Some(name) = plan["Relation Name"].as_str().filter(|_| reads) {
+        found.push(name.to_owned());
+    }
+    plan["Plans"].as_array().into_iter().flatten().for_each(|inner| scanned(inner, found));
+}
+
+/// Reads `$1 = 'a', $2 = NULL, $3 = 'it''s'`.
+fn bound_values(text: &str) -> Vec<Option<String>> {
+    let mut values = Vec::new();
+    let mut rest = text;
+    while let Some((_, value)) = rest.split_once(" = ") {
+        let Some(quoted) = value.strip_prefix('\'') else {
+            assert!(value.starts_with("NULL"), "{value}");
+            values.push(None);
+            rest = &value[4..];
+            continue;
+        };
+        let mut found = String::new();
+        let mut chars = quoted.char_indices().peekable();
+        rest = "";
+        while let Some((at, c)) = chars.next() {
+            if c == '\'' && chars.next_if(|(_, next)| *next == '\'').is_none() {
+                rest = &quoted[at + 1..];
+                break;
+            }
+            found.push(c);
+        }
+        values.push(Some(found));
+    }
+    values
+}
+
+/// What is wrong with an entry; `None`: it is a tenant's, or on no table of tenants.
+pub(crate) fn fault(entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Plan { text, parts } => {
+            let number = |name: &String| name.rsplit_once(PART).map(|(_, number)| number.to_owned());
+            let numbers: BTreeSet<Option<String>> =
+                parts.iter().filter(|name| !name.starts_with("pg_") && *name != "tenant").map(number).collect();
+            (numbers.len() > 1).then(|| format!("{text}\n  reads {parts:?}"))
+        }
+        Entry::Statement { text, values } => {
+            let (_, insert) = text.split_once("INSERT INTO ")?;
+            let (table, rest) = insert.split_once(" (")?;
+            if table.starts_with('_') {
+                return None;
+            }
+            let (columns, _) = rest.split_once(')')?;
+            let width = columns.split(", ").count();
+            let tenants: BTreeSet<_> = values.iter().step_by(width).collect();
+            let is_one = columns.starts_with("tenant_id, ") && values.len() % width == 0 && tenants.len() == 1;
+            (!is_one).then(|| format!("{text}\n  inserts for {tenants:?}"))
+        }
+    }
+}
+
+/// The text of a statement as it is sent.
+pub(crate) fn text(entry: &Entry) -> &str {
+    match entry {
+        Entry::Statement { text, .. } | Entry::Plan { text, .. } => text,
+    }
+}
+
+#[test]
+fn bound_values_are_read_whatever_they_hold() {
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        bound_values("$1 = '1', $2 = NULL, $3 = 'it''s, $4 = ''5''', $4 = ''"),
+        [some("1"), None, some("it's, $4 = '5'"), some("")]
+    );
+}
+
+#[test]
+fn rows_of_two_tenants_in_one_statement_are_seen() {
+    let insert = |values: &str| Entry::Statement {
+        text: "INSERT INTO sweep (tenant_id, group_id) VALUES ($1, $2), ($3, $4) ".into(),
+        values: bound_values(values),
+    };
+    assert_eq!(fault(&insert("$1 = '1', $2 = 'a', $3 = '1', $4 = 'b'")), None);
+    assert!(fault(&insert("$1 = '1', $2 = 'a', $3 = '2', $4 = 'b'")).is_some());
+}
