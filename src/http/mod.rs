@@ -14,6 +14,7 @@ mod health;
 mod json;
 mod network;
 mod observe;
+mod once;
 mod prefer;
 mod proxy;
 mod respond;

@@ -31,6 +31,8 @@ mod hostile;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod interface;
 #[cfg(test)]
 mod memberships;
