@@ -17,6 +17,7 @@ pub mod credential;
 mod db;
 pub mod deferred;
 mod dialect;
+mod durability;
 mod error;
 pub mod external;
 pub mod idempotency;

@@ -25,6 +25,8 @@ mod discovery;
 #[cfg(test)]
 mod extension;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
