@@ -37,6 +37,8 @@ mod interface;
 #[cfg(test)]
 mod memberships;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operating;
@@ -47,9 +49,13 @@ mod protocol;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod types;
