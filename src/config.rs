@@ -24,6 +24,28 @@ pub enum LogFormat {
     Json,
 }
 
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2.
+    Tls12,
+    /// 1.3.
+    Tls13,
+}
+
+/// How TLS is spoken. It is when certificate and key are set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the certificate and those above it.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub key: Option<PathBuf>,
+    /// The oldest version that clients may speak.
+    pub min_version: TlsVersion,
+    /// For how many seconds browsers shall insist on https; `None`: nothing is said.
+    pub hsts_seconds: Option<u64>,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -38,6 +60,8 @@ pub struct Log {
 pub struct Config {
     /// Address and port to listen at; port 0 takes a free one.
     pub listen: String,
+    /// Address and port where Prometheus fetches metrics; `None`: nowhere.
+    pub metrics_listen: Option<String>,
     /// Scheme, host and path before `/scim/v2` as clients see them, no trailing slash; `None`: from each request's Host.
     pub public_url: Option<String>,
     /// Folder of the embedded database.
@@ -80,6 +104,18 @@ pub struct Config {
     pub log: Log,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
+    /// Whether and how TLS is spoken.
+    pub tls: Tls,
+    /// Connections of clients at a time.
+    pub connections: usize,
+    /// Seconds that the head of a connection's first request may take.
+    pub head_seconds: u64,
+    /// Seconds that the body of a request may take.
+    pub body_seconds: u64,
+    /// Seconds that a connection may lie idle after an answer.
+    pub idle_seconds: u64,
+    /// Seconds that a client may take nothing of an answer that waits for it.
+    pub stalled_seconds: u64,
 }
 
 impl Default for Config {
@@ -87,6 +123,7 @@ impl Default for Config {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         Config {
             listen: "127.0.0.1:8080".to_owned(),
+            metrics_listen: None,
             public_url: None,
             data_dir: PathBuf::from("data"),
             database_url: None,
@@ -108,6 +145,12 @@ impl Default for Config {
             cors_origins: Vec::new(),
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
+            tls: Tls { certificate: None, key: None, min_version: TlsVersion::Tls12, hsts_seconds: None },
+            connections: 20_000,
+            head_seconds: 10,
+            body_seconds: 30,
+            idle_seconds: 75,
+            stalled_seconds: 60,
         }
     }
 }
@@ -196,7 +239,26 @@ impl Config {
                 self.password_min, self.password_max
             )));
         }
-        check_listen(&self.listen)?;
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => {
+                return Err(ConfigError::new("tls.certificate is set and tls.key is not. Name the file of its key."));
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::new(
+                    "tls.key is set and tls.certificate is not. Name the file it belongs to.",
+                ));
+            }
+            (None, None) if self.tls.hsts_seconds.is_some() => {
+                return Err(ConfigError::new(
+                    "tls.hsts_seconds is set without tls.certificate. Let the proxy that speaks TLS say it.",
+                ));
+            }
+            _ => {}
+        }
+        check_listen("listen", &self.listen)?;
+        if let Some(listen) = &self.metrics_listen {
+            check_listen("metrics_listen", listen)?;
+        }
         check_database_url(&self.database_url())
     }
 
@@ -249,11 +311,11 @@ pub fn redact(url: &str) -> String {
     redacted
 }
 
-fn check_listen(listen: &str) -> Result<(), ConfigError> {
+fn check_listen(key: &str, listen: &str) -> Result<(), ConfigError> {
     let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match (listen.parse::<SocketAddr>(), port) {
         (Ok(_), _) | (_, Some(Ok(_))) => Ok(()),
-        _ => Err(ConfigError(format!("listen is {listen:?}. Write an address and a port, such as 127.0.0.1:8080."))),
+        _ => Err(ConfigError(format!("{key} is {listen:?}. Write an address and a port, such as 127.0.0.1:8080."))),
     }
 }
 

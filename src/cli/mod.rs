@@ -6,6 +6,7 @@ mod client;
 pub mod demo;
 mod index;
 mod migrate;
+mod notify;
 mod open;
 mod output;
 mod schema;

@@ -1,17 +1,19 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
-use anyhow::Context;
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Shared, open, output, wait};
-use crate::config::Config;
+use super::{Shared, notify, open, output, wait};
+use crate::config::{Config, ConfigError, TlsVersion};
 use crate::directory::Directory;
-use crate::http::server::{self, Listen, Running};
-use crate::http::{Network, Settings};
+use crate::http::server::{self, Listen, Patience, Running, StartError};
+use crate::http::{Network, Oldest, Settings, Tls};
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
   listen            address and port, 127.0.0.1:8080; port 0 takes a free one
+  metrics_listen    address and port for Prometheus, which fetches /metrics there: none
   public_url        URL before /scim/v2 as clients see it; set it behind a proxy
   data_dir          folder of the embedded database, data
   database_url      sqlite:PATH or postgres://…; in the environment DATABASE_URL
@@ -29,6 +31,13 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   cors_origins      origins whose scripts may use the interface in a browser: none
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
+  tls.certificate, tls.key             PEM files; TLS is spoken when both are set
+  tls.min_version   1.2 or 1.3; 1.2
+  tls.hsts_seconds  how long browsers shall insist on https; not said
+  connections       connections of clients at a time, 20000
+  head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
+  idle_seconds      what a connection may lie idle after an answer, 75
+  stalled_seconds   what a client may take nothing of its answer, 60
 
 Examples:
   matrikel serve
@@ -77,8 +86,13 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
         let running = start(&config, directory)?;
         // A limit on the size of files is a full disk, and no reason to end: the write that meets it fails.
         let _survived = signal(SignalKind::from_raw(SIGXFSZ))?;
+        if let Some(address) = running.metrics_address() {
+            tracing::info!(%address, "metrics at /metrics");
+        }
         tracing::info!(address = %running.address, base_url = running.base_url(), "listening");
+        notify::tell(notify::READY);
         stop_signal().await?;
+        notify::tell(notify::STOPPING);
         tracing::info!("stopping");
         Ok(running.stop().await?)
     });
@@ -88,8 +102,19 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
 
 /// Begins to serve as configured.
 pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Running> {
-    let listen =
-        Listen { address: config.listen.clone(), workers: config.workers, shutdown_seconds: config.shutdown_seconds };
+    let listen = Listen {
+        address: config.listen.clone(),
+        metrics: config.metrics_listen.clone(),
+        tls: tls(config),
+        patience: Patience {
+            connections: config.connections,
+            head: Duration::from_secs(config.head_seconds),
+            idle: Duration::from_secs(config.idle_seconds),
+            stalled: Duration::from_secs(config.stalled_seconds),
+        },
+        workers: config.workers,
+        shutdown_seconds: config.shutdown_seconds,
+    };
     let settings = Settings {
         public_url: config.public_url.clone(),
         body_limit: config.body_limit,
@@ -101,9 +126,24 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         announce_memberships: config.announce_memberships,
         trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
         cors_origins: config.cors_origins.clone(),
+        has_metrics: config.metrics_listen.is_some(),
+        body_timeout: Duration::from_secs(config.body_seconds),
+        hsts_seconds: config.tls.hsts_seconds,
     };
-    server::start(&listen, settings, directory)
-        .with_context(|| format!("cannot listen at {}; choose another address or port with --listen", config.listen))
+    server::start(&listen, settings, directory).map_err(|error| match error {
+        StartError::Tls(error) => ConfigError::new(error.to_string()).into(),
+        error => error.into(),
+    })
+}
+
+/// How TLS is spoken, if it is.
+fn tls(config: &Config) -> Option<Tls> {
+    let (certificate, key) = (config.tls.certificate.clone()?, config.tls.key.clone()?);
+    let oldest = match config.tls.min_version {
+        TlsVersion::Tls12 => Oldest::Tls12,
+        TlsVersion::Tls13 => Oldest::Tls13,
+    };
+    Some(Tls { certificate, key, oldest })
 }
 
 /// Returns when the process is asked to stop.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{Config, LogFormat, Network, redact};
+use super::{Config, LogFormat, Network, TlsVersion, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -50,6 +50,13 @@ pub const KEYS: &[Key] = &[
         help: "the address and port to listen at; port 0 takes a free one",
         set: |config, value| text(value).map(|text| config.listen = text),
         show: |config| Some(quoted(&config.listen)),
+        number: false,
+    },
+    Key {
+        name: "metrics_listen",
+        help: "the address and port where Prometheus fetches /metrics, such as 127.0.0.1:9464; for your own network alone",
+        set: |config, value| text(value).map(|text| config.metrics_listen = Some(text)),
+        show: |config| config.metrics_listen.as_deref().map(quoted),
         number: false,
     },
     Key {
@@ -242,6 +249,81 @@ pub const KEYS: &[Key] = &[
         help: "the number of seconds that running requests get at shutdown, 0 to 3600",
         set: |config, value| number(&value, 0, 3600).map(|number| config.shutdown_seconds = number),
         show: |config| Some(config.shutdown_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "tls.certificate",
+        help: "the PEM file of the certificate, followed by those that lead to a root; with tls.key TLS is spoken",
+        set: |config, value| text(value).map(|text| config.tls.certificate = Some(PathBuf::from(text))),
+        show: |config| config.tls.certificate.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "tls.key",
+        help: "the PEM file of the certificate's private key, not encrypted",
+        set: |config, value| text(value).map(|text| config.tls.key = Some(PathBuf::from(text))),
+        show: |config| config.tls.key.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "tls.min_version",
+        help: "the oldest version of TLS that clients may speak, \"1.2\" or \"1.3\"",
+        set: |config, value| {
+            config.tls.min_version = match text(value)?.as_str() {
+                "1.2" => TlsVersion::Tls12,
+                "1.3" => TlsVersion::Tls13,
+                other => return Err(format!("is {other:?}.")),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(quoted(match config.tls.min_version {
+                TlsVersion::Tls12 => "1.2",
+                TlsVersion::Tls13 => "1.3",
+            }))
+        },
+        number: false,
+    },
+    Key {
+        name: "tls.hsts_seconds",
+        help: "the number of seconds for which browsers shall insist on https, 0 to 63072000",
+        set: |config, value| number(&value, 0, 63_072_000).map(|number| config.tls.hsts_seconds = Some(number)),
+        show: |config| config.tls.hsts_seconds.map(|seconds| seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "connections",
+        help: "the number of connections of clients at a time, 1 to 1000000; the system must allow as many open files",
+        set: |config, value| number(&value, 1, 1_000_000).map(|number| config.connections = number),
+        show: |config| Some(config.connections.to_string()),
+        number: true,
+    },
+    Key {
+        name: "head_seconds",
+        help: "the number of seconds that the head of a connection's first request may take, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.head_seconds = number),
+        show: |config| Some(config.head_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "body_seconds",
+        help: "the number of seconds that the body of a request may take, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.body_seconds = number),
+        show: |config| Some(config.body_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "idle_seconds",
+        help: "the number of seconds that a connection may lie idle after an answer, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.idle_seconds = number),
+        show: |config| Some(config.idle_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "stalled_seconds",
+        help: "the number of seconds that a client may take nothing of an answer that waits for it, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.stalled_seconds = number),
+        show: |config| Some(config.stalled_seconds.to_string()),
         number: true,
     },
 ];

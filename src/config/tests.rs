@@ -24,16 +24,20 @@ fn the_default_configuration_fits_itself() {
 #[test]
 fn every_key_of_a_file_arrives() {
     let config = read(
-        "listen = '0.0.0.0:1'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
+        "listen = '0.0.0.0:1'\nmetrics_listen = '127.0.0.1:2'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
          bulk_operations = 6\nbulk_payload = 4096\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
          cursor_timeout_seconds = 40\nannounce_memberships = true\n\
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
-         cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\n[log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n",
+         cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
+         head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
+         [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
+         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n",
     )
     .expect("reads");
     let expected = Config {
         listen: "0.0.0.0:1".into(),
+        metrics_listen: Some("127.0.0.1:2".into()),
         public_url: Some("https://id.example.se".into()),
         data_dir: "/d".into(),
         database_url: Some("postgres://h/d".into()),
@@ -55,6 +59,17 @@ fn every_key_of_a_file_arrives() {
         cors_origins: vec!["https://console.example.se".into()],
         log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
         shutdown_seconds: 1,
+        tls: Tls {
+            certificate: Some("/c".into()),
+            key: Some("/k".into()),
+            min_version: TlsVersion::Tls13,
+            hsts_seconds: Some(9),
+        },
+        connections: 5000,
+        head_seconds: 1,
+        body_seconds: 2,
+        idle_seconds: 3,
+        stalled_seconds: 4,
     };
     assert_eq!(config, expected);
 }
@@ -97,6 +112,7 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ("cors_origins = ['https://x.se/']", "matrikel.toml: cors_origins has \"https://x.se/\", which is no origin:"),
         ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
+        ("[tls]\nmin_version = '1.1'", "matrikel.toml: tls.min_version is \"1.1\". It is the oldest version of TLS"),
         ("announce_memberships = 1", "matrikel.toml: announce_memberships is a number, not true or false."),
         ("announce_memberships = 'yes'", "matrikel.toml: announce_memberships is \"yes\"."),
         ("listen = ", "matrikel.toml is not valid TOML:"),
@@ -135,6 +151,10 @@ fn values_that_do_not_fit_each_other_are_refused() {
         ("page_default = 200\npage_max = 100", "page_default (200) is larger than page_max (100)."),
         ("password_min = 20\npassword_max = 10", "password_min (20) is larger than password_max (10)."),
         ("listen = 'localhost'", "listen is \"localhost\". Write an address and a port"),
+        ("[tls]\ncertificate = 'c'", "tls.certificate is set and tls.key is not."),
+        ("[tls]\nkey = 'k'", "tls.key is set and tls.certificate is not."),
+        ("[tls]\nhsts_seconds = 1", "tls.hsts_seconds is set without tls.certificate."),
+        ("metrics_listen = ':1'", "metrics_listen is \":1\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),
         ("database_url = 'mysql://h/d'", "The database URL is mysql, which Matrikel does not speak. Use sqlite:PATH"),
         ("database_url = 'data.db'", "The database URL is without a scheme, which"),
@@ -179,4 +199,18 @@ fn a_named_file_must_exist_and_the_default_file_need_not() {
     let file = folder.path().join("some.toml");
     std::fs::write(&file, "workers = 2").expect("written");
     assert_eq!(Config::load(Some(&file), []).expect("loads").workers, 2);
+}
+
+#[test]
+fn what_is_deployed_sets_only_keys_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["deploy/Dockerfile", "deploy/systemd/matrikel.service"] {
+        let text = std::fs::read_to_string(root.join(file)).expect(file);
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+        let variables: Vec<&str> = words.filter(|word| word.starts_with("MATRIKEL_")).collect();
+        assert!(!variables.is_empty(), "{file}");
+        for variable in variables {
+            assert!(KEYS.iter().any(|key| key.variable() == variable), "{file}: {variable}");
+        }
+    }
 }

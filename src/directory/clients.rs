@@ -227,7 +227,7 @@ async fn change_credentials(
                 id: client,
                 kind: record.kind,
                 label: record.label,
-                doc,
+                doc: doc.into(),
                 secret: record.secret,
                 members: Vec::new(),
                 external: None,

@@ -12,7 +12,7 @@ use store::{ResourceId, Work};
 
 use super::derive::derive;
 use super::membership::is_membership;
-use super::relation::Moves;
+use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::shape::take_apart;
 use super::{Ctx, Directory, Error, Written, password};
@@ -29,7 +29,7 @@ impl Creation {
     /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one.
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<State, Error> {
         let id = self.draft.id;
-        let moves = Moves::of(&self.relation, id, work)?;
+        let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(&self.definition, id, work)?;
         let record = work.create(Draft { members, ..self.draft.clone() })?;
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
@@ -99,7 +99,7 @@ impl Directory {
             id,
             kind: definition.name().to_owned(),
             label,
-            doc: parts.doc,
+            doc: parts.doc.into(),
             secret,
             members: Vec::new(),
             external: parts.external.map(|external| (ctx.caller.domain, Some(external))),

@@ -144,7 +144,8 @@ impl Directory {
         self.visible(ctx, definition, id, point)
     }
 
-    fn visible(
+    /// What one statement has found, if the caller may see it; 404 otherwise.
+    pub(super) fn visible(
         &self,
         ctx: &Ctx,
         definition: &Definition,

@@ -44,6 +44,32 @@ impl Members for ReadMembers<'_> {
     }
 }
 
+/// The members of a group that is yet to be.
+pub(super) struct Nobody;
+
+impl Members for Nobody {
+    fn among(&mut self, _: ResourceId, _: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
+        Ok(HashSet::new())
+    }
+
+    fn all(&mut self, _: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// Most members that are looked up on a thread that others wait for.
+const FEW: usize = 32;
+
+/// Whether it takes no more than a few look-ups to say what the changes mean, whatever the size of the group.
+pub(super) fn are_few(changes: &[RelationChange]) -> bool {
+    let named = changes.iter().map(|change| match change {
+        RelationChange::Add(elements) => elements.len(),
+        RelationChange::RemoveValues(ids) => ids.len(),
+        RelationChange::Replace(_) | RelationChange::RemoveWhere(_) | RelationChange::RemoveAll => usize::MAX,
+    });
+    named.fold(0, usize::saturating_add) <= FEW
+}
+
 /// Members before and after, by id; only those that the changes are about.
 #[derive(Debug, Default)]
 pub(super) struct Moves(BTreeMap<ResourceId, (bool, bool)>);

@@ -9,10 +9,10 @@ use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection};
 use scim::schema::Definition;
 use store::work::Draft;
-use store::{Record, ResourceId, Work};
+use store::{Reader, Record, ResourceId, Work};
 
 use super::derive::derive;
-use super::relation::{Moves, ReadMembers};
+use super::relation::{Moves, ReadMembers, are_few};
 use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
@@ -40,6 +40,14 @@ struct Sealed {
     hash: Vec<u8>,
 }
 
+/// What was worked out of a state before the lock. It holds under the lock for the same version.
+struct Foreseen {
+    state: State,
+    outcome: Outcome,
+    /// What `state` says, as it is stored.
+    document: Arc<Map<String, Value>>,
+}
+
 /// A revision of one resource with all done that needs no lock.
 pub(super) struct Revising {
     definition: Arc<Definition>,
@@ -63,12 +71,36 @@ impl Revising {
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
     /// resource, [`store::Error::Stale`] for another version, and as the revision does.
     pub(super) fn run(&self, ctx: &Ctx, notes: &mut Notes, work: &mut Work<'_>) -> Result<State, Error> {
+        self.run_foreseen(ctx, notes, work, None)
+    }
+
+    /// The same with what was worked out before the lock: the revision is worked out anew only when the resource is
+    /// another one by now.
+    fn run_foreseen(
+        &self,
+        ctx: &Ctx,
+        notes: &mut Notes,
+        work: &mut Work<'_>,
+        foreseen: Option<Foreseen>,
+    ) -> Result<State, Error> {
         let (definition, id) = (&self.definition, self.id);
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
         let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
         self.precondition.check(record.version)?;
-        let external = work.external_of(id, ctx.caller.domain)?;
-        let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
+        // Any change of the document, the secret or an external id is another version.
+        let foreseen = foreseen.filter(|foreseen| foreseen.state.record.version == record.version);
+        let (external, next, known_groups) = match foreseen {
+            Some(Foreseen { state, outcome, document }) => {
+                work.recall(id, record.version, &document);
+                let groups = (state.record.groups_seq, state.nesting_seq, state.groups);
+                (state.external, outcome, Some(groups))
+            }
+            None => {
+                let external = work.external_of(id, ctx.caller.domain)?;
+                let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
+                (external, next, None)
+            }
+        };
         let moves = Moves::of(self.revision.relation(), id, work)?;
         let record = if next.is_changed || !moves.is_empty() {
             let members = moves.deltas(definition, id, work)?;
@@ -77,20 +109,20 @@ impl Revising {
                 kind: record.kind.clone(),
                 label: next.label,
                 secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
-                doc: next.parts.doc,
+                doc: next.parts.doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?
         } else {
             record
         };
-        Ok(State {
-            external: next.parts.external,
-            groups: if has_groups(definition) { work.group_refs_of(&record)? } else { Vec::new() },
-            members: None,
-            nesting_seq: work.nesting_seq(),
-            record,
-        })
+        let is_same = |(of, nesting, _): &(i64, i64, _)| *of == record.groups_seq && *nesting == work.nesting_seq();
+        let groups = match known_groups.filter(is_same) {
+            _ if !has_groups(definition) => Vec::new(),
+            Some((.., groups)) => groups,
+            None => work.group_refs_of(&record)?,
+        };
+        Ok(State { external: next.parts.external, groups, members: None, nesting_seq: work.nesting_seq(), record })
     }
 }
 
@@ -111,18 +143,20 @@ impl Directory {
 
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = outcome(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
         ctx.tolerances.take_in(notes.iter());
-        let before = before?;
+        let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
-        if !before.is_changed && !members_move && ctx.once.is_none() {
+        if !outcome.is_changed && !members_move && ctx.once.is_none() {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
+        let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
-                let mut state = revising.run(&caller, &mut Notes::new(), work)?;
+                // A second time it is worked out from what is there then.
+                let mut state = revising.run_foreseen(&caller, &mut Notes::new(), work, foreseen.take())?;
                 if with_members {
                     state.members = Some(work.members(id)?);
                 }
@@ -159,17 +193,42 @@ impl Directory {
         revision: &Arc<dyn Revision>,
         with_members: bool,
     ) -> Result<(State, bool), Error> {
+        if !with_members && are_few(revision.relation()) {
+            let at_once = self.store.read_here(|reader| {
+                let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
+                let Some(point) = point else { return Ok(None) };
+                let state = self.visible(ctx, definition, id, point)?;
+                Ok::<_, Error>(Some((state, self.would_move(ctx, id, revision, reader)?)))
+            });
+            if let Some(read) = at_once.transpose()?.flatten() {
+                return Ok(read);
+            }
+        }
         let (directory, caller, kind, revision) = (self.clone(), ctx.clone(), definition.clone(), revision.clone());
         self.store
             .read(move |reader| {
                 let mut state = directory.state_of(&caller, &kind, id, reader)?;
-                let moves = Moves::of(revision.relation(), id, &mut ReadMembers(reader, caller.tenant))?;
-                if with_members && moves.is_empty() {
+                let moves = directory.would_move(&caller, id, &revision, reader)?;
+                if with_members && !moves {
                     state.members = Some(reader.all_members(caller.tenant, id)?);
                 }
-                Ok((state, !moves.is_empty()))
+                Ok((state, moves))
             })
             .await
+    }
+
+    /// Whether the revision would move a member.
+    fn would_move(
+        &self,
+        ctx: &Ctx,
+        id: ResourceId,
+        revision: &Arc<dyn Revision>,
+        reader: &mut Reader,
+    ) -> Result<bool, Error> {
+        if revision.relation().is_empty() {
+            return Ok(false);
+        }
+        Ok(!Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?.is_empty())
     }
 
     /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
@@ -216,12 +275,23 @@ fn outcome(
     revision: &dyn Revision,
     notes: &mut Notes,
 ) -> Result<Outcome, Error> {
+    Ok(foresee(definition, record, external, revision, notes)?.0)
+}
+
+/// What a revision makes of a record, and the record's own document.
+fn foresee(
+    definition: &Definition,
+    record: &Record,
+    external: Option<&str>,
+    revision: &dyn Revision,
+    notes: &mut Notes,
+) -> Result<(Outcome, Map<String, Value>), Error> {
     let current = put_together(record, external)?;
     let mut parts = take_apart(revision.document(&current, notes)?)?;
     let label = derive(definition, &mut parts.doc)?;
     let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
-    Ok(Outcome { parts, label, is_changed })
+    Ok((Outcome { parts, label, is_changed }, before.doc))
 }
 
 /// The secret to store: the one there is, the new one, or none.

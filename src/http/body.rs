@@ -1,28 +1,32 @@
 //! The body of a request: bounded in size and in time, of a media type we read, then parsed by `json`.
 
-use std::time::Duration;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use serde_json::Value;
 
 use super::error::Failure;
-use super::{accept, json};
+use super::{Settings, accept, json};
 
-/// A client that has not sent its body by then is let go.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
-
-/// Reads the JSON object of a request's body, of at most `limit` bytes.
-pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Value, Failure> {
-    read_within(request, payload, limit, "the limit").await
+/// Reads the JSON object of a request's body.
+pub(super) async fn read(request: &HttpRequest, payload: web::Payload, settings: &Settings) -> Result<Value, Failure> {
+    read_within(request, payload, settings, (settings.body_limit, "the limit")).await
 }
 
 /// Reads the body of a bulk request; its limit has a name of its own (RFC 7644 section 3.7.4).
-pub(super) async fn read_bulk(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Value, Failure> {
-    read_within(request, payload, limit, "maxPayloadSize").await
+pub(super) async fn read_bulk(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &Settings,
+) -> Result<Value, Failure> {
+    read_within(request, payload, settings, (settings.bulk_payload, "maxPayloadSize")).await
 }
 
-async fn read_within(request: &HttpRequest, payload: web::Payload, limit: usize, name: &str) -> Result<Value, Failure> {
+async fn read_within(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &Settings,
+    (limit, name): (usize, &str),
+) -> Result<Value, Failure> {
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     if !text(header::CONTENT_TYPE).is_some_and(accept::is_readable) {
         return Err(Failure::status(
@@ -40,7 +44,7 @@ async fn read_within(request: &HttpRequest, payload: web::Payload, limit: usize,
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(name, limit));
     }
-    match tokio::time::timeout(TIME_LIMIT, payload.to_bytes_limited(limit)).await {
+    match tokio::time::timeout(settings.body_timeout, payload.to_bytes_limited(limit)).await {
         Ok(Ok(Ok(bytes))) => Ok(json::parse(&bytes)?),
         Ok(Ok(Err(_))) => Err(Failure::status(StatusCode::BAD_REQUEST, "The body ended before it was complete.")),
         Ok(Err(_)) => Err(too_large(name, limit)),

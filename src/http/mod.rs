@@ -1,6 +1,6 @@
 //! The SCIM interface over HTTP (RFC 7644). `routes` is the whole URL space; `extract` makes a request into a `Ctx`
 //! and a body, `respond` makes answers and [`error`] makes every error; `observe` wraps them all with request ids and
-//! logs. Decides nothing about identities: each handler is one call of the directory.
+//! logs; `metrics` counts for Prometheus. Decides nothing about identities: each handler is one call of the directory.
 
 pub mod error;
 pub mod server;
@@ -11,7 +11,9 @@ mod cors;
 mod deferred;
 mod extract;
 mod health;
+mod hold;
 mod json;
+mod metrics;
 mod network;
 mod observe;
 mod once;
@@ -20,14 +22,19 @@ mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tls;
 mod tolerance;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
+pub use tls::{Oldest, Tls, TlsError};
 
 /// What every handler returns.
 type Answer = Result<actix_web::HttpResponse, Failure>;
@@ -58,6 +65,12 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Origins whose scripts may use the interface from a browser.
     pub cors_origins: Vec<String>,
+    /// Whether requests are counted for Prometheus.
+    pub has_metrics: bool,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
+    pub hsts_seconds: Option<u64>,
 }
 
 /// What every handler works with.
@@ -68,6 +81,9 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    metrics: metrics::Metrics,
+    /// What browsers are told of https.
+    hsts: Option<HeaderValue>,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
@@ -78,6 +94,9 @@ impl State {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator = Authenticator::new(directory.clone());
         let runtime = tokio::runtime::Handle::current();
-        State { authenticator, directory, settings, base_url, tolerances: tolerance::Counts::default(), runtime }
+        let (tolerances, metrics) =
+            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
+        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, runtime }
     }
 }

@@ -12,7 +12,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
@@ -21,13 +21,13 @@ use uuid::Uuid;
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
-use super::{State, cors};
+use super::{State, cors, hold};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware.
 pub(super) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
@@ -38,13 +38,19 @@ pub(super) async fn observe(
     let origins = state.as_ref().map(|state| state.settings.cors_origins.as_slice()).unwrap_or_default();
     let origin = cors::allowed(request.headers(), origins);
     let preflight = origin.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
+    let held = hold::body_of(&mut request);
     let mut response = match preflight {
         Some(answer) => request.into_response(answer),
         // Nothing within answers with an error that is not a response already. After a panic the request is gone, so
         // that what is left of it is told here; nothing that it held is looked at again.
         None => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(response) => response?.map_into_boxed_body(),
-            Err(panic) => return Err(broken_off(&id.0, begun, panic.as_ref())),
+            Err(panic) => {
+                if let Some(state) = &state {
+                    state.metrics.record_panic();
+                }
+                return Err(broken_off(&id.0, begun, panic.as_ref()));
+            }
         },
     };
     log(&response, &id.0, begun);
@@ -56,8 +62,14 @@ pub(super) async fn observe(
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
     let asker = response.request().extensions().get::<Asker>().cloned();
-    if let (Some(state), Some(asker)) = (&state, asker) {
-        state.tolerances.tell(&asker, response.headers_mut());
+    if let Some(state) = &state {
+        state.metrics.record(&response, asker.as_ref(), begun);
+        if let Some(hsts) = &state.hsts {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        if let Some(asker) = asker {
+            state.tolerances.tell(&asker, response.headers_mut());
+        }
     }
     if !origins.is_empty() {
         cors::vary(response.headers_mut());
@@ -65,7 +77,10 @@ pub(super) async fn observe(
     if let Some(origin) = origin {
         cors::allow(origin, response.headers_mut());
     }
-    Ok(response)
+    Ok(match held {
+        Some(held) => response.map_body(|_, answer| held.until_the_end_of(answer)),
+        None => response,
+    })
 }
 
 /// The answer to a request whose handler panicked.

@@ -52,6 +52,13 @@ impl Counts {
         used.iter().for_each(|quirk| *tally.uses.entry(quirk).or_default() += 1);
     }
 
+    /// Shows tenant, client, quirk and uses of each count, of so many clients at most.
+    pub(super) fn each(&self, most: usize, mut show: impl FnMut(i64, &str, &str, u64)) {
+        for ((tenant, client), tally) in self.tallies().iter().take(most) {
+            tally.uses.iter().for_each(|(quirk, uses)| show(*tenant, client, quirk, *uses));
+        }
+    }
+
     /// Writes the counts that have grown since the last time to the log.
     pub(super) fn log(&self) {
         for ((tenant, client), tally) in self.tallies().iter_mut().filter(|(_, tally)| tally.is_new) {

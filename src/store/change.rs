@@ -154,8 +154,8 @@ pub(crate) fn append(
 ) -> Result<Vec<u8>, Error> {
     let mut rows = Vec::with_capacity(changes.len());
     let mut member_rows = Vec::new();
-    for change in changes {
-        let salt = random.bytes::<16>()?.to_vec();
+    for (salt, change) in random.salts(changes.len())?.into_iter().zip(changes) {
+        let salt = salt.to_vec();
         let chunks = change.member_chunks();
         let external = change.external_text();
         let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks)?;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;

@@ -1,7 +1,6 @@
 //! `co` and `ew` by the rows of an index: its keys are looked through for the text, which takes a part of the time of
 //! testing documents and costs nothing when something is written.
 
-use diesel::prelude::*;
 use diesel::sql_types::{Binary, Text};
 
 use scim::key;

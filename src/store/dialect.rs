@@ -59,6 +59,15 @@ pub(crate) fn lock_tenants(db: &mut Db) -> QueryResult<()> {
     }
 }
 
+/// The verb of an insertion of rows that are all written or none, with the transaction around them. SQLite would otherwise
+/// copy each page before it is changed, to take back the one statement.
+pub(crate) fn insert_all(db: &Db) -> &'static str {
+    match db {
+        Db::Sqlite(_) => "INSERT OR FAIL",
+        Db::Postgres(_) => "INSERT",
+    }
+}
+
 /// What follows a table to name the index to be used, where the planner would choose a worse one: SQLite keeps no
 /// statistics, and may prefer any index that has the order. PostgreSQL finds out by itself.
 pub(crate) fn index_hint(db: &Db, hint: &'static str) -> &'static str {

@@ -12,7 +12,7 @@ use crate::statement::{Among, Statement, Value, delete, insert};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExternalKey {
     /// The provisioning domain.
     pub domain: ResourceId,
@@ -73,16 +73,17 @@ pub(crate) fn keys_of(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<V
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<ResourceId>)]) -> Result<(), Error> {
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    mut keys: Vec<(ExternalKey, Option<ResourceId>)>,
+) -> Result<(), Error> {
+    keys.sort_unstable();
     let key = |key: &ExternalKey| -> Vec<Value> {
         vec![tenant.into(), key.domain.into(), key.kind.as_str().into(), key.value.as_str().into()]
     };
-    delete(
-        db,
-        "external_id",
-        &["tenant_id", "domain_id", "kind", "value"],
-        keys.iter().map(|(external, _)| key(external)).collect(),
-    )?;
+    let freed = keys.iter().filter(|(_, holder)| holder.is_none()).map(|(external, _)| key(external)).collect();
+    delete(db, "external_id", &["tenant_id", "domain_id", "kind", "value"], freed)?;
     let rows = keys
         .iter()
         .filter_map(|(external, holder)| {
@@ -91,6 +92,11 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(ExternalKey, Option<
             Some(row)
         })
         .collect();
-    insert(db, "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)", rows, "")?;
+    insert(
+        db,
+        "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)",
+        rows,
+        "ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id",
+    )?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use scim::key;
 use scim::schema::{Attribute, Definition, Registry, Schema, Type, Uniqueness};
 
 use crate::db::Db;
-use crate::statement::{self, Statement, insert};
+use crate::statement::{self, Statement, insert, insert_apart};
 use crate::unique::UniqueKey;
 use crate::{Error, ResourceId, TenantId, catalog};
 
@@ -190,36 +190,65 @@ impl KindIndexes {
         self.paths.iter().find(|path| path.is_ready && &*path.target.canonical == canonical)
     }
 
-    /// The index rows of a document.
-    pub(crate) fn rows(&self, document: &Map<String, Value>) -> BTreeSet<IndexRow> {
-        let mut rows = BTreeSet::new();
+    /// The index rows of a document, each once.
+    pub(crate) fn rows(&self, document: &Map<String, Value>) -> Vec<IndexRow> {
+        let mut rows = Vec::with_capacity(self.paths.len() + 4);
         for path in &self.paths {
-            match path.mode {
-                Mode::Sort => {
-                    let sort_key = path.target.sort_key(document);
-                    rows.insert((path.id, key::cut(sort_key.as_deref().unwrap_or(key::ABSENT)).into_owned()));
-                }
-                Mode::Values => {
-                    for value in path.target.keys(document) {
-                        rows.insert((path.id, key::cut(&value).into_owned()));
-                    }
-                }
-            }
+            path.rows(document, &mut rows);
         }
         rows
     }
 
+    /// The unique keys that a document loses and gains when it becomes another one, each with the path it stands at.
+    pub(crate) fn unique_moves(
+        &self,
+        kind: &str,
+        before: Option<&Map<String, Value>>,
+        after: &Map<String, Value>,
+    ) -> (Vec<UniqueKey>, BTreeSet<(UniqueKey, String)>) {
+        let moved = |target: &&Target| before.is_none_or(|before| target.attribute(before) != target.attribute(after));
+        let targets: Vec<&Target> = self.unique.iter().filter(moved).collect();
+        let held = before.map_or_else(BTreeSet::new, |before| keys_at(&targets, kind, before));
+        let wanted = keys_at(&targets, kind, after);
+        (held.difference(&wanted).map(|(key, _)| key.clone()).collect(), wanted.difference(&held).cloned().collect())
+    }
+
     /// The unique keys of a document, each with the path it stands at.
     pub(crate) fn unique_keys(&self, kind: &str, document: &Map<String, Value>) -> BTreeSet<(UniqueKey, String)> {
-        let mut keys = BTreeSet::new();
-        for target in &self.unique {
-            let namespace = format!("{kind}:{}", target.canonical);
-            for value in target.keys(document) {
-                keys.insert((UniqueKey::new(&namespace, &value), target.canonical.to_string()));
+        keys_at(&self.unique.iter().collect::<Vec<_>>(), kind, document)
+    }
+}
+
+impl IndexedPath {
+    /// Adds this path's rows of a document, each once.
+    fn rows(&self, document: &Map<String, Value>, rows: &mut Vec<IndexRow>) {
+        let own = rows.len();
+        match self.mode {
+            Mode::Sort => {
+                let sort_key = self.target.sort_key(document);
+                rows.push((self.id, key::cut(sort_key.as_deref().unwrap_or(key::ABSENT)).into_owned()));
+            }
+            Mode::Values => {
+                for value in self.target.keys(document) {
+                    let row = (self.id, key::cut(&value).into_owned());
+                    if !rows.iter().skip(own).any(|known| *known == row) {
+                        rows.push(row);
+                    }
+                }
             }
         }
-        keys
     }
+}
+
+fn keys_at(targets: &[&Target], kind: &str, document: &Map<String, Value>) -> BTreeSet<(UniqueKey, String)> {
+    let mut keys = BTreeSet::new();
+    for target in targets {
+        let namespace = format!("{kind}:{}", target.canonical);
+        for value in target.keys(document) {
+            keys.insert((UniqueKey::new(&namespace, &value), target.canonical.to_string()));
+        }
+    }
+    keys
 }
 
 /// The attributes that are unique, with their paths: simple ones of the core schema and of extensions.
@@ -360,7 +389,7 @@ pub(crate) fn add_rows(db: &mut Db, tenant: TenantId, rows: Vec<(ResourceId, Ind
     };
     let head = "INSERT INTO attr_index (tenant_id, path_id, value, resource_id)";
     let tail = "ON CONFLICT (tenant_id, path_id, value, resource_id) DO NOTHING";
-    insert(db, head, rows.into_iter().map(row).collect(), tail)?;
+    insert_apart(db, head, rows.into_iter().map(row).collect(), tail)?;
     Ok(())
 }
 
@@ -385,14 +414,39 @@ pub(crate) struct IndexDiff {
 }
 
 impl IndexDiff {
-    /// Adds the difference between two sets of rows of one resource.
-    pub(crate) fn add(&mut self, id: ResourceId, before: &BTreeSet<IndexRow>, after: &BTreeSet<IndexRow>) {
-        self.gone.extend(before.difference(after).cloned().map(|row| (id, row)));
-        self.new.extend(after.difference(before).cloned().map(|row| (id, row)));
+    /// Adds what becomes of a resource's rows when its document becomes another one. What hangs on an attribute that
+    /// stays as it is costs a comparison.
+    pub(crate) fn add(
+        &mut self,
+        id: ResourceId,
+        indexes: &KindIndexes,
+        before: Option<&Map<String, Value>>,
+        after: Option<&Map<String, Value>>,
+    ) {
+        let with_id = |row: IndexRow| (id, row);
+        match (before, after) {
+            (None, None) => {}
+            (None, Some(after)) => self.new.extend(indexes.rows(after).into_iter().map(with_id)),
+            (Some(before), None) => self.gone.extend(indexes.rows(before).into_iter().map(with_id)),
+            (Some(before), Some(after)) => {
+                for path in &indexes.paths {
+                    if path.target.attribute(before) == path.target.attribute(after) {
+                        continue;
+                    }
+                    let (mut gone, mut new) = (Vec::new(), Vec::new());
+                    path.rows(before, &mut gone);
+                    path.rows(after, &mut new);
+                    self.new.extend(new.iter().filter(|row| !gone.contains(row)).cloned().map(with_id));
+                    self.gone.extend(gone.into_iter().filter(|row| !new.contains(row)).map(with_id));
+                }
+            }
+        }
     }
 
-    /// Writes the difference.
-    pub(crate) fn store(self, db: &mut Db, tenant: TenantId) -> Result<(), Error> {
+    /// Writes the difference, in the order of the table: neighbours share pages.
+    pub(crate) fn store(mut self, db: &mut Db, tenant: TenantId) -> Result<(), Error> {
+        self.gone.sort_unstable_by(|one, other| one.1.cmp(&other.1));
+        self.new.sort_unstable_by(|one, other| one.1.cmp(&other.1));
         let row = |(id, (path, value)): (ResourceId, IndexRow)| -> Vec<statement::Value> {
             vec![tenant.into(), path.into(), value.into(), id.into()]
         };

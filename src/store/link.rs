@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use scim::schema::Registry;
 use serde_json::{Map, Value, json};

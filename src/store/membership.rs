@@ -186,8 +186,9 @@ pub(crate) fn members_of_all(
 pub(crate) fn store(
     db: &mut Db,
     tenant: TenantId,
-    rows: Vec<((ResourceId, ResourceId), Option<Membership>)>,
+    mut rows: Vec<((ResourceId, ResourceId), Option<Membership>)>,
 ) -> Result<(), Error> {
+    rows.sort_unstable_by_key(|(id, _)| *id);
     let mut gone: BTreeMap<ResourceId, Vec<ResourceId>> = BTreeMap::new();
     let mut there: Vec<Vec<Value>> = Vec::new();
     for ((group, member), membership) in rows {

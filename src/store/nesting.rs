@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use diesel::prelude::*;
 use diesel::sql_types::{Binary, Text};
 
 use crate::db::Db;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 
 use scim::filter::{Checked, Filter, Op, Operand, Target};

@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::index::Place;
 use crate::work::{Origin, Work};
-use crate::{Error, TenantId, membership};
+use crate::{Error, TenantId, membership, meter};
 
 /// Most operations in a batch.
 const BATCH: usize = 500;
@@ -153,6 +154,8 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
     capacity: usize,
+    /// Operations that were refused because too many waited.
+    refused: AtomicU64,
 }
 
 /// Operations that are run together, by tenant.
@@ -160,7 +163,7 @@ pub(crate) type Batch = Vec<(TenantId, VecDeque<Box<dyn Op>>)>;
 
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
-        Queue { waiting: Mutex::default(), changed: Condvar::new(), capacity }
+        Queue { waiting: Mutex::default(), changed: Condvar::new(), capacity, refused: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -177,6 +180,9 @@ impl Queue {
         };
         if let Some(error) = refusal {
             drop(waiting);
+            if matches!(error, Error::Busy) {
+                meter::count(&self.refused);
+            }
             op.settle(Err(error));
             return;
         }
@@ -198,6 +204,11 @@ impl Queue {
     /// Operations that wait.
     pub(crate) fn length(&self) -> usize {
         self.lock().length
+    }
+
+    /// Operations that were refused because too many waited.
+    pub(crate) fn refused(&self) -> &AtomicU64 {
+        &self.refused
     }
 
     /// Lets the writers finish what waits and stop.

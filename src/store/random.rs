@@ -47,6 +47,19 @@ impl Random {
         Ok(out)
     }
 
+    /// So many salts, asked for at once: the system's generator costs more to ask than to answer.
+    pub(crate) fn salts(&self, count: usize) -> Result<Vec<[u8; 16]>, Error> {
+        match &self.0 {
+            Source::Os => {
+                let mut drawn = vec![0; count * 16];
+                openssl::rand::rand_bytes(&mut drawn)
+                    .map_err(|error| Error::Unavailable(format!("no random bytes: {error}")))?;
+                Ok(drawn.as_chunks::<16>().0.to_vec())
+            }
+            Source::Seeded(_) => (0..count).map(|_| self.bytes::<16>()).collect(),
+        }
+    }
+
     /// A new resource id: UUID version 7, so that ids grow with time and the tables fill from the end.
     pub fn resource_id(&self, now: i64) -> Result<ResourceId, Error> {
         let millis = u64::try_from(now / 1_000).unwrap_or_default();

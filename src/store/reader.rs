@@ -16,7 +16,7 @@ use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, deferred,
-    dialect, idempotency, membership, record, seal, tenant,
+    dialect, idempotency, membership, meter, record, seal, tenant,
 };
 
 /// Members read at a time.
@@ -63,8 +63,12 @@ impl Reader {
         let known = self.shared.losses.load(Ordering::Relaxed);
         if dialect::is_alive(&mut self.db) {
             self.losses = known;
-        } else if let Ok(db) = Db::open(&self.address, Purpose::Read) {
+            return;
+        }
+        meter::count(&self.shared.meter.connections_lost);
+        if let Ok(db) = Db::open(&self.address, Purpose::Read) {
             self.db = db;
+            meter::count(&self.shared.meter.connections_reopened);
             self.losses = match self.losses == known {
                 true => self.shared.losses.fetch_add(1, Ordering::Relaxed) + 1,
                 false => known,

@@ -178,9 +178,10 @@ pub(crate) fn insert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Res
 
 /// Writes changed records.
 pub(crate) fn update(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
-    let tail = "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
-         seq = excluded.seq, groups_seq = excluded.groups_seq, created_at = excluded.created_at, \
-         modified_at = excluded.modified_at, label = excluded.label, doc = excluded.doc, secret = excluded.secret";
+    // What never changes is not named: each index that holds a named column is written anew.
+    let tail = "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
+         groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
+         doc = excluded.doc, secret = excluded.secret";
     Ok(statement::insert(db, INSERT, rows(tenant, records), tail)?)
 }
 

@@ -4,13 +4,18 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use diesel::QueryResult;
+use diesel::backend::Backend;
+use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::RunQueryDsl;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::query_dsl::methods::LoadQuery;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, HasSqlType, Nullable, Text};
+use diesel::sqlite::Sqlite;
+use diesel::{PgConnection, QueryResult, SqliteConnection};
 
-use crate::db::{Db, MultiBackend};
-use crate::{ResourceId, TenantId};
+use crate::db::Db;
+use crate::{ResourceId, TenantId, dialect};
 
 /// A value to bind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +24,8 @@ pub(crate) enum Value {
     OptionalInt(Option<i64>),
     Text(String),
     OptionalText(Option<String>),
+    /// An id, which is bound as its sixteen bytes.
+    Id(ResourceId),
     Bytes(Vec<u8>),
     OptionalBytes(Option<Vec<u8>>),
 }
@@ -43,7 +50,7 @@ impl From<TenantId> for Value {
 
 impl From<ResourceId> for Value {
     fn from(value: ResourceId) -> Self {
-        Value::Bytes(value.bytes())
+        Value::Id(value)
     }
 }
 
@@ -140,7 +147,35 @@ impl<Row> Statement<Row> {
 impl Statement {
     /// Runs the statement and says how many rows it touched.
     pub(crate) fn run(self, db: &mut Db) -> QueryResult<usize> {
-        self.execute(db)
+        match db {
+            Db::Sqlite(connection) => self.execute(connection),
+            Db::Postgres(connection) => self.execute(connection),
+        }
+    }
+}
+
+/// Past the type that hides which database it is: what that one converts at run time costs as much as the statement.
+impl<Row> Statement<Row> {
+    /// The rows.
+    pub(crate) fn load<'q, U>(self, db: &mut Db) -> QueryResult<Vec<U>>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U> + LoadQuery<'q, PgConnection, U>,
+    {
+        match db {
+            Db::Sqlite(connection) => RunQueryDsl::load(self, connection),
+            Db::Postgres(connection) => RunQueryDsl::load(self, connection),
+        }
+    }
+
+    /// The first row; fails when there is none.
+    pub(crate) fn get_result<'q, U>(self, db: &mut Db) -> QueryResult<U>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U> + LoadQuery<'q, PgConnection, U>,
+    {
+        match db {
+            Db::Sqlite(connection) => RunQueryDsl::get_result(self, connection),
+            Db::Postgres(connection) => RunQueryDsl::get_result(self, connection),
+        }
     }
 }
 
@@ -153,22 +188,45 @@ impl<Row> Query for Statement<Row> {
     type SqlType = Row;
 }
 
-impl<Row> RunQueryDsl<Db> for Statement<Row> {}
+impl<Row> RunQueryDsl<SqliteConnection> for Statement<Row> {}
+impl<Row> RunQueryDsl<PgConnection> for Statement<Row> {}
 
-impl<Row> QueryFragment<MultiBackend> for Statement<Row> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+impl<Row> Statement<Row> {
+    fn write<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<BigInt> + HasSqlType<Binary> + HasSqlType<Text>,
+        i64: ToSql<BigInt, DB>,
+        [u8]: ToSql<Binary, DB>,
+        str: ToSql<Text, DB>,
+        Option<i64>: ToSql<Nullable<BigInt>, DB>,
+        Option<Vec<u8>>: ToSql<Nullable<Binary>, DB>,
+        Option<String>: ToSql<Nullable<Text>, DB>,
+    {
         for piece in &self.pieces {
             match piece {
                 Piece::Sql(sql) => out.push_sql(sql),
                 Piece::Bind(Value::Int(value)) => out.push_bind_param::<BigInt, _>(value)?,
                 Piece::Bind(Value::OptionalInt(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
-                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
+                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, str>(value)?,
                 Piece::Bind(Value::OptionalText(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
-                Piece::Bind(Value::Bytes(value)) => out.push_bind_param::<Binary, _>(value)?,
+                Piece::Bind(Value::Id(value)) => out.push_bind_param::<Binary, [u8]>(value.0.as_bytes())?,
+                Piece::Bind(Value::Bytes(value)) => out.push_bind_param::<Binary, [u8]>(value)?,
                 Piece::Bind(Value::OptionalBytes(value)) => out.push_bind_param::<Nullable<Binary>, _>(value)?,
             }
         }
         Ok(())
+    }
+}
+
+impl<Row> QueryFragment<Sqlite> for Statement<Row> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.write(out)
+    }
+}
+
+impl<Row> QueryFragment<Pg> for Statement<Row> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.write(out)
     }
 }
 
@@ -216,10 +274,32 @@ pub(crate) const LIST: usize = 256;
 /// Most rows that one statement writes.
 const ROWS: usize = 64;
 
-/// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two.
+/// Writes rows with as few statements as possible: `head VALUES (…), (…) tail`, in runs whose lengths are powers of two;
+/// `head` begins with `INSERT INTO`. When it fails, some rows may be written: the transaction must not be committed.
 pub(crate) fn insert(db: &mut Db, head: &'static str, rows: Vec<Vec<Value>>, tail: &'static str) -> QueryResult<()> {
+    let verb = dialect::insert_all(db);
+    insert_by(db, verb, head.strip_prefix("INSERT").unwrap_or(head), rows, tail)
+}
+
+/// The same for a transaction that goes on when it fails: each statement writes all of its rows or none.
+pub(crate) fn insert_apart(
+    db: &mut Db,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+) -> QueryResult<()> {
+    insert_by(db, "", head, rows, tail)
+}
+
+fn insert_by(
+    db: &mut Db,
+    verb: &'static str,
+    head: &'static str,
+    rows: Vec<Vec<Value>>,
+    tail: &'static str,
+) -> QueryResult<()> {
     for run in runs(rows) {
-        Statement::<()>::new(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
+        Statement::<()>::new(verb).sql(head).sql(" ").values(run).sql(" ").sql(tail).run(db)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -13,6 +13,7 @@ use scim::schema::Registry;
 use crate::catalog::{self, Catalog};
 use crate::db::{Address, Db, Purpose};
 use crate::index::Indexes;
+use crate::meter::{self, Figures, Meter};
 use crate::nesting::Nesting;
 use crate::point::Names;
 use crate::queue::{Call, Queue};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     /// How often the connections of readers were found to be lost.
     pub(crate) losses: AtomicUsize,
+    pub(crate) meter: Meter,
     /// How many resources match what was asked before.
     pub(crate) totals: Totals,
     catalogs: RwLock<HashMap<TenantId, Arc<Catalog>>>,
@@ -151,6 +153,7 @@ impl Store {
             registry,
             queue: Arc::new(Queue::new(options.queue)),
             losses: AtomicUsize::new(0),
+            meter: Meter::default(),
             totals: Totals::new(options.keep_from),
             catalogs: RwLock::default(),
             nesting: RwLock::default(),
@@ -224,7 +227,10 @@ impl Store {
             let _ = reply.send(run_guarded(reader, run));
         });
         let sent = match self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(sender) => sender.try_send(job).map_err(|_| Error::Busy),
+            Some(sender) => sender.try_send(job).map_err(|_| {
+                meter::count(&self.0.shared.meter.refused_reads);
+                Error::Busy
+            }),
             None => Err(stopped()),
         };
         async move {
@@ -287,6 +293,39 @@ impl Store {
     /// Writes that wait for a writer.
     pub fn waiting(&self) -> usize {
         self.0.shared.queue.length()
+    }
+
+    /// What the store has counted of its work, and how large it is.
+    pub fn figures(&self) -> Figures {
+        let Inner { shared, address, reads, .. } = &*self.0;
+        let reads =
+            reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, crossbeam_channel::Sender::len);
+        let (database, file) = match address {
+            Address::Sqlite(path) => ("sqlite", Some(path)),
+            Address::Postgres(_) => ("postgres", None),
+        };
+        let length = |suffix| {
+            let file = std::fs::metadata(format!("{}{suffix}", file?));
+            // Without a write since the last stop there is no log.
+            Some(file.map_or(0, |file| file.len()))
+        };
+        let Meter { batch_operations, batch_time, commit_time, .. } = &shared.meter;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            database,
+            reads_waiting: reads as u64,
+            writes_waiting: shared.queue.length() as u64,
+            reads_refused: count(&shared.meter.refused_reads),
+            writes_refused: count(shared.queue.refused()),
+            batch_operations: batch_operations.distribution(),
+            batch_time: batch_time.distribution(),
+            commit_time: commit_time.distribution(),
+            batches_replayed: count(&shared.meter.replayed_batches),
+            connections_lost: count(&shared.meter.connections_lost),
+            connections_reopened: count(&shared.meter.connections_reopened),
+            file_bytes: length(""),
+            log_bytes: length("-wal"),
+        }
     }
 
     /// Finishes what waits and stops the threads. What comes later is refused.

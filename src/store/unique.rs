@@ -51,13 +51,14 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<O
 }
 
 /// Stores what became of each key: a holder, or nobody.
-pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(UniqueKey, Option<ResourceId>)]) -> Result<(), Error> {
-    delete(
-        db,
-        "unique_key",
-        &["tenant_id", "namespace", "value"],
-        keys.iter().map(|(key, _)| key.row(tenant)).collect(),
-    )?;
+pub(crate) fn store(
+    db: &mut Db,
+    tenant: TenantId,
+    mut keys: Vec<(UniqueKey, Option<ResourceId>)>,
+) -> Result<(), Error> {
+    keys.sort_unstable();
+    let freed = keys.iter().filter(|(_, holder)| holder.is_none()).map(|(key, _)| key.row(tenant)).collect();
+    delete(db, "unique_key", &["tenant_id", "namespace", "value"], freed)?;
     let rows = keys
         .iter()
         .filter_map(|(key, holder)| {
@@ -66,6 +67,12 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, keys: &[(UniqueKey, Option<Re
             Some(row)
         })
         .collect();
-    insert(db, "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)", rows, "")?;
+    // One that was let go and taken within the batch has its old holder still.
+    insert(
+        db,
+        "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)",
+        rows,
+        "ON CONFLICT (tenant_id, namespace, value) DO UPDATE SET resource_id = excluded.resource_id",
+    )?;
     Ok(())
 }

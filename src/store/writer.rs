@@ -4,7 +4,7 @@
 //! SQLite has one writer, whose batches span tenants. PostgreSQL has several, each serving one tenant at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::db::{Address, Db, Purpose};
 use crate::queue::{Batch, Op};
 use crate::store::Shared;
 use crate::work::{Origin, Work};
-use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect};
+use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, meter};
 
 /// A batch that has settled this many bytes is flushed.
 const WEIGHT: usize = 2 << 20;
@@ -47,7 +47,10 @@ impl Writer {
         let mut run = Vec::new();
         let outcome = self.attempt(&mut batch, &mut run);
         match outcome {
-            Ok(()) => run.into_iter().for_each(|(_, op)| op.settle(Ok(()))),
+            Ok(()) => {
+                self.shared.meter.batch_operations.record(run.len() as u64);
+                run.into_iter().for_each(|(_, op)| op.settle(Ok(())));
+            }
             Err(Failure { error, .. }) if run.is_empty() => {
                 let waiting = batch.iter_mut().flat_map(|(_, ops)| ops.drain(..));
                 waiting.for_each(|op| op.settle(Err(error.clone())));
@@ -57,6 +60,7 @@ impl Writer {
             }
             Err(Failure { error, .. }) => {
                 tracing::warn!(%error, operations = run.len(), "a batch failed and is replayed one operation at a time");
+                meter::count(&self.shared.meter.replayed_batches);
                 for (tenant, mut op) in run {
                     let alone = self.attempt_alone(tenant, &mut op);
                     op.settle(alone.map_err(|failure| failure.error));
@@ -118,9 +122,11 @@ impl Writer {
         body: impl FnOnce(&mut Db, &Arc<Shared>) -> Result<Vec<Ending>, Error>,
     ) -> Result<(), Failure> {
         let mut db = self.connection()?;
+        let started = Instant::now();
         let mut begun = dialect::begin_write(&mut db);
         if begun.is_err() && !dialect::is_alive(&mut db) {
             // Lost while it lay idle: nothing has been asked of it yet, so a new one serves as well.
+            meter::count(&self.shared.meter.connections_lost);
             db = self.connection()?;
             begun = dialect::begin_write(&mut db);
         }
@@ -138,7 +144,9 @@ impl Writer {
                 return Err(error.into());
             }
         };
+        let committing = Instant::now();
         if let Err(error) = dialect::commit(&mut db) {
+            meter::count(&self.shared.meter.connections_lost);
             dialect::rollback(&mut db);
             tracing::error!(%error, "a commit failed");
             drop(db);
@@ -148,6 +156,8 @@ impl Writer {
                 Err(error) => return Err(Failure { error, outcome_known: false }),
             }
         } else {
+            self.shared.meter.commit_time.record_since(committing);
+            self.shared.meter.batch_time.record_since(started);
             for ending in endings.iter().filter(|ending| ending.catalog.is_some()) {
                 // Whoever is answered after this finds the new catalog without asking.
                 let version = ending.catalog.unwrap_or_default();
@@ -195,7 +205,12 @@ impl Writer {
     fn connection(&mut self) -> Result<Db, Error> {
         match self.db.take() {
             Some(db) => Ok(db),
-            None => Db::open(&self.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string())),
+            None => {
+                let opened = Db::open(&self.address, Purpose::Write);
+                let db = opened.map_err(|error| Error::Unavailable(error.to_string()))?;
+                meter::count(&self.shared.meter.connections_reopened);
+                Ok(db)
+            }
         }
     }
 
@@ -203,6 +218,8 @@ impl Writer {
     fn keep_if_alive(&mut self, mut db: Db) {
         if dialect::is_alive(&mut db) {
             self.db = Some(db);
+        } else {
+            meter::count(&self.shared.meter.connections_lost);
         }
     }
 }

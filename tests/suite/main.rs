@@ -39,6 +39,8 @@ mod interface;
 #[cfg(test)]
 mod memberships;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operating;
@@ -49,9 +51,13 @@ mod protocol;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod types;

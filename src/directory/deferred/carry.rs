@@ -1,6 +1,7 @@
 //! Carrying accepted requests out: who comes when, and what is done until there is a result.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use store::{Deferred, Random, ResourceId, TenantId};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{Answer, Host, Stored, text_of};
+use super::{Answer, Figures, Host, Stored, text_of};
 use crate::directory::bulk::{BulkWritten, Ledger, read_sealed};
 use crate::directory::{Caller, Ctx, Directory, Error, Profile, Role, Tolerances};
 
@@ -34,15 +35,53 @@ pub(in crate::directory) struct Lanes {
     /// One for each client with requests that wait.
     lanes: Arc<Mutex<HashMap<(TenantId, ResourceId), Lane>>>,
     seats: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+/// What this process has accepted and done since its start.
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicU64,
+    done: AtomicU64,
+    /// Turns that have not come or not ended.
+    turns: AtomicU64,
+}
+
+/// A turn, counted as long as it lasts.
+struct Turn(Arc<Counts>);
+
+impl Turn {
+    fn begin(counts: &Arc<Counts>) -> Self {
+        counts.turns.fetch_add(1, Ordering::Relaxed);
+        Turn(Arc::clone(counts))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.turns.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Lanes { lanes: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)) }
+        Lanes { lanes: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)), counts: Arc::default() }
     }
 }
 
 impl Lanes {
+    /// Notes that a request was accepted.
+    pub(super) fn count_accepted(&self) {
+        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has been counted so far.
+    pub(super) fn figures(&self) -> Figures {
+        let Counts { accepted, done, turns } = &*self.counts;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures { accepted: count(accepted), done: count(done), waiting: count(turns) }
+    }
+
     fn of(&self, tenant: TenantId, client: ResourceId) -> Lane {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody else holds or awaits a lane that has a single owner.
@@ -63,8 +102,9 @@ impl Directory {
     /// Carries out the oldest request of a client when its turn comes.
     pub(super) fn take_turn(&self, host: Arc<dyn Host>, tenant: TenantId, client: ResourceId) -> JoinHandle<()> {
         let (directory, lane) = (self.clone(), self.lanes.of(tenant, client));
-        let runtime = host.runtime();
+        let (runtime, turn) = (host.runtime(), Turn::begin(&self.lanes.counts));
         runtime.spawn(async move {
+            let _counted = turn;
             let _turn = lane.lock().await;
             let mut attempts = 1;
             loop {
@@ -188,7 +228,9 @@ impl Directory {
             }
             Ok::<_, Error>(())
         });
-        settled.await
+        settled.await?;
+        self.lanes.counts.done.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

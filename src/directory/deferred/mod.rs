@@ -76,6 +76,17 @@ pub struct Answer {
     pub tolerances: Vec<String>,
 }
 
+/// What a process has done with requests that are answered first. Counts begin with the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Requests that it accepted.
+    pub accepted: u64,
+    /// Requests that it carried out to their result.
+    pub done: u64,
+    /// Requests that it carries out or that wait for that.
+    pub waiting: u64,
+}
+
 /// An accepted request as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -130,6 +141,9 @@ impl Directory {
             Ok::<_, Error>(id)
         };
         let known = self.store.write(ctx.tenant, ctx.origin(), accepted).await?;
+        if known == id {
+            self.lanes.count_accepted();
+        }
         Ok(Accepted { id: known, again: known != id, turn: self.take_turn(host, ctx.tenant, client) })
     }
 
@@ -170,6 +184,11 @@ impl Directory {
             forgotten.await?;
         }
         Ok(())
+    }
+
+    /// What this process has done with such requests.
+    pub fn deferred_figures(&self) -> Figures {
+        self.lanes.figures()
     }
 
     async fn envelope(&self, ctx: &Ctx, id: Uuid) -> Result<Envelope, Error> {

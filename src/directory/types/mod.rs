@@ -238,7 +238,7 @@ impl Directory {
 
 fn draft(id: ResourceId, what: Document, name: String, doc: Map<String, Value>) -> Draft {
     let kind = what.kind().to_owned();
-    Draft { id, kind, label: name, doc, secret: None, members: Vec::new(), external: None }
+    Draft { id, kind, label: name, doc: doc.into(), secret: None, members: Vec::new(), external: None }
 }
 
 /// The tenant's own document of that id; 403 for one that is built in, 404 for one that is not there.

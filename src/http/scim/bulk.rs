@@ -32,7 +32,7 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
     };
     let role = ctx.caller.role;
     role::permit_writing(role).map_err(Failure::Denied)?;
-    let body = body::read_bulk(&request, payload, state.settings.bulk_payload).await?;
+    let body = body::read_bulk(&request, payload, &state.settings).await?;
     once::take_key(&request, &mut ctx, Some(&body), 200)?;
     let message = (is_async || ctx.once.is_some()).then(|| body.clone());
     let mut notes = Notes::new();

@@ -20,7 +20,7 @@ const SILENT: &str = "Group";
 /// POST: 201.
 pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     once::take_key(&request, &mut ctx, Some(&body), 201)?;
@@ -55,7 +55,7 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
 pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     once::take_key(&request, &mut ctx, Some(&body), 200)?;
@@ -75,7 +75,7 @@ pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload
 pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let is_silent = definition.name() == SILENT && !is_explicit;

@@ -25,7 +25,7 @@ pub(in crate::http) async fn by_query(request: HttpRequest, state: web::Data<Sta
 /// POST to an endpoint's `.search`.
 pub(in crate::http) async fn by_body(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let search = SearchRequest::from_body(&body)?;
     Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
 }
@@ -46,7 +46,7 @@ pub(in crate::http) async fn everything_by_body(
     state: web::Data<State>,
 ) -> Answer {
     let ctx = extract::context(&request, &state).await?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     let search = SearchRequest::from_body(&body)?;
     Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }

@@ -55,7 +55,7 @@ pub(in crate::http) async fn patch_resource_type(
     let what = Document::ResourceType;
     let mut ctx = permitted(what, &request, &state).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, state.settings.body_limit).await?;
+    let body = body::read(&request, payload, &state.settings).await?;
     once::take_key(&request, &mut ctx, Some(&body), 200)?;
     let id = extract::document_id(&request);
     let patch = async { Ok(respond::changed(state.directory.patch_resource_type(&ctx, id, body, &condition).await?)) };
@@ -77,7 +77,7 @@ async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state
     if is_empty(request) {
         return Err(Failure::Method(READ));
     }
-    let body = body::read(request, payload, state.settings.body_limit).await?;
+    let body = body::read(request, payload, &state.settings).await?;
     once::take_key(request, &mut ctx, Some(&body), 201)?;
     let add = async { Ok(respond::created(state.directory.add_document(&ctx, what, body).await?)) };
     once::answer(state, &ctx, add, what.schema(), async |id| named(state, &ctx, what, id).await).await
@@ -86,7 +86,7 @@ async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state
 async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
     let mut ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
-    let body = body::read(request, payload, state.settings.body_limit).await?;
+    let body = body::read(request, payload, &state.settings).await?;
     once::take_key(request, &mut ctx, Some(&body), 200)?;
     let id = extract::document_id(request);
     let replace =

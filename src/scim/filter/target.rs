@@ -87,6 +87,11 @@ impl Target {
         }
     }
 
+    /// The whole attribute that the path leads into, of a document; all that follows from the path follows from it.
+    pub fn attribute<'d>(&self, document: &'d Map<String, Value>) -> Option<&'d Value> {
+        Scope::Document(document).attribute(self)
+    }
+
     /// Every value of a document that the path leads to, in the document's order.
     pub fn values<'d>(&self, document: &'d Map<String, Value>) -> Vec<&'d Value> {
         let mut values = Vec::new();

@@ -151,7 +151,15 @@ pub(crate) fn absorb(first: &mut Value, again: Value) {
 }
 
 /// Puts the names in the given order; names that are not listed follow in theirs.
-fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n str>) {
+fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n str> + Clone) {
+    // Most are: what is stored has been here before, and most clients follow the schema.
+    let mut left = object.keys().map(String::as_str).peekable();
+    for name in names.clone() {
+        left.next_if_eq(&name);
+    }
+    if left.peek().is_none() {
+        return;
+    }
     let mut ordered = Map::with_capacity(object.len());
     for name in names {
         if let Some((name, value)) = object.shift_remove_entry(name) {

@@ -86,7 +86,7 @@ impl Definition {
     }
 
     /// Every top-level attribute: the common ones, then the core schema's.
-    pub fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+    pub fn attributes(&self) -> impl Iterator<Item = &Attribute> + Clone {
         COMMON.iter().chain(self.core.attributes.iter())
     }
 

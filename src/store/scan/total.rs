@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use moka::sync::Cache;
 

@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use scim::filter::{Checked, Filter};

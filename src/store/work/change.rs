@@ -1,9 +1,11 @@
 //! What a write changes: resources come, change and go, with what hangs on them. Each leaves one change row.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Draft, Work, document_of, text_of};
+use serde_json::{Map, Value};
+
+use super::{Draft, Work, text_of};
 use crate::change::{Change, Delta, Op};
 use crate::external::{self, ExternalKey};
 use crate::membership::Membership;
@@ -19,7 +21,7 @@ impl Work<'_> {
         }
         // Ids are random, so the database is not asked; should it know this one, its key refuses the row at the flush.
         self.seen.entry(draft.id).or_insert(None);
-        let claimed = self.unique_claims(&draft, &BTreeSet::new())?;
+        let claimed = self.unique_claims(&draft, None)?;
         self.check_external(&draft)?;
         let (seq, at) = self.clock.tick(self.origin.now);
         self.clock.count(&draft.kind, 1);
@@ -46,8 +48,8 @@ impl Work<'_> {
         let doc = text_of(&draft.doc)?;
         let moved = doc != current.doc;
         let claimed = if moved {
-            let held = self.unique_of(&current)?;
-            self.unique_claims(&draft, &held)?
+            let held = self.document(&current)?;
+            self.unique_claims(&draft, Some(&held))?
         } else {
             HashMap::new()
         };
@@ -78,7 +80,7 @@ impl Work<'_> {
         for group in self.groups_of(id)? {
             let Some(group) = self.record(group)? else { continue };
             let members = vec![Delta { member: id, kind: current.kind.clone(), joined: false }];
-            let doc = document_of(&group)?;
+            let doc = self.document(&group)?;
             self.update(Draft {
                 id: group.id,
                 kind: group.kind,
@@ -93,7 +95,8 @@ impl Work<'_> {
         let nesting = if self.indexes.of(&current.kind)?.has_members() { Some(self.nesting()?) } else { None };
         let (seq, at) = self.clock.tick(self.origin.now);
         self.clock.count(&current.kind, -1);
-        for (key, _) in self.unique_of(&current)? {
+        let document = self.document(&current)?;
+        for (key, _) in self.indexes.of(&current.kind)?.unique_keys(&current.kind, &document) {
             self.open.unique.insert(key, None);
         }
         for key in self.externals_of(id)? {
@@ -143,6 +146,7 @@ impl Work<'_> {
             external: draft.external,
             members,
         });
+        self.open.documents.insert(record.id, draft.doc);
         self.open.resources.insert(record.id, Some(record.clone()));
         Ok(record)
     }
@@ -227,23 +231,19 @@ impl Work<'_> {
         Ok(keys)
     }
 
-    fn unique_of(&self, record: &Record) -> Result<BTreeSet<(UniqueKey, String)>, Error> {
-        Ok(self.indexes.of(&record.kind)?.unique_keys(&record.kind, &document_of(record)?))
-    }
-
-    /// What becomes of the unique keys when `held` gives way to the draft's. Fails when another resource holds one.
+    /// What becomes of the unique keys when the document `before` gives way to the draft's. Fails when another resource
+    /// holds one.
     fn unique_claims(
         &mut self,
         draft: &Draft,
-        held: &BTreeSet<(UniqueKey, String)>,
+        before: Option<&Map<String, Value>>,
     ) -> Result<HashMap<UniqueKey, Option<ResourceId>>, Error> {
-        let wanted = self.indexes.of(&draft.kind)?.unique_keys(&draft.kind, &draft.doc);
-        let mut claims: HashMap<UniqueKey, Option<ResourceId>> =
-            held.difference(&wanted).map(|(key, _)| (key.clone(), None)).collect();
-        for (key, path) in wanted.difference(held) {
-            match self.holder(key)? {
-                Some(holder) if holder != draft.id => return Err(Error::Taken { path: path.clone() }),
-                _ => drop(claims.insert(key.clone(), Some(draft.id))),
+        let (freed, wanted) = self.indexes.of(&draft.kind)?.unique_moves(&draft.kind, before, &draft.doc);
+        let mut claims: HashMap<UniqueKey, Option<ResourceId>> = freed.into_iter().map(|key| (key, None)).collect();
+        for (key, path) in wanted {
+            match self.holder(&key)? {
+                Some(holder) if holder != draft.id => return Err(Error::Taken { path }),
+                _ => drop(claims.insert(key, Some(draft.id))),
             }
         }
         Ok(claims)

@@ -1,14 +1,10 @@
 //! Writing a batch: everything that was settled goes to the tables in as few statements as possible.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
-use super::{Work, document_of};
-use crate::index::{self, IndexDiff, IndexRow};
-use crate::{
-    Error, Record, Seq, change, credential, deferred, external, idempotency, membership, record, seal, unique,
-};
+use super::Work;
+use crate::index::{self, IndexDiff};
+use crate::{Error, Seq, change, credential, deferred, external, idempotency, membership, record, seal, unique};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -50,31 +46,39 @@ impl Work<'_> {
         let mut touched = std::mem::take(&mut settled.touched);
         for (id, after) in std::mem::take(&mut settled.resources) {
             let before = self.seen.remove(&id).flatten();
-            let old_rows = before.as_ref().map_or(Ok(BTreeSet::new()), |record| self.index_rows(record))?;
             let touched_with = touched.remove(&id).unwrap_or_default();
             match after {
                 Some(mut record) => {
                     record.groups_seq = record.groups_seq.max(touched_with);
                     if before.as_ref().is_none_or(|before| before.doc != record.doc) {
-                        diff.add(id, &old_rows, &self.index_rows(&record)?);
+                        let now = match settled.documents.remove(&id) {
+                            Some(document) => document,
+                            None => self.stored_document(&record)?,
+                        };
+                        let was = before.as_ref().map(|before| self.stored_document(before)).transpose()?;
+                        diff.add(id, self.indexes.of(&record.kind)?, was.as_deref(), Some(&now));
                     }
                     if before.is_none() { created.push(record) } else { written.push(record) }
                 }
                 None => {
-                    diff.add(id, &old_rows, &BTreeSet::new());
-                    if before.is_some() {
+                    if let Some(before) = before {
+                        let was = self.stored_document(&before)?;
+                        diff.add(id, self.indexes.of(&before.kind)?, Some(&was), None);
                         removed.push(id);
                     }
                 }
             }
         }
+        // In the order of the tables: neighbours share pages.
+        created.sort_unstable_by_key(|record| record.id);
+        written.sort_unstable_by_key(|record| record.id);
         record::insert(self.db, tenant, created)?;
         record::update(self.db, tenant, written)?;
         record::remove(self.db, tenant, removed)?;
         record::touch_groups(self.db, tenant, touched)?;
         diff.store(self.db, tenant)?;
-        unique::store(self.db, tenant, &settled.unique.drain().collect::<Vec<_>>())?;
-        external::store(self.db, tenant, &settled.external.drain().collect::<Vec<_>>())?;
+        unique::store(self.db, tenant, settled.unique.drain().collect())?;
+        external::store(self.db, tenant, settled.external.drain().collect())?;
         membership::store(self.db, tenant, settled.take_memberships())?;
         index::store_paths(self.db, tenant, std::mem::take(&mut settled.paths))?;
         let sweep = !settled.sweeps.is_empty();
@@ -92,9 +96,5 @@ impl Work<'_> {
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;
         self.clock.store(self.db, tenant)?;
         Ok(Flushed { last, sweep })
-    }
-
-    fn index_rows(&self, record: &Record) -> Result<BTreeSet<IndexRow>, Error> {
-        Ok(self.indexes.of(&record.kind)?.rows(&document_of(record)?))
     }
 }

@@ -1,7 +1,9 @@
 //! One layer of the overlay: what it says about a thing wins over what lies under it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::change::Change;
@@ -18,6 +20,8 @@ type Memberships = HashMap<ResourceId, Option<Membership>>;
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) resources: HashMap<ResourceId, Option<Record>>,
+    /// Their documents, as far as these were written, before they became text.
+    pub(super) documents: HashMap<ResourceId, Arc<Map<String, Value>>>,
     pub(super) unique: HashMap<UniqueKey, Option<ResourceId>>,
     pub(super) external: HashMap<ExternalKey, Option<ResourceId>>,
     /// By resource and domain.
@@ -65,6 +69,7 @@ impl Layer {
     /// Takes all that `upper` says over what this layer said.
     pub(super) fn absorb(&mut self, upper: Layer) {
         self.resources.extend(upper.resources);
+        self.documents.extend(upper.documents);
         self.unique.extend(upper.unique);
         self.external.extend(upper.external);
         self.external_of.extend(upper.external_of);

@@ -54,7 +54,7 @@ pub struct Draft {
     /// What people call it.
     pub label: String,
     /// The canonical document without what is derived or secret.
-    pub doc: Map<String, Value>,
+    pub doc: Arc<Map<String, Value>>,
     /// Sealed values that never leave the server.
     pub secret: Option<Vec<u8>>,
     /// Members that come or go. Those that are there or gone already are passed over.
@@ -74,6 +74,8 @@ pub struct Work<'d> {
     cached_nesting: Option<(Seq, Arc<Nesting>)>,
     /// Rows as the database has them, read under the lock.
     seen: HashMap<ResourceId, Option<Record>>,
+    /// Their documents, by the version that they are of, as far as somebody needed them.
+    read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
     settled: Layer,
     open: Layer,
     /// Clock and nesting as the operations before the open one left them.
@@ -102,6 +104,7 @@ impl<'d> Work<'d> {
             nesting: None,
             cached_nesting,
             seen: HashMap::new(),
+            read: HashMap::new(),
             settled: Layer::default(),
             open: Layer::default(),
             origin,
@@ -128,6 +131,33 @@ impl<'d> Work<'d> {
     pub(crate) fn discard(&mut self) {
         self.open = Layer::default();
         (self.clock, self.nesting) = self.before.clone();
+    }
+
+    /// Gives what the document of a stored version says, so that it is not read from its text once more. The caller has
+    /// it from [`document_of`] that version.
+    pub fn recall(&mut self, id: ResourceId, version: i64, document: &Arc<Map<String, Value>>) {
+        self.read.insert(id, (version, document.clone()));
+    }
+
+    /// The document of a record of this work: as it was written, or as it was read.
+    fn document(&mut self, record: &Record) -> Result<Arc<Map<String, Value>>, Error> {
+        let written = self.open.documents.get(&record.id).or_else(|| self.settled.documents.get(&record.id));
+        match written {
+            Some(document) => Ok(document.clone()),
+            None => self.stored_document(record),
+        }
+    }
+
+    /// The document of a record as the database has it.
+    fn stored_document(&mut self, record: &Record) -> Result<Arc<Map<String, Value>>, Error> {
+        if let Some((version, document)) = self.read.get(&record.id)
+            && *version == record.version
+        {
+            return Ok(document.clone());
+        }
+        let document = Arc::new(document_of(record)?);
+        self.read.insert(record.id, (record.version, document.clone()));
+        Ok(document)
     }
 
     /// Runs one of several operations of a simulation: what it does is kept when it succeeds and forgotten otherwise,

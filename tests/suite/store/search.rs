@@ -306,7 +306,7 @@ async fn keys_that_were_cut_are_found_from_both_sides(fixture: Fixture) {
     let (lower, higher) = (format!("{stem}éa"), format!("{stem}€"));
     for (n, name) in [(1, &lower), (2, &higher)] {
         let mut draft = user(n, &format!("u{n}"));
-        draft.doc.insert("displayName".into(), Value::String(name.clone()));
+        Arc::make_mut(&mut draft.doc).insert("displayName".into(), Value::String(name.clone()));
         fixture.create(draft).await.unwrap();
     }
     for (filter, expected) in [
@@ -331,7 +331,7 @@ async fn keys_that_were_cut_are_found_from_both_sides(fixture: Fixture) {
 async fn signs_that_sql_has_for_itself_are_signs_like_others(fixture: Fixture) {
     for (n, name) in (1..).zip(["100% _sure!", "100 per cent", "a_b", "ab", "oh!", "oh!%"]) {
         let mut draft = user(n, &format!("u{n}"));
-        draft.doc.insert("displayName".into(), Value::String(name.to_owned()));
+        Arc::make_mut(&mut draft.doc).insert("displayName".into(), Value::String(name.to_owned()));
         fixture.create(draft).await.unwrap();
     }
     for (filter, expected) in [

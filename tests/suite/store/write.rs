@@ -1,6 +1,7 @@
 //! Creating, changing and removing; and that what is refused has never been.
 
 use serde_json::json;
+use std::sync::Arc;
 use store::Error;
 use store::work::{Draft, document_of};
 
@@ -27,14 +28,15 @@ on_both! {
 
 async fn a_created_resource_comes_back_as_it_was_written(fixture: Fixture) {
     let mut draft = user(1, "Åsa.Öberg@example.com");
-    draft.doc.insert("name".into(), json!({ "familyName": "Öberg \"the \\ first\"\n", "givenName": "Åsa" }));
-    draft.doc.insert("emails".into(), json!([{ "value": "asa@example.com", "primary": true }]));
+    Arc::make_mut(&mut draft.doc)
+        .insert("name".into(), json!({ "familyName": "Öberg \"the \\ first\"\n", "givenName": "Åsa" }));
+    Arc::make_mut(&mut draft.doc).insert("emails".into(), json!([{ "value": "asa@example.com", "primary": true }]));
     draft.secret = Some(vec![0, 1, 255]);
     draft.external = Some((DOMAIN, Some("4711".into())));
     let created = fixture.create(draft.clone()).await.unwrap();
 
     assert_eq!(fixture.record(id(1)).await.unwrap(), created);
-    assert_eq!(document_of(&created).unwrap(), draft.doc);
+    assert_eq!(document_of(&created).unwrap(), *draft.doc);
     assert_eq!((created.version, created.seq, created.groups_seq), (1, 1, 0));
     assert_eq!(created.created_at, created.modified_at);
     assert_eq!(created.secret, draft.secret);

@@ -207,6 +207,15 @@ impl Server {
         self.folder.path().join(LOG)
     }
 
+    /// Where Prometheus fetches, such as `127.0.0.1:40002`; the server must have been told to listen for it.
+    pub(crate) fn metrics_address(&self) -> String {
+        let said = self.said();
+        let events = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let address = events.filter(|event| event["message"] == "metrics at /metrics");
+        let address = address.filter_map(|event| event["address"].as_str().map(str::to_owned)).next();
+        address.unwrap_or_else(|| panic!("no metrics: {said}"))
+    }
+
     /// The log says where the server listens.
     fn wait_for_address(&mut self) -> String {
         for _ in 0..600 {
