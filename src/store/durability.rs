@@ -1,7 +1,6 @@
 //! Whether PostgreSQL is set to keep what it commits. The promise that an answered write is durable rests on it, and
 //! nobody but the operator can change it, so it is said at every start. Changes nothing.
 
-use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use crate::Error;

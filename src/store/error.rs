@@ -77,3 +77,21 @@ pub enum OpenError {
     #[error("cannot migrate the database: {0}")]
     Migrate(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+
+    use super::Error;
+
+    #[test]
+    fn a_full_database_is_told_from_one_that_cannot_be_reached() {
+        let mut db = SqliteConnection::establish(":memory:").expect("a database");
+        db.batch_execute("PRAGMA max_page_count = 2; CREATE TABLE thing (bytes BLOB)").expect("a table");
+        let error = db.batch_execute("INSERT INTO thing VALUES (zeroblob(100000))").expect_err("it is full");
+        assert!(matches!(Error::from(error), Error::Full));
+        let error = db.batch_execute("INSERT INTO nothing VALUES (1)").expect_err("there is no such table");
+        assert!(matches!(Error::from(error), Error::Unavailable(_)));
+    }
+}

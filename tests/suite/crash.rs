@@ -1,5 +1,5 @@
 //! kill -9 under load: what was acknowledged is there, and nothing is there by half. `make torture` runs it for long, as
-//! `MATRIKEL_TORTURE_ROUNDS` or `MATRIKEL_TORTURE_MINUTES` says.
+//! `TORTURE_ROUNDS` or `TORTURE_MINUTES` says.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -96,9 +96,9 @@ struct Span {
 impl Span {
     fn asked() -> Self {
         let asked = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-        let end = asked("MATRIKEL_TORTURE_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+        let end = asked("TORTURE_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         let default = if end.is_some() { u64::MAX } else { ROUNDS };
-        Span { rounds: asked("MATRIKEL_TORTURE_ROUNDS").unwrap_or(default), end }
+        Span { rounds: asked("TORTURE_ROUNDS").unwrap_or(default), end }
     }
 
     fn is_over(&self, round: u64) -> bool {
