@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup demo build bench bench-core fmt lint deny doc unit nextest test clean
+.PHONY: help setup demo build bench bench-core fmt lint deny doc unit nextest torture test clean
 
 # Arguments for `make demo` and `make bench`, such as ARGS="--people 500 --listen 127.0.0.1:9000".
 ARGS ?=
@@ -62,6 +62,10 @@ nextest:  ## every test, on SQLite and PostgreSQL
 	cargo nextest run --locked --workspace
 
 test: setup lint deny doc nextest  ## all of it: what must pass before a change lands
+
+torture:  ## kill -9 under load, 200 times on each database; ARGS="--rounds 1000" or ARGS="--minutes 60"
+	@tools/setup test
+	@tools/torture $(ARGS)
 
 clean:  ## remove what was built
 	cargo clean

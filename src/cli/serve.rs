@@ -47,6 +47,9 @@ Examples:
 
 Exit codes: 0 stopped when asked · 1 failed · 2 wrong usage or configuration";
 
+/// Linux's number of the signal.
+const SIGXFSZ: i32 = 25;
+
 #[derive(clap::Args)]
 #[command(
     long_about = "Runs the server until SIGINT or SIGTERM; running requests are then finished.\n\nAn embedded SQLite \
@@ -81,6 +84,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     let store = directory.store().clone();
     let outcome = wait(async {
         let running = start(&config, directory)?;
+        // A limit on the size of files is a full disk, and no reason to end: the write that meets it fails.
+        let _survived = signal(SignalKind::from_raw(SIGXFSZ))?;
         if let Some(address) = running.metrics_address() {
             tracing::info!(%address, "metrics at /metrics");
         }

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
 
+use super::once::Once;
+
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -147,6 +149,8 @@ pub struct Ctx {
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
     pub schemas: i64,
+    /// The key under which the request is done once, if it has one.
+    pub once: Option<Arc<Once>>,
     /// Work everything out and store nothing.
     pub simulate: bool,
     /// Where the liberties that the request needs are noted.
@@ -176,6 +180,7 @@ impl Ctx {
             base_url: "".into(),
             request_id: "operator".into(),
             schemas: 0,
+            once: None,
             simulate: false,
             tolerances: Tolerances::default(),
         }

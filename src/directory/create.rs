@@ -64,12 +64,14 @@ impl Directory {
         ctx.tolerances.take_in(notes.iter());
         let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
+        let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
                 let mut state = creation.run(work)?;
                 if with_members {
                     state.members = Some(work.members(id)?);
                 }
+                caller.remember(work, &Directory::location(&caller, &kind, &state.record), Some(&state.etag(&caller)));
                 Ok((state, work.changes().to_vec()))
             })
             .await?;

@@ -110,7 +110,12 @@ impl Directory {
         let joining = self.prepare_joining(ctx, definition, body, &mut notes).await;
         ctx.tolerances.take_in(notes.iter());
         let (joining, caller) = (joining?, ctx.clone());
-        let run = move |work: &mut Work<'_>| Ok((joining.run(&caller, work)?, work.changes().to_vec()));
+        let registry = self.registry.clone();
+        let run = move |work: &mut Work<'_>| {
+            let link = joining.run(&caller, work)?;
+            caller.remember(work, &link.location(&caller.base_url, &registry), Some(&link.etag(caller.lens())));
+            Ok((link, work.changes().to_vec()))
+        };
         let (link, changes) = self.commit(ctx, run).await?;
         Ok(Written {
             etag: link.etag(ctx.lens()),
@@ -149,8 +154,10 @@ impl Directory {
     /// Ends a membership.
     pub(super) async fn leave(&self, ctx: &Ctx, id: &str, condition: &Precondition) -> Result<Vec<Planned>, Error> {
         let (leaving, caller) = (self.prepare_leaving(ctx, id, condition).await?, ctx.clone());
+        let location = format!("/{GROUP_MEMBERSHIP}s/{id}");
         self.commit(ctx, move |work| {
             leaving.run(&caller, work)?;
+            caller.remember(work, &location, None);
             Ok(work.changes().to_vec())
         })
         .await

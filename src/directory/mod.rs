@@ -19,6 +19,7 @@ mod lookup;
 mod mark;
 mod membership;
 mod merge;
+pub mod once;
 mod password;
 mod patch;
 mod relation;

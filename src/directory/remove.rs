@@ -40,8 +40,10 @@ impl Directory {
             return self.leave(ctx, id, precondition).await;
         }
         let removal = self.prepare_removal(ctx, definition, id, precondition).await?;
+        let (caller, location) = (ctx.clone(), format!("{}/{}/{id}", ctx.base_url, definition.endpoint()));
         self.commit(ctx, move |work| {
             removal.run(work)?;
+            caller.remember(work, &location, None);
             Ok(work.changes().to_vec())
         })
         .await

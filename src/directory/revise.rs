@@ -146,12 +146,13 @@ impl Directory {
         let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
-        if !outcome.is_changed && !members_move {
+        // What has a key is remembered with the lock, though it changes nothing.
+        if !outcome.is_changed && !members_move && ctx.once.is_none() {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
         let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
-        let caller = ctx.clone();
+        let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
                 // A second time it is worked out from what is there then.
@@ -159,6 +160,7 @@ impl Directory {
                 if with_members {
                     state.members = Some(work.members(id)?);
                 }
+                caller.remember(work, &Directory::location(&caller, &kind, &state.record), Some(&state.etag(&caller)));
                 Ok((state, work.changes().to_vec()))
             })
             .await?;
@@ -229,18 +231,26 @@ impl Directory {
         Ok(!Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?.is_empty())
     }
 
-    /// Runs a write, or with `simulate` what would be one.
-    pub(super) async fn commit<T, F>(&self, ctx: &Ctx, run: F) -> Result<T, Error>
+    /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
+    /// is not run when that was done before, which whoever asks finds out.
+    pub(super) async fn commit<T, F>(&self, ctx: &Ctx, mut run: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (tenant, origin) = (ctx.tenant, ctx.origin());
         if ctx.simulate {
-            self.store.read(move |reader| reader.simulate(tenant, origin, run)).await
-        } else {
-            self.store.write(tenant, origin, run).await
+            return self.store.read(move |reader| reader.simulate(tenant, origin, run)).await;
         }
+        if ctx.once.is_none() {
+            return self.store.write(tenant, origin, run).await;
+        }
+        let caller = ctx.clone();
+        let once = move |work: &mut Work<'_>| match caller.done_before(work)? {
+            Some(_) => Err(store::Error::Stale.into()),
+            None => run(work),
+        };
+        self.store.write(tenant, origin, once).await
     }
 
     pub(super) fn written(

@@ -11,8 +11,9 @@ use actix_web::http::header::{
 };
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const SENT: &str = "Authorization, Content-Type, If-Match, If-None-Match, Prefer, X-Request-Id";
-const SHOWN: &str = "ETag, Location, Matrikel-Tolerance, Retry-After, WWW-Authenticate, X-Request-Id";
+const SENT: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id";
+const SHOWN: &str =
+    "ETag, Location, Matrikel-Replayed, Matrikel-Tolerance, Retry-After, WWW-Authenticate, X-Request-Id";
 /// Seconds for which a browser may remember what a preflight said.
 const MAX_AGE: &str = "600";
 

@@ -5,8 +5,8 @@
 //! - A 5xx says nothing but the request id's promise: the chain of causes is logged under that id by
 //!   `observe`, and never leaves the server.
 //! - 401 has no reason, so that nobody learns which tokens exist; its `WWW-Authenticate` says what to bring.
-//! - Whatever another try may cure has a `Retry-After`: 503 for a full queue or a database that cannot be reached, 429
-//!   for a client that has too much waiting.
+//! - Whatever another try may cure has a `Retry-After`: 503 for a full queue or a database that cannot be reached, 507
+//!   for one without space, 429 for a client that has too much waiting.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -85,6 +85,10 @@ impl Failure {
                 store::Error::TooMany { limit } => scim::Error::too_many(format!(
                     "More than {limit} resources would have to be looked at. Ask for less, or by an indexed attribute."
                 )),
+                store::Error::Full => scim::Error::status(
+                    507,
+                    "The server has no space left to write. Tell its operator; try again later.",
+                ),
                 store::Error::Unavailable(_) => scim::Error::status(503, "The database cannot be reached. Try again."),
                 store::Error::Corrupt(_) => scim::Error::status(500, hidden(500)),
             },
@@ -113,7 +117,7 @@ impl ResponseError for Failure {
             (_, 401) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\""));
             }
-            (_, 429 | 503) => {
+            (_, 429 | 503 | 507) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             _ => {}

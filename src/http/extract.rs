@@ -78,6 +78,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         base_url: base_url(request, state)?,
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
+        once: None,
         simulate: false,
         tolerances,
     })

@@ -16,6 +16,7 @@ mod json;
 mod metrics;
 mod network;
 mod observe;
+mod once;
 mod prefer;
 mod proxy;
 mod respond;

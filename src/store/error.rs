@@ -30,6 +30,9 @@ pub enum Error {
         /// Members on one page.
         limit: u64,
     },
+    /// There is no space left for what would be written.
+    #[error("the database has no space left")]
+    Full,
     /// The database cannot be reached or refuses work.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -44,9 +47,15 @@ impl From<diesel::result::Error> for Error {
         match error {
             Diesel::NotFound => Error::NotFound,
             Diesel::DeserializationError(cause) => Error::Corrupt(cause.to_string()),
+            Diesel::DatabaseError(_, cause) if is_full(cause.message()) => Error::Full,
             other => Error::Unavailable(other.to_string()),
         }
     }
+}
+
+/// Whether SQLite (SQLITE_FULL) or PostgreSQL (53100) says so. Diesel passes on no code.
+fn is_full(message: &str) -> bool {
+    message == "database or disk is full" || message.ends_with("No space left on device")
 }
 
 /// Why a database cannot be opened or migrated. The text is for the operator and holds no password.
@@ -67,4 +76,22 @@ pub enum OpenError {
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+
+    use super::Error;
+
+    #[test]
+    fn a_full_database_is_told_from_one_that_cannot_be_reached() {
+        let mut db = SqliteConnection::establish(":memory:").expect("a database");
+        db.batch_execute("PRAGMA max_page_count = 2; CREATE TABLE thing (bytes BLOB)").expect("a table");
+        let error = db.batch_execute("INSERT INTO thing VALUES (zeroblob(100000))").expect_err("it is full");
+        assert!(matches!(Error::from(error), Error::Full));
+        let error = db.batch_execute("INSERT INTO nothing VALUES (1)").expect_err("there is no such table");
+        assert!(matches!(Error::from(error), Error::Unavailable(_)));
+    }
 }

@@ -8,6 +8,7 @@ use crate::change::Stored;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
+use crate::idempotency::Keyed;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
 use crate::statement::Among;
@@ -15,7 +16,7 @@ use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, deferred,
-    dialect, membership, meter, record, seal, tenant,
+    dialect, idempotency, membership, meter, record, seal, tenant,
 };
 
 /// Members read at a time.
@@ -281,9 +282,18 @@ impl Reader {
         deferred::waiting(&mut self.db, before)
     }
 
-    /// Tenants with results that are to be forgotten at `now`.
+    /// Tenants with results or keys that are to be forgotten at `now`.
     pub fn tenants_to_clear(&mut self, now: i64) -> Result<Vec<TenantId>, Error> {
-        deferred::tenants_to_clear(&mut self.db, now)
+        let mut tenants = deferred::tenants_to_clear(&mut self.db, now)?;
+        tenants.extend(idempotency::tenants_to_clear(&mut self.db, now)?);
+        tenants.sort_unstable();
+        tenants.dedup();
+        Ok(tenants)
+    }
+
+    /// The write that a client gave a key, however old.
+    pub fn keyed(&mut self, tenant: TenantId, client: ResourceId, key: &[u8]) -> Result<Option<Keyed>, Error> {
+        idempotency::find(&mut self.db, tenant, client, key)
     }
 
     /// Fails when the database does not answer, or has no tables.

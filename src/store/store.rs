@@ -120,6 +120,7 @@ impl Store {
             hold: Mutex::new(hold),
         }));
         store.resume()?;
+        store.warn_of_losses()?;
         Ok(store)
     }
 
@@ -280,6 +281,20 @@ impl Store {
             }
         }
         drop(self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Says what the operator of the database has set against the promise that an answered write is durable.
+    fn warn_of_losses(&self) -> Result<(), OpenError> {
+        let mut db = Db::open(&self.0.address, Purpose::Write)?;
+        match crate::durability::dangers(&mut db) {
+            Ok(dangers) if dangers.is_empty() => {}
+            Ok(dangers) => tracing::warn!(
+                settings = dangers.join(", "),
+                "PostgreSQL is set so that a crash may lose writes that were answered"
+            ),
+            Err(error) => tracing::warn!(%error, "whether PostgreSQL keeps what it commits could not be asked"),
+        }
+        Ok(())
     }
 
     /// Memberships of groups that were deleted before the last stop are cleared now, and indexes that were being built

@@ -465,6 +465,8 @@ def check_deferred(server, path):
 def check_refusals(server, requests_, too_large=True):
     """What every operation refuses alike: no token, an Accept that excludes SCIM, a body that is none or too large."""
     for method, where, at, body in requests_:
+        if "422" in document["paths"][at][method.lower()]["responses"]:
+            server.send(method, where, 422, at=at, body=body, headers={"Idempotency-Key": "spent"})
         server.send(method, where, 401, at=at, body=body, token="mk_wrong")
         server.send(method, where, 406, at=at, body=body, headers={"Accept": "text/html"})
         if body is not None:
@@ -474,6 +476,11 @@ def check_refusals(server, requests_, too_large=True):
 
 
 def check_answers(server):
+    spent = {"body": {"schemas": [CORE + "Group"], "displayName": "Kept"}, "headers": {"Idempotency-Key": "spent"}}
+    made = server.send("POST", "/scim/v2/Groups", 201, **spent)
+    again = server.send("POST", "/scim/v2/Groups", 201, **spent)
+    check(again.headers.get("Matrikel-Replayed") == "true" and again.text == made.text, "a key is honoured")
+    server.send("DELETE", f"/scim/v2/Groups/{made.json()['id']}", 204, at="/scim/v2/Groups/{id}")
     user = {"schemas": [CORE + "User"], "active": True, "name": {"familyName": "Lind", "givenName": "Maj"}}
     users = [user | {"userName": f"{name}@kommun.example"} for name in ("maj", "ove")]
     users[0]["password"] = "Vinter-och-sommar-2026"

@@ -1,8 +1,11 @@
-//! kill -9 under load: what was acknowledged is there, and nothing is there by half.
+//! kill -9 under load: what was acknowledged is there, and nothing is there by half. `make torture` runs it for long, as
+//! `TORTURE_ROUNDS` or `TORTURE_MINUTES` says.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scim::schema::Registry;
 use store::Store;
@@ -13,6 +16,8 @@ use crate::support::messages::{add_members, group, set, user};
 use crate::support::server::Server;
 
 const ROUNDS: u64 = 5;
+/// After so many rounds another register is begun, so that a long run does not spend its time on reading back.
+const FRESH: u64 = 20;
 const WRITERS: usize = 8;
 
 /// Path → the newest version that was acknowledged; `None`: its deletion was.
@@ -75,31 +80,67 @@ async fn check(server: &Server, client: &Client, acknowledged: &Acknowledged) {
     }
     let registry = Arc::new(Registry::builtin().expect("the schemas"));
     let store = Store::open(&store::Options::new(server.database_url()), registry).expect("the store");
-    let tenant = store.tenants().await.expect("tenants")[0].id;
+    let tenant = store.tenants().await.expect("tenants").last().expect("the newest").id;
     let findings =
         store.read(move |reader| reader.verify(tenant)).await.unwrap_or_else(|error: store::Error| panic!("{error}"));
     store.close();
     assert_eq!(findings, [], "every index, key and membership row follows from the documents, and the chain holds");
 }
 
+/// How long it goes on.
+struct Span {
+    rounds: u64,
+    end: Option<Instant>,
+}
+
+impl Span {
+    fn asked() -> Self {
+        let asked = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+        let end = asked("TORTURE_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+        let default = if end.is_some() { u64::MAX } else { ROUNDS };
+        Span { rounds: asked("TORTURE_ROUNDS").unwrap_or(default), end }
+    }
+
+    fn is_over(&self, round: u64) -> bool {
+        round >= self.rounds || self.end.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error is open");
+}
+
 async fn acknowledged_writes_survive(mut server: Server) {
-    let token = server.tenant("town");
-    let acknowledged = Acknowledged::default();
-    for round in 0..ROUNDS {
+    let (span, began) = (Span::asked(), Instant::now());
+    let database = if server.is_postgres() { "PostgreSQL" } else { "SQLite" };
+    let mut token = server.tenant("town");
+    let mut acknowledged = Acknowledged::default();
+    let (mut round, mut total) = (0, 0);
+    while !span.is_over(round) {
+        if round > 0 && round % FRESH == 0 {
+            total += acknowledged.lock().expect("nobody has panicked").len();
+            say(&format!("{database}: {round} rounds, {total} resources, {} s", began.elapsed().as_secs()));
+            token = server.tenant(&format!("town{round}"));
+            acknowledged = Acknowledged::default();
+        }
         let client = Client::new(&server.base_url, &token);
         let writers: JoinSet<()> =
             (0..WRITERS).map(|n| write(client.clone(), acknowledged.clone(), format!("w{round}-{n}"))).collect();
         // Any moment will do: this only spreads them.
         let before = acknowledged.lock().expect("nobody has panicked").len();
-        let enough = before + 5 + usize::try_from(round * 13 + u64::from(std::process::id()) % 17).expect("small");
+        let enough = before + 5 + usize::try_from(RandomState::new().hash_one(round) % 60).expect("small");
         while acknowledged.lock().expect("nobody has panicked").len() < enough {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        tokio::time::sleep(Duration::from_micros(RandomState::new().hash_one(round) % 20_000)).await;
         server.kill();
         writers.join_all().await;
         server.restart();
         check(&server, &Client::new(&server.base_url, &token), &acknowledged).await;
+        round += 1;
     }
+    total += acknowledged.lock().expect("nobody has panicked").len();
+    say(&format!("{database}: {round} rounds of kill -9, {total} resources acknowledged, all of them there"));
     // It goes on as if nothing had been.
     let client = Client::new(&server.base_url, &token);
     client.post("/Users", &user("after")).await.expect(201);

@@ -25,11 +25,15 @@ mod discovery;
 #[cfg(test)]
 mod extension;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]

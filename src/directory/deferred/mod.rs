@@ -50,6 +50,8 @@ pub trait Host: Send + Sync + 'static {
 pub struct Accepted {
     /// Its transaction, which names its result.
     pub id: Uuid,
+    /// Whether it was accepted before, with the same key.
+    pub again: bool,
     /// Ends when it has been carried out, or when a request of the same client before it has been taken up again.
     pub turn: JoinHandle<()>,
 }
@@ -118,9 +120,15 @@ impl Directory {
         let stored = Stored { message, ids, base_url, request_id, tolerances };
         let envelope = self.envelope(ctx, id).await?;
         let body = envelope.seal(&text_of(&stored)?, &ctx.random)?;
-        let (client, limit) = (ctx.caller.id, self.limits.deferred);
+        // What has a key is carried out this way even where no client may ask for it.
+        let (client, limit) = (ctx.caller.id, self.limits.deferred.max(usize::from(ctx.once.is_some())));
+        let (caller, location) = (ctx.clone(), format!("/Bulk/{id}"));
         let row = Deferred { id, client, accepted_at: ctx.now, expires_at: None, body };
         let accepted = move |work: &mut store::Work<'_>| {
+            if let Some(before) = caller.done_before(work)? {
+                let name = before.place.rsplit('/').next().unwrap_or_default();
+                return Uuid::parse_str(name).map_err(|error| store::Error::Corrupt(error.to_string()).into());
+            }
             if work.waiting_deferred(client)? >= limit {
                 return Err(Error::Scim(scim::Error::status(
                     429,
@@ -129,11 +137,14 @@ impl Directory {
             }
             work.forget_deferred(row.accepted_at);
             work.put_deferred(row.clone());
-            Ok(())
+            caller.remember(work, &location, None);
+            Ok::<_, Error>(id)
         };
-        self.store.write(ctx.tenant, ctx.origin(), accepted).await?;
-        self.lanes.count_accepted();
-        Ok(Accepted { id, turn: self.take_turn(host, ctx.tenant, client) })
+        let known = self.store.write(ctx.tenant, ctx.origin(), accepted).await?;
+        if known == id {
+            self.lanes.count_accepted();
+        }
+        Ok(Accepted { id: known, again: known != id, turn: self.take_turn(host, ctx.tenant, client) })
     }
 
     /// How far a request has come. Fails with 404 when the caller has accepted none of that name, or its result is

@@ -38,6 +38,14 @@ impl Document {
         }
     }
 
+    /// The schema of the document itself (RFC 7643 sections 6 and 7).
+    pub fn schema(self) -> &'static str {
+        match self {
+            Document::Schema => "urn:ietf:params:scim:schemas:core:2.0:Schema",
+            Document::ResourceType => "urn:ietf:params:scim:schemas:core:2.0:ResourceType",
+        }
+    }
+
     /// Where it is served, below the base URL.
     pub fn endpoint(self) -> &'static str {
         match self {
@@ -211,6 +219,7 @@ impl Directory {
         precondition: &Precondition,
     ) -> Result<Vec<Planned>, Error> {
         let (builtin, id, precondition) = (self.registry.clone(), id.to_owned(), precondition.clone());
+        let caller = ctx.clone();
         self.commit(ctx, move |work| {
             let record = match builtin.definition(&id) {
                 // Giving a type of the server's own extensions does not make it the tenant's to remove.
@@ -220,6 +229,7 @@ impl Directory {
             precondition.check(record.version)?;
             judge::change(work, &builtin, what, &record.label, None, &Unused::default())?;
             work.remove(record.id)?;
+            caller.remember(work, &location(&caller, what, &record), None);
             Ok(work.changes().to_vec())
         })
         .await
@@ -301,12 +311,13 @@ fn with_meta(ctx: &Ctx, what: Document, record: &Record, mut document: Map<Strin
     document
 }
 
-fn written(ctx: &Ctx, what: Document, record: &Record, work: &Work<'_>) -> Result<Written, Error> {
+fn written(ctx: &Ctx, what: Document, record: &Record, work: &mut Work<'_>) -> Result<Written, Error> {
     let document = document_of(record)?;
     Ok(answer(ctx, what, record, document, work))
 }
 
-fn answer(ctx: &Ctx, what: Document, record: &Record, document: Map<String, Value>, work: &Work<'_>) -> Written {
+fn answer(ctx: &Ctx, what: Document, record: &Record, document: Map<String, Value>, work: &mut Work<'_>) -> Written {
+    ctx.remember(work, &location(ctx, what, record), Some(&tag(record)));
     Written {
         etag: tag(record),
         location: location(ctx, what, record),

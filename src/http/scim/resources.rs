@@ -1,25 +1,34 @@
 //! Create, fetch, replace, patch and remove one resource (RFC 7644 sections 3.3 to 3.6). Each is one call of the
 //! directory; what it answers is decided here and nothing else.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
 use scim::schema::Definition;
 
 use crate::auth::role::Access;
 use crate::directory::clients::CLIENT;
+use crate::directory::{Ctx, Fetched, Precondition};
+use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
-use crate::http::{Answer, State, body, respond};
+use crate::http::{Answer, State, body, once, respond};
 
 /// The resource type whose PATCH answers 204: a large group is not read back for nothing.
 const SILENT: &str = "Group";
 
 /// POST: 201.
 pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
-    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
-    Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?))
+    once::take_key(&request, &mut ctx, Some(&body), 201)?;
+    let create = async { Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?)) };
+    once::answer(&state, &ctx, create, &definition.core.id, async |id| {
+        named(&state, &ctx, &definition, id, &projection).await
+    })
+    .await
 }
 
 /// GET: 200 or 304.
@@ -44,44 +53,78 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
 
 /// PUT: 200.
 pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
-    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
-    let id = extract::id(&request);
-    let outcome = state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await;
-    forget(&state, &definition);
-    Ok(respond::changed(outcome?))
+    once::take_key(&request, &mut ctx, Some(&body), 200)?;
+    let replace = async {
+        let id = extract::id(&request);
+        let outcome = state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await;
+        forget(&state, &definition);
+        Ok(respond::changed(outcome?))
+    };
+    once::answer(&state, &ctx, replace, &definition.core.id, async |id| {
+        named(&state, &ctx, &definition, id, &projection).await
+    })
+    .await
 }
 
 /// PATCH: 200 with the resource, or 204 for a group unless attributes were asked for.
 pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
-    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
-    let id = extract::id(&request);
-    if definition.name() == SILENT && !is_explicit {
-        // Nobody will see the answer, so the members need not be read for it.
-        let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
-        let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await?;
-        return Ok(respond::changed_silently(&written));
-    }
-    let outcome = state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await;
-    forget(&state, &definition);
-    Ok(respond::changed(outcome?))
+    let is_silent = definition.name() == SILENT && !is_explicit;
+    once::take_key(&request, &mut ctx, Some(&body), if is_silent { 204 } else { 200 })?;
+    let patch = async {
+        let id = extract::id(&request);
+        if is_silent {
+            // Nobody will see the answer, so the members need not be read for it.
+            let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
+            let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await?;
+            return Ok(respond::changed_silently(&written));
+        }
+        let outcome = state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await;
+        forget(&state, &definition);
+        Ok(respond::changed(outcome?))
+    };
+    once::answer(&state, &ctx, patch, &definition.core.id, async |id| {
+        named(&state, &ctx, &definition, id, &projection).await
+    })
+    .await
 }
 
 /// DELETE: 204.
 pub(in crate::http) async fn remove(request: HttpRequest, state: web::Data<State>) -> Answer {
-    let Asked { ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let outcome = state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await;
-    forget(&state, &definition);
-    outcome?;
-    Ok(respond::removed())
+    once::take_key(&request, &mut ctx, None, 204)?;
+    let remove = async {
+        let outcome = state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await;
+        forget(&state, &definition);
+        outcome?;
+        Ok(respond::removed())
+    };
+    let whole = Projection::whole(&definition);
+    once::answer(&state, &ctx, remove, &definition.core.id, async |id| {
+        named(&state, &ctx, &definition, id, &whole).await
+    })
+    .await
+}
+
+/// What a write that was done before has named, as it is now.
+async fn named(
+    state: &State,
+    ctx: &Ctx,
+    definition: &Arc<Definition>,
+    id: &str,
+    projection: &Projection,
+) -> Result<Fetched, Failure> {
+    Ok(state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?)
 }
 
 /// After a client was changed, or may have been, nobody is let in for what it was before.

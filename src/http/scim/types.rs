@@ -5,10 +5,10 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 
 use crate::directory::types::Document;
-use crate::directory::{Ctx, Role};
+use crate::directory::{Ctx, Fetched, Precondition, Role};
 use crate::http::error::Failure;
 use crate::http::routes::READ;
-use crate::http::{Answer, State, body, extract, respond};
+use crate::http::{Answer, State, body, extract, once, respond};
 
 /// POST `/Schemas`: 201.
 pub(in crate::http) async fn add_schema(
@@ -52,11 +52,14 @@ pub(in crate::http) async fn patch_resource_type(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Answer {
-    let ctx = permitted(Document::ResourceType, &request, &state).await?;
+    let what = Document::ResourceType;
+    let mut ctx = permitted(what, &request, &state).await?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, &state.settings).await?;
+    once::take_key(&request, &mut ctx, Some(&body), 200)?;
     let id = extract::document_id(&request);
-    Ok(respond::changed(state.directory.patch_resource_type(&ctx, id, body, &condition).await?))
+    let patch = async { Ok(respond::changed(state.directory.patch_resource_type(&ctx, id, body, &condition).await?)) };
+    once::answer(&state, &ctx, patch, what.schema(), async |id| named(&state, &ctx, what, id).await).await
 }
 
 /// DELETE `/Schemas/{id}`: 204.
@@ -70,27 +73,43 @@ pub(in crate::http) async fn remove_resource_type(request: HttpRequest, state: w
 }
 
 async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
-    let ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(what, request, state).await?;
     if is_empty(request) {
         return Err(Failure::Method(READ));
     }
     let body = body::read(request, payload, &state.settings).await?;
-    Ok(respond::created(state.directory.add_document(&ctx, what, body).await?))
+    once::take_key(request, &mut ctx, Some(&body), 201)?;
+    let add = async { Ok(respond::created(state.directory.add_document(&ctx, what, body).await?)) };
+    once::answer(state, &ctx, add, what.schema(), async |id| named(state, &ctx, what, id).await).await
 }
 
 async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
-    let ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
     let body = body::read(request, payload, &state.settings).await?;
+    once::take_key(request, &mut ctx, Some(&body), 200)?;
     let id = extract::document_id(request);
-    Ok(respond::changed(state.directory.replace_document(&ctx, what, id, body, &condition).await?))
+    let replace =
+        async { Ok(respond::changed(state.directory.replace_document(&ctx, what, id, body, &condition).await?)) };
+    once::answer(state, &ctx, replace, what.schema(), async |id| named(state, &ctx, what, id).await).await
 }
 
 async fn remove(what: Document, request: &HttpRequest, state: &State) -> Answer {
-    let ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(what, request, state).await?;
     let condition = extract::precondition(request)?;
-    state.directory.remove_document(&ctx, what, extract::document_id(request), &condition).await?;
-    Ok(respond::removed())
+    once::take_key(request, &mut ctx, None, 204)?;
+    let remove = async {
+        state.directory.remove_document(&ctx, what, extract::document_id(request), &condition).await?;
+        Ok(respond::removed())
+    };
+    once::answer(state, &ctx, remove, what.schema(), async |id| named(state, &ctx, what, id).await).await
+}
+
+/// What a write that was done before has named, as it is now.
+async fn named(state: &State, ctx: &Ctx, what: Document, id: &str) -> Result<Fetched, Failure> {
+    let catalog = state.directory.fresh_catalog(ctx.tenant, ctx.now).await?;
+    let found = state.directory.fetch_document(ctx, &catalog, what, id, &Precondition::none())?;
+    Ok(found.ok_or_else(|| scim::Error::not_found(what.kind(), id))?)
 }
 
 /// Whether a request brings neither a body nor a word of one. A POST without a document adds nothing: discovery answers

@@ -50,7 +50,7 @@ impl Work<'_> {
         outcome
     }
 
-    /// Forgets the results whose time has come at `now`.
+    /// Forgets the results and the keys whose time has come at `now`.
     pub fn forget_deferred(&mut self, now: i64) {
         self.open.forget = Some(now);
     }

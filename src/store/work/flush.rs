@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Work;
 use crate::index::{self, IndexDiff};
-use crate::{Error, Seq, change, credential, deferred, external, membership, record, seal, unique};
+use crate::{Error, Seq, change, credential, deferred, external, idempotency, membership, record, seal, unique};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -22,6 +22,7 @@ impl Work<'_> {
             || !self.settled.seal_keys.is_empty()
             || !self.settled.deferred.is_empty()
             || !self.settled.outcomes.is_empty()
+            || !self.settled.keyed.is_empty()
             || self.settled.forget.is_some()
             || self.has_new_catalog()
             || self.recounted
@@ -87,8 +88,10 @@ impl Work<'_> {
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let outcomes = settled.outcomes.drain().collect();
         deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;
+        idempotency::store(self.db, tenant, settled.keyed.drain().map(|(_, keyed)| keyed))?;
         if let Some(now) = settled.forget {
             deferred::forget(self.db, tenant, now)?;
+            idempotency::forget(self.db, tenant, now)?;
         }
         let head = std::mem::take(&mut self.clock.digest);
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;

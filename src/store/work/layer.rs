@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::external::ExternalKey;
+use crate::idempotency::Keyed;
 use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::unique::UniqueKey;
@@ -38,7 +39,9 @@ pub(super) struct Layer {
     pub(super) deferred: HashMap<Uuid, Deferred>,
     /// What became of operations of deferred requests, by request and place.
     pub(super) outcomes: HashMap<(Uuid, i64), Vec<u8>>,
-    /// Results that are older are forgotten.
+    /// Writes that a client gave a key, by client and key.
+    pub(super) keyed: HashMap<(ResourceId, Vec<u8>), Keyed>,
+    /// Results and keys that are older are forgotten.
     pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
     /// What becomes of indexed paths.
@@ -82,6 +85,7 @@ impl Layer {
         self.seal_keys.extend(upper.seal_keys);
         self.deferred.extend(upper.deferred);
         self.outcomes.extend(upper.outcomes);
+        self.keyed.extend(upper.keyed);
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
         self.paths.extend(upper.paths);

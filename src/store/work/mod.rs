@@ -8,6 +8,7 @@ mod building;
 mod change;
 mod deferred;
 mod flush;
+mod keyed;
 mod layer;
 mod read;
 mod repair;

@@ -82,17 +82,23 @@ fn server() -> &'static str {
     SERVER.get_or_init(|| std::env::var("MATRIKEL_TEST_PG").unwrap_or_else(|_| start_cluster()))
 }
 
-fn start_cluster() -> String {
+/// Runs the script that starts and stops clusters, and returns what it printed.
+pub(crate) fn script(arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|folder| folder.join("tests/suite/support/postgres.sh"))
         .find(|script| script.exists())
         .expect("tests/suite/support/postgres.sh is in the work tree");
-    let output = Command::new(&script).arg("start").arg(std::process::id().to_string()).output();
+    let output = Command::new(&script).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{} cannot be run: {error}", script.display()));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "PostgreSQL cannot be started for the tests. {said}");
+    assert!(output.status.success(), "PostgreSQL cannot be started or stopped for the tests. {said}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Starts a cluster that goes with this process, and returns its URL without a database.
+pub(crate) fn start_cluster() -> String {
+    script(&["start", &std::process::id().to_string()])
 }
 
 /// Runs statements, each by itself, as the cluster's owner.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A throw-away PostgreSQL cluster for the tests, over the binaries that are installed.
 #   postgres.sh nextest      for nextest's setup script: the cluster lives as long as the nextest that called
+#   postgres.sh stop DATA    stops a running cluster at once, as a crash would; DATA is its data folder
+#   postgres.sh again DATA PORT   starts it again at that port
 #   postgres.sh start PID    prints the cluster's URL; the cluster lives as long as process PID
 # The cluster listens on a free port of 127.0.0.1, forgets everything at the end and is never asked to survive a crash.
 # A watchdog stops and removes it when its owner has gone, however the owner went.
@@ -87,5 +89,13 @@ start)
   start_cluster
   watch_owner "$owner"
   echo "postgres://postgres@127.0.0.1:$port" ;;
-*) fail "usage: postgres.sh nextest | start PID" ;;
+stop)
+  dir=$(dirname "$2")
+  cd "$dir"
+  as_postgres "$bin/pg_ctl" -D "$2" -s -m immediate -w stop ;;
+again)
+  dir=$(dirname "$2")
+  cd "$dir"
+  as_postgres "$bin/pg_ctl" -D "$2" -s -w -t 60 -l "$dir/log" -o "-p $3" start </dev/null >>"$dir/start.log" 2>&1 ;;
+*) fail "usage: postgres.sh nextest | start PID | stop DATA | again DATA PORT" ;;
 esac

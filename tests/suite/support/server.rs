@@ -53,6 +53,20 @@ impl Server {
         Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None, &[])
     }
 
+    /// Another process that finds the same database at another address.
+    pub(crate) fn beside_at(&self, url: String) -> Self {
+        Server::start(TempDir::new().expect("a temporary folder"), url, None, &[])
+    }
+
+    /// Lets the process write no file beyond so many bytes; `None`: as large as it likes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let id = self.process.id().to_string();
+        // The soft limit alone, which may be raised again.
+        let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={limit}:")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit (util-linux) sets a limit");
+    }
+
     /// The same with configuration in environment variables.
     pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
         Server::on(database_from("migrated", |url| drop(command(url, &["migrate"]))), variables)
