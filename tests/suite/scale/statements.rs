@@ -28,6 +28,10 @@ const ABOUT_ALL: &[(&str, &str)] = &[
         "at the start and now and then: requests that a node which is gone has accepted",
     ),
     ("SELECT DISTINCT tenant_id FROM deferred WHERE expires_at <= ", "now and then: results that are to be forgotten"),
+    (
+        "SELECT DISTINCT tenant_id FROM idempotency WHERE at <= ",
+        "now and then: keys of retries that are to be forgotten",
+    ),
 ];
 
 fn laid_out() -> Database {
@@ -157,7 +161,7 @@ async fn what_reads_several_tenants_is_seen() {
 
 #[test]
 fn every_statement_about_all_tenants_has_a_reason_and_is_still_there() {
-    let sources = ["membership", "index", "deferred"].map(|file| {
+    let sources = ["membership", "index", "deferred", "idempotency"].map(|file| {
         std::fs::read_to_string(format!("{}/src/store/{file}.rs", env!("CARGO_MANIFEST_DIR"))).expect("a source")
     });
     for (statement, reason) in ABOUT_ALL {
