@@ -2,7 +2,7 @@
 //! through the one write path, numbered, versioned, audited, simulated. What they say is linted before any lock and
 //! judged under it: nothing that is stored may become invalid, and nothing that is in use may go.
 //!
-//! Built-in documents cannot be changed, but for the extensions of User and Group, see [`amend`]. Only administrators come
+//! Built-in documents cannot be changed, but for the extensions of User and Group, see `amend`. Only administrators come
 //! here; the role is asked by the HTTP layer.
 
 mod amend;
