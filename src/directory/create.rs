@@ -14,6 +14,7 @@ use super::derive::derive;
 use super::membership::is_membership;
 use super::relation::{Moves, Nobody};
 use super::render::State;
+use super::revise::conclude;
 use super::shape::take_apart;
 use super::{Ctx, Directory, Error, Written, password};
 
@@ -67,12 +68,8 @@ impl Directory {
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
-                let mut state = creation.run(work)?;
-                if with_members {
-                    state.members = Some(work.members(id)?);
-                }
-                caller.remember(work, &Directory::location(&caller, &kind, &state.record), Some(&state.etag(&caller)));
-                Ok((state, work.changes().to_vec()))
+                let state = creation.run(work)?;
+                conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
         self.written(ctx, definition, &state, projection, &notes, changes)

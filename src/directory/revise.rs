@@ -156,12 +156,8 @@ impl Directory {
         let (state, changes) = self
             .commit(ctx, move |work| {
                 // A second time it is worked out from what is there then.
-                let mut state = revising.run_foreseen(&caller, &mut Notes::new(), work, foreseen.take())?;
-                if with_members {
-                    state.members = Some(work.members(id)?);
-                }
-                caller.remember(work, &Directory::location(&caller, &kind, &state.record), Some(&state.etag(&caller)));
-                Ok((state, work.changes().to_vec()))
+                let state = revising.run_foreseen(&caller, &mut Notes::new(), work, foreseen.take())?;
+                conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
         self.written(ctx, definition, &state, projection, &notes, changes)
@@ -266,6 +262,24 @@ impl Directory {
         let location = Directory::location(ctx, definition, &state.record);
         Ok(Written { etag, location, body, tolerances: notes.iter().collect(), changes })
     }
+}
+
+/// The end of a creation or revision under the lock: the members that the answer shows, and what a retry is told.
+pub(super) fn conclude(
+    ctx: &Ctx,
+    definition: &Definition,
+    mut state: State,
+    with_members: bool,
+    work: &mut Work<'_>,
+) -> Result<(State, Vec<Planned>), Error> {
+    if with_members {
+        state.members = Some(work.members(state.record.id)?);
+    }
+    // Others wait for the lock: an entity tag that nobody will ask for is not worked out under it.
+    if ctx.once.is_some() {
+        ctx.remember(work, &Directory::location(ctx, definition, &state.record), Some(&state.etag(ctx)));
+    }
+    Ok((state, work.changes().to_vec()))
 }
 
 fn outcome(
