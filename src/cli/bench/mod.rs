@@ -125,7 +125,9 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
             ConfigError::new("A server that runs already is measured at one size; give one to --people.").into()
         );
     }
-    let folder = Folder::new(&arguments.folder.clone().unwrap_or_else(std::env::temp_dir), "run")?;
+    // Named from the root, because the server beside it works in another folder.
+    let parent = std::path::absolute(arguments.folder.clone().unwrap_or_else(std::env::temp_dir))?;
+    let folder = Folder::new(&parent, "run")?;
     // The driver is one thread, so that it takes as little as can be from the server beside it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let book = RefCell::new(Book::default());

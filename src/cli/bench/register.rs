@@ -72,7 +72,8 @@ pub(super) async fn own(place: &Place) -> anyhow::Result<Prepared> {
     };
     let mut files = None;
     if url == embedded {
-        let size = std::fs::metadata(&file).ok().map(|file| file.len());
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let size = exists(&file).then(|| bytes(&file) + bytes(&log(&file)));
         if let (Some(notes), Some(db)) = (kept_file("json"), kept_file("db"))
             && !exists(&notes)
         {
@@ -149,7 +150,44 @@ async fn make_administrator(directory: &Directory) -> anyhow::Result<(i64, Strin
     Ok((tenant.0, issued.token))
 }
 
+/// Copies a database that nobody has open: its file, and the log beside it when whoever closed it last left one. What is
+/// committed may be there alone.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::copy(from, to).with_context(|| format!("{} cannot be copied to {}", from.display(), to.display()))?;
+    let failed = || format!("{} cannot be copied to {}", from.display(), to.display());
+    std::fs::copy(from, to).with_context(failed)?;
+    let (log, beside) = (log(from), log(to));
+    if exists(&log) {
+        std::fs::copy(log, beside).with_context(failed)?;
+    } else if exists(&beside) {
+        std::fs::remove_file(beside).with_context(failed)?;
+    }
     Ok(())
+}
+
+/// Where a database's write-ahead log is.
+fn log(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_copied_with_what_is_committed_in_its_log_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("from.db"), folder.path().join("to.db"));
+        let read = |path: &Path| std::fs::read(path).unwrap_or_default();
+        std::fs::write(&from, "pages").expect("a file");
+        std::fs::write(log(&from), "frames").expect("a log");
+        copy(&from, &to).expect("a copy");
+        assert_eq!((read(&to), read(&log(&to))), (b"pages".to_vec(), b"frames".to_vec()));
+
+        // Another database's log must not be left beside it.
+        std::fs::remove_file(log(&from)).expect("no log");
+        copy(&from, &to).expect("a copy");
+        assert!(!exists(&log(&to)));
+    }
 }
