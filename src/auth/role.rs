@@ -6,8 +6,8 @@ use scim::schema::Definition;
 
 use crate::directory::Role;
 
-/// The resource type that holds the clients; only administrators may see or change it.
-const CLIENT: &str = "Client";
+/// The resource types that say who may do what; only administrators may see or change them.
+const GUARDED: [&str; 2] = ["Client", "View"];
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Access {
 
 /// Whether the role may see resources of the type at all.
 pub fn sees(role: Role, definition: &Definition) -> bool {
-    role == Role::Administrator || definition.name() != CLIENT
+    role == Role::Administrator || !GUARDED.contains(&definition.name())
 }
 
 /// Whether the role may do that; the error is the sentence for the client.
@@ -60,6 +60,8 @@ mod tests {
             (Source, "User", Write, true),
             (Source, "Client", Read, false),
             (Source, "Client", Write, false),
+            (Source, "View", Read, false),
+            (Administrator, "View", Write, true),
             (Consumer, "Group", Read, true),
             (Consumer, "Group", Write, false),
             (Consumer, "Client", Read, false),

@@ -176,6 +176,7 @@ impl Directory {
             profile: text("profile").and_then(Profile::parse).unwrap_or_default(),
             domain: text("domain").map_or(client, shared_domain),
             sensitive: texts("sensitiveAttributes").collect(),
+            outlook: self.outlook(tenant, text("view")).await?,
         }))
     }
 }

@@ -10,6 +10,7 @@ use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
 
 use super::once::Once;
+use super::views::Outlook;
 
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,8 @@ pub struct Caller {
     pub domain: ResourceId,
     /// Canonical paths of attributes that it must not filter by in a URL (RFC 7644 section 7.5.2).
     pub sensitive: Arc<[String]>,
+    /// What it may see; [`Ctx::views`] says what that is of the resource types of the moment.
+    pub outlook: Arc<Outlook>,
 }
 
 /// The liberties that were taken in understanding a request, whether it was carried out or not. Clones share them.
@@ -171,6 +174,7 @@ impl Ctx {
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
             sensitive: Arc::default(),
+            outlook: Outlook::everything(),
         };
         Ctx {
             tenant,

@@ -28,9 +28,11 @@ mod render;
 mod replace;
 mod revise;
 mod search;
+mod seen;
 mod shape;
 pub mod types;
 pub mod version;
+pub mod views;
 
 use std::sync::Arc;
 

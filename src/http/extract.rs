@@ -11,7 +11,6 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::Views;
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -72,7 +71,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: Views::everything(),
+        views: principal.caller.outlook.views(catalog.registry()),
         now,
         random: Random::os(),
         base_url: base_url(request, state)?,
