@@ -65,3 +65,4 @@ mod tls;
 mod types;
 #[cfg(test)]
 mod upkeep;
+mod views;
