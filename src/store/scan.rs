@@ -16,7 +16,7 @@ use std::sync::Arc;
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::{Text, View, Views, read_by};
+use scim::view::{View, Views, read_by};
 use serde_json::{Map, Value};
 
 use crate::assemble::etag;
@@ -29,6 +29,7 @@ use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 pub use place::{Cut, Place, Step, Stretch};
+pub use sight::orders;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -242,17 +243,6 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
-/// Some members of a stored document.
-fn part_of(record: &Record, names: &BTreeSet<String>) -> Result<Map<String, Value>, Error> {
-    let part = Text::read(&record.doc).and_then(|text| text.part(names));
-    part.map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))
-}
-
-/// Whether an attribute orders anything: it is seen, and where it leads to.
-pub fn orders(view: &View, path: &str) -> bool {
-    view.sees(path) && !asks_about(view.references(), path)
-}
-
 struct Search<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -424,7 +414,7 @@ impl<'s> Search<'s> {
             let id = hit.record.id;
             let document = match (&hit.document, &read) {
                 (Some(document), _) => Cow::Borrowed(document),
-                (None, Some(names)) => Cow::Owned(part_of(&hit.record, names)?),
+                (None, Some(names)) => Cow::Owned(sight::part_of(&hit.record, names)?),
                 (None, None) => Cow::Owned(sight::whole(&hit, self.query, &registry)?),
             };
             if self.veiled.is_none() && !filter.matches(&document) {
@@ -442,18 +432,6 @@ impl<'s> Search<'s> {
             }
         }
         Ok(())
-    }
-
-    /// Those that the view shows, and that match as far as the client sees where they lead to.
-    fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
-        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
-        for hit in &mut hits {
-            hit.document = Some(sight::whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
-        }
-        hits.retain(|hit| hit.document.is_some());
-        self.reader.veil(self.tenant, self.query, &mut hits)?;
-        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
-        Ok(hits)
     }
 
     /// The page behind the mark, or else the one that begins at `start`.

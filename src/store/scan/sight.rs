@@ -1,17 +1,19 @@
 //! What a read has to know to say which resources a client sees, and a page without what leads to the others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
+use scim::view::{Text, View};
 
-use super::{BATCH, Hit, Needs, Query};
+use super::{BATCH, Hit, Needs, Query, Search};
 use crate::assemble::{Derived, assemble};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, look, veil};
+use crate::sight::{Reading, Sight, asks_about, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -133,4 +135,29 @@ pub(super) fn whole(hit: &Hit, query: &Query, registry: &Registry) -> Result<Map
         etag: &hit.etag,
     };
     assemble(&hit.record, &derived, registry)
+}
+
+/// Some members of a stored document.
+pub(super) fn part_of(record: &Record, names: &BTreeSet<String>) -> Result<Map<String, Value>, Error> {
+    let part = Text::read(&record.doc).and_then(|text| text.part(names));
+    part.map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))
+}
+
+/// Whether an attribute orders anything: it is seen, and where it leads to.
+pub fn orders(view: &View, path: &str) -> bool {
+    view.sees(path) && !asks_about(view.references(), path)
+}
+
+impl Search<'_> {
+    /// Those that the view shows, and that match as far as the client sees where they lead to.
+    pub(super) fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
+        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
+        for hit in &mut hits {
+            hit.document = Some(whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
+        }
+        hits.retain(|hit| hit.document.is_some());
+        self.reader.veil(self.tenant, self.query, &mut hits)?;
+        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
+        Ok(hits)
+    }
 }
