@@ -70,7 +70,7 @@ pub use reader::Reader;
 pub use record::Record;
 pub use route::Route;
 pub use seal::SealKey;
-pub use sight::{Eyes, Reading, Seen, Sight, look, veil};
+pub use sight::{Documents, Eyes, Reading, Seen, Sight, look, veil};
 pub use store::{Options, Store};
 pub use tenant::Tenant;
 pub use transfer::{Exported, Imported, TransferError};

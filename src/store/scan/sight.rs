@@ -13,7 +13,7 @@ use super::{BATCH, Hit, Needs, Query, Search};
 use crate::assemble::{Derived, assemble};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, asks_about, look, veil};
+use crate::sight::{Documents, Reading, Sight, asks_about, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -65,7 +65,7 @@ impl Reader {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error> {
+    ) -> Result<Documents, Error> {
         let query = Query::through(definition.clone(), sight);
         let needs = filter.map(|filter| Needs::of(filter, None)).unwrap_or_default();
         let registry = self.registry_of(tenant);
