@@ -10,7 +10,6 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::role;
 use crate::directory::Ctx;
-use crate::directory::clients::CLIENT;
 use crate::directory::types::Document;
 use crate::directory::views::VIEW;
 use crate::http::error::Failure;
@@ -63,10 +62,10 @@ pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Da
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
     // Suites make, change and delete what they find in the list, with values of their own making: a membership is never
-    // changed, a view names types and attributes that are there, and a client a view.
+    // changed, and a view names types and attributes that are there.
     let is_listed = |name: &str| match name {
         GROUP_MEMBERSHIP => state.settings.announce_memberships,
-        name => ![CLIENT, VIEW].contains(&name),
+        name => name != VIEW,
     };
     let definitions = catalog.registry().definitions().iter();
     let definitions = definitions.filter(|definition| role::sees(ctx.caller.role, definition));
