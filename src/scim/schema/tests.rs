@@ -12,6 +12,7 @@ const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const CONFIG: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const CLIENT: &str = "urn:matrikel:scim:schemas:1.0:Client";
+const VIEW: &str = "urn:matrikel:scim:schemas:1.0:View";
 
 fn builtin() -> Registry {
     Registry::builtin().expect("the shipped documents make a registry")
@@ -55,8 +56,8 @@ fn find(registry: &Registry, urn: &str, path: &str) -> Attribute {
 fn every_shipped_document_is_in_the_registry() {
     let registry = builtin();
     let urns: Vec<&str> = registry.schemas().map(|schema| schema.id.as_str()).collect();
-    assert_eq!(urns.len(), 8);
-    for urn in [USER, GROUP, MEMBERSHIP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT] {
+    assert_eq!(urns.len(), 9);
+    for urn in [USER, GROUP, MEMBERSHIP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT, VIEW] {
         assert!(urns.contains(&urn), "{urn} is missing");
     }
     let types: Vec<&str> = registry.definitions().iter().map(|definition| definition.name()).collect();
