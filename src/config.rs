@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use federation::Federation;
+pub use federation::{Federation, is_url};
 pub use keys::KEYS;
 pub use network::Network;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
+use crate::auth::federation::{self, Source};
 use crate::config::{self, Config, ConfigError, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
@@ -112,7 +113,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         metrics: config.metrics_listen.clone(),
         tls: tls(config),
         peers: peers(config),
-        federation: config.federation.settings(&config.data_dir),
+        federation: federation(config),
         patience: Patience {
             connections: config.connections,
             head: Duration::from_secs(config.head_seconds),
@@ -162,6 +163,15 @@ fn peers(config: &Config) -> Peers {
         config::ClientCertificates::Proxy => ClientCertificates::Proxy,
     };
     Peers { certificates, authorities: config.client_ca.clone(), revoked: config.client_crl.clone() }
+}
+
+/// The federation whose members are known, if there is one.
+pub(super) fn federation(config: &Config) -> Option<federation::Settings> {
+    let set = &config.federation;
+    let (name, metadata, anchor) = (set.name.clone()?, set.metadata.clone()?, set.anchor.clone()?);
+    let copy = set.copy.clone().unwrap_or_else(|| config.data_dir.join(format!("federation-{name}.json")));
+    let source = if config::is_url(&metadata) { Source::Url(metadata) } else { Source::File(metadata.into()) };
+    Some(federation::Settings { name, source, anchor, issuer: set.issuer.clone(), copy })
 }
 
 /// Returns when the process is asked to stop.

@@ -1,9 +1,8 @@
 //! The keys of the school federation (RFC 9932): all of the first three, or none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{ClientCertificates, ConfigError};
-use crate::auth::federation::{Settings, Source};
 
 /// A federation as an operator sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,18 +44,10 @@ impl Federation {
         }
         Ok(())
     }
-
-    /// The federation, if one is set.
-    pub fn settings(&self, data_dir: &Path) -> Option<Settings> {
-        let (name, metadata) = (self.name.clone()?, self.metadata.clone()?);
-        let copy = self.copy.clone().unwrap_or_else(|| data_dir.join(format!("federation-{name}.json")));
-        let source = if is_url(&metadata) { Source::Url(metadata) } else { Source::File(metadata.into()) };
-        Some(Settings { name, source, anchor: self.anchor.clone()?, issuer: self.issuer.clone(), copy })
-    }
 }
 
 /// Whether a text is where metadata may be fetched: over https, or else whoever is in between could hold it back unseen.
-pub(super) fn is_url(text: &str) -> bool {
+pub fn is_url(text: &str) -> bool {
     text.starts_with("https://")
 }
 
