@@ -1,4 +1,5 @@
-//! From an `Authorization: Bearer` header (RFC 6750 section 2.1) to a [`Principal`].
+//! From what a request shows, an `Authorization: Bearer` header (RFC 6750 section 2.1) or the certificate of its connection,
+//! to a [`Principal`]. With both the header decides.
 //!
 //! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive), the answer is the same
 //! refusal, so that nobody learns which tokens once existed. Who has a valid token of a suspended tenant is told that it
@@ -15,6 +16,7 @@ use store::TenantId;
 use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
+use super::federation::Members;
 use super::token;
 use crate::directory::{self, Caller, Directory};
 
@@ -31,7 +33,7 @@ pub struct Principal {
     /// The credential that was shown.
     pub credential: Uuid,
     /// When the credential ends, in µs since the epoch.
-    expires_at: Option<i64>,
+    pub(super) expires_at: Option<i64>,
 }
 
 /// What a request shows of who sends it.
@@ -51,6 +53,9 @@ pub enum Refusal {
     /// No valid token; deliberately without a reason.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// No token, and a certificate that stands for no client, or no longer; deliberately without a reason too.
+    #[error("the certificate stands for no client")]
+    Stranger,
     /// The token is valid, and its tenant suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -68,40 +73,61 @@ impl From<store::Error> for Refusal {
 /// Checks bearer tokens. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
 pub struct Authenticator {
-    directory: Directory,
+    pub(super) directory: Directory,
+    pub(super) members: Members,
     remembered: Cache<[u8; 32], Arc<Principal>>,
     /// How often everything was forgotten.
     forgotten: Arc<AtomicU64>,
 }
 
 impl Authenticator {
-    /// An authenticator over the credentials of the directory's store.
-    pub fn new(directory: Directory) -> Self {
+    /// An authenticator over the credentials of the directory's store and the members of a federation.
+    pub fn new(directory: Directory, members: Members) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
-        Authenticator { directory, remembered, forgotten: Arc::default() }
+        Authenticator { directory, members, remembered, forgotten: Arc::default() }
     }
 
     /// The principal of a request; `now` in µs since the epoch.
     pub async fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Arc<Principal>, Refusal> {
-        let token = shown.authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
-        let digest = token::digest(token);
-        let principal = match self.remembered.get(&digest) {
-            Some(principal) => principal,
-            None => {
-                let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
-                let known = self.forgotten.load(Ordering::SeqCst);
-                let principal = Arc::new(self.look_up(claim, &digest, now).await?);
-                self.remembered.insert(digest, Arc::clone(&principal));
-                // What was looked up may have been changed since.
-                if self.forgotten.load(Ordering::SeqCst) != known {
-                    self.remembered.invalidate(&digest);
-                }
-                principal
+        let principal = match (shown.authorization, shown.certificate) {
+            (None, Some(certificate)) => {
+                let look_up = self.holder(certificate, now);
+                self.remembered_or(certificate.digest(), look_up).await.and_then(|principal| {
+                    if certificate.is_current(now) { Ok(principal) } else { Err(Refusal::Stranger) }
+                })?
+            }
+            (authorization, _) => {
+                let token = authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
+                let digest = token::digest(token);
+                let look_up = async {
+                    let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
+                    self.look_up(claim, &digest, now).await
+                };
+                self.remembered_or(digest, look_up).await?
             }
         };
         // The end is tested at every request, not only when the credential was looked up.
         if principal.expires_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::Unauthenticated);
+            return Err(if shown.authorization.is_some() { Refusal::Unauthenticated } else { Refusal::Stranger });
+        }
+        Ok(principal)
+    }
+
+    /// The principal that is remembered under a digest, or the one that is looked up and then remembered.
+    async fn remembered_or(
+        &self,
+        digest: [u8; 32],
+        look_up: impl Future<Output = Result<Principal, Refusal>>,
+    ) -> Result<Arc<Principal>, Refusal> {
+        if let Some(principal) = self.remembered.get(&digest) {
+            return Ok(principal);
+        }
+        let known = self.forgotten.load(Ordering::SeqCst);
+        let principal = Arc::new(look_up.await?);
+        self.remembered.insert(digest, Arc::clone(&principal));
+        // What was looked up may have been changed since.
+        if self.forgotten.load(Ordering::SeqCst) != known {
+            self.remembered.invalidate(&digest);
         }
         Ok(principal)
     }

@@ -3,6 +3,7 @@
 
 pub mod bearer;
 pub mod certificate;
+pub mod federation;
 pub mod role;
 pub mod token;
 

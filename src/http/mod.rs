@@ -10,6 +10,7 @@ mod body;
 mod cors;
 mod deferred;
 mod extract;
+mod federation;
 mod health;
 mod hold;
 mod json;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::auth::federation::Members;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
@@ -84,6 +86,7 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    federation: federation::Counts,
     metrics: metrics::Metrics,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
@@ -95,13 +98,13 @@ struct State {
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone());
+        let authenticator = Authenticator::new(directory.clone(), members);
         let runtime = tokio::runtime::Handle::current();
-        let (tolerances, metrics) =
-            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
+        let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, peers, runtime }
+        State { authenticator, directory, settings, base_url, tolerances, federation, metrics, hsts, peers, runtime }
     }
 }
