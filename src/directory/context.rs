@@ -9,6 +9,7 @@ use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
 
 use super::once::Once;
+use super::scope::Scopes;
 
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub struct Caller {
     pub name: Arc<str>,
     /// What it is here for.
     pub role: Role,
+    /// What it may do.
+    pub scopes: Scopes,
     /// How strictly it is read.
     pub profile: Profile,
     /// Its provisioning domain: whose `externalId` values it sees and sets.
@@ -167,6 +170,7 @@ impl Ctx {
             id: ResourceId::SYSTEM,
             name: "operator".into(),
             role: Role::Administrator,
+            scopes: Scopes::admin(),
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
             sensitive: Arc::default(),

@@ -27,6 +27,7 @@ mod remove;
 mod render;
 mod replace;
 mod revise;
+pub mod scope;
 mod search;
 mod shape;
 pub mod types;

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::error::Failure;
 use super::{BASE_PATH, State, accept, proxy};
-use crate::auth::role::{self, Access};
+use crate::auth::scope;
+use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
@@ -84,7 +85,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     })
 }
 
-/// Authenticates a request, finds the resource type of its endpoint and asks whether the role may do that there.
+/// Authenticates a request, finds the resource type of its endpoint and asks whether the scopes allow that there.
 pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
     let ctx = context(request, state).await?;
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
@@ -93,7 +94,7 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
         .definition_at(&ctx, endpoint)
         .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
-    role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    scope::permit(&ctx.caller, &definition, access).map_err(Failure::Denied)?;
     if access == Access::Write && ctx.caller.profile.is_interop() {
         refuse_filter(request)?;
     }

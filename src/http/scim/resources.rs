@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
 use scim::schema::Definition;
 
-use crate::auth::role::Access;
 use crate::directory::clients::CLIENT;
+use crate::directory::scope::Access;
 use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
