@@ -11,7 +11,7 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::Views;
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -73,7 +73,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        view: Arc::new(View::everything()),
+        views: Views::everything(),
         now,
         random: Random::os(),
         base_url: base_url(request, state)?,
