@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::error::Failure;
 use super::{BASE_PATH, State, accept, proxy};
-use crate::auth::scope;
+use crate::auth::{Shown, scope};
 use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
@@ -62,7 +62,13 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     let now = now();
     // What is no text is no token either.
     let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
-    let principal = state.authenticator.authenticate(authorization.as_deref(), now).await?;
+    let certificate = state.peers.certificate(request, &state.settings.trusted_proxies);
+    let shown = Shown {
+        authorization: authorization.as_deref(),
+        certificate: certificate.as_ref(),
+        address: request.peer_addr().map(|address| address.ip()),
+    };
+    let principal = state.authenticator.authenticate(&shown, now).await?;
     let tolerances = Tolerances::default();
     request.extensions_mut().insert(Asker {
         client: Arc::clone(&principal.caller.name),

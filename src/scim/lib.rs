@@ -11,6 +11,7 @@ pub mod bulk;
 mod cases;
 pub mod error;
 pub mod filter;
+pub mod json;
 pub mod key;
 pub mod page;
 pub mod patch;
