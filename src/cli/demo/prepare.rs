@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use store::TenantId;
 
-use crate::auth::{Authenticator, Shown};
+use crate::auth::{Authenticator, Shown, oauth};
 use crate::cli::client::Issued;
 use crate::cli::now;
 use crate::directory::clients;
@@ -106,7 +106,7 @@ async fn ensure_client(
 async fn is_good(directory: &Directory, token: &str, now: i64) -> bool {
     let header = format!("Bearer {token}");
     let shown = Shown { authorization: Some(&header), ..Shown::default() };
-    Authenticator::new(directory.clone()).authenticate(&shown, now).await.is_ok()
+    Authenticator::new(directory.clone(), oauth::Settings::default()).authenticate(&shown, now).await.is_ok()
 }
 
 impl State {
