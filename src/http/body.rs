@@ -60,7 +60,7 @@ pub(super) async fn read_form(
         return Err(NO_FORM);
     }
     let body = collect(request, payload, settings, (limit, "the limit")).await?;
-    let form = std::str::from_utf8(&body).ok().and_then(|text| extract::pairs(text));
+    let form = std::str::from_utf8(&body).ok().and_then(extract::pairs);
     form.ok_or(NO_FORM)
 }
 

@@ -69,7 +69,12 @@ pub(super) async fn metadata(request: HttpRequest, state: web::Data<State>) -> A
     if with_certificates {
         methods.extend(["tls_client_auth", "self_signed_tls_client_auth"]);
     }
-    let mut metadata = json!({
+    // Only those who sign need them.
+    let algorithms = state.settings.public_url.as_ref().map(|_| {
+        let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+        names
+    });
+    let metadata = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{TOKEN_ENDPOINT}"),
         "jwks_uri": format!("{issuer}{KEYS}"),
@@ -77,13 +82,10 @@ pub(super) async fn metadata(request: HttpRequest, state: web::Data<State>) -> A
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms.unwrap_or_default(),
         "tls_client_certificate_bound_access_tokens": with_certificates,
         "service_documentation": format!("{issuer}{BASE_PATH}/ServiceProviderConfig"),
     });
-    if state.settings.public_url.is_some() {
-        let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
-        metadata["token_endpoint_auth_signing_alg_values_supported"] = json!(names);
-    }
     Ok(document("application/json", &metadata))
 }
 

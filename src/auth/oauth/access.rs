@@ -48,15 +48,16 @@ impl Grant {
     /// The claims of a token with that grant.
     pub(super) fn claims(&self, issuer: &str, audience: &str, (now, end): (i64, i64)) -> Map<String, Value> {
         let client = token::client_id(self.tenant, self.client);
-        let mut claims = json!({
+        let claims = json!({
             "iss": issuer, "aud": audience, "sub": client, "client_id": client, "iat": now / SECOND, "exp": end / SECOND,
             "jti": Uuid::new_v4().simple().to_string(), "scope": self.scope,
             CREDENTIAL: self.credential.simple().to_string(),
         });
+        let mut claims = claims.as_object().cloned().unwrap_or_default();
         if let Some(thumbprint) = &self.certificate {
-            claims["cnf"] = json!({ "x5t#S256": thumbprint });
+            claims.insert("cnf".into(), json!({ "x5t#S256": thumbprint }));
         }
-        claims.as_object().cloned().unwrap_or_default()
+        claims
     }
 
     fn read(claims: &Claims) -> Option<Self> {
