@@ -1,4 +1,5 @@
-//! From an `Authorization: Bearer` header (RFC 6750 section 2.1) to a [`Principal`]. Tokens that are signed are read in `jwt`.
+//! From what a request shows, an `Authorization: Bearer` header (RFC 6750 section 2.1) or the certificate of its connection,
+//! to a [`Principal`]. With both the header decides. Tokens that are signed are read in `jwt`.
 //!
 //! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive), the answer is the same
 //! refusal, so that nobody learns which tokens once existed. Who has a valid token of a suspended tenant is told that it
@@ -16,6 +17,7 @@ use store::{CredentialKind, TenantId};
 use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
+use super::federation::Members;
 use super::jwt::{Standing, Whose};
 use super::oauth::keys::Keyring;
 use super::{oauth, token};
@@ -65,6 +67,9 @@ pub enum Refusal {
     /// No valid token; deliberately without a reason.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// No token, and a certificate that stands for no client, or no longer; deliberately without a reason too.
+    #[error("the certificate stands for no client")]
+    Stranger,
     /// The token is valid, and its tenant suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -86,6 +91,7 @@ pub struct Authenticator {
     pub(super) oauth: Arc<oauth::Settings>,
     /// The server's own keys.
     pub(super) keyring: Keyring,
+    pub(super) members: Members,
     remembered: Cache<[u8; 32], Arc<Principal>>,
     /// Clients behind signed tokens.
     pub(super) standings: Cache<Whose, Arc<Standing>>,
@@ -94,29 +100,39 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An authenticator over the credentials of the directory's store.
-    pub fn new(directory: Directory, oauth: oauth::Settings) -> Self {
+    /// An authenticator over the credentials of the directory's store and the members of a federation.
+    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
-        let keyring = Keyring::new(directory.store().clone());
-        Authenticator { directory, oauth: Arc::new(oauth), keyring, remembered, standings, forgotten: Arc::default() }
+        let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
+        Authenticator { directory, members, oauth, keyring, remembered, standings, forgotten: Arc::default() }
     }
 
     /// The principal of a request; `now` in µs since the epoch.
     pub async fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Arc<Principal>, Refusal> {
-        let token = shown.authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
-        let digest = token::digest(token);
-        let look_up = async {
-            if Token::looks_like_one(token) {
-                return self.look_up_signed(token, now).await;
+        let principal = match (shown.authorization, shown.certificate) {
+            (None, Some(certificate)) => {
+                let look_up = self.holder(certificate, now);
+                self.remembered_or(certificate.digest(), look_up).await.and_then(|principal| {
+                    if certificate.is_current(now) { Ok(principal) } else { Err(Refusal::Stranger) }
+                })?
             }
-            let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
-            self.look_up(claim, &digest, now).await
+            (authorization, _) => {
+                let token = authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
+                let digest = token::digest(token);
+                let look_up = async {
+                    if Token::looks_like_one(token) {
+                        return self.look_up_signed(token, now).await;
+                    }
+                    let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
+                    self.look_up(claim, &digest, now).await
+                };
+                self.remembered_or(digest, look_up).await?
+            }
         };
-        let principal = self.remembered_or(digest, look_up).await?;
         // The end is tested at every request, not only when the credential was looked up.
         if principal.expires_at.is_some_and(|end| end <= now) || !principal.may_come_with(shown.certificate) {
-            return Err(Refusal::Unauthenticated);
+            return Err(if shown.authorization.is_some() { Refusal::Unauthenticated } else { Refusal::Stranger });
         }
         Ok(principal)
     }

@@ -3,6 +3,7 @@
 
 pub mod bearer;
 pub mod certificate;
+pub mod federation;
 mod jwt;
 pub mod oauth;
 pub mod scope;

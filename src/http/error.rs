@@ -40,6 +40,9 @@ pub enum Failure {
     /// The token endpoint gives no token.
     #[error(transparent)]
     OAuth(Denial),
+    /// No token, and a certificate that stands for no client.
+    #[error("the certificate stands for no client")]
+    Stranger,
     /// The path has other methods only; the value of `Allow`.
     #[error("the path has only the methods {0}")]
     Method(&'static str),
@@ -68,6 +71,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthenticated => Failure::Unauthenticated,
+            Refusal::Stranger => Failure::Stranger,
             Refusal::Suspended => Failure::Denied(
                 "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
             ),
@@ -110,6 +114,11 @@ impl Failure {
             Failure::Denied(reason) => scim::Error::status(403, reason),
             Failure::OAuth(denial) => scim::Error::status(oauth::status(denial).as_u16(), denial.to_string()),
             Failure::Unauthenticated => scim::Error::status(401, "Send a valid token: Authorization: Bearer mk_…"),
+            Failure::Stranger => scim::Error::status(
+                401,
+                "The certificate of this connection stands for no client. Bring one that does, or a token: \
+                 Authorization: Bearer mk_…",
+            ),
             Failure::Method(allow) => {
                 scim::Error::status(405, format!("This path does not have that method. It has {allow}."))
             }
@@ -132,6 +141,10 @@ impl ResponseError for Failure {
         match (self, error.status) {
             (Failure::Method(allow), _) => {
                 response.insert_header((header::ALLOW, *allow));
+            }
+            (Failure::Stranger, _) => {
+                // Whoever was not recognised has nothing more to say on this connection (RFC 9932 section 5.4).
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\"")).force_close();
             }
             (_, 401) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\""));

@@ -34,6 +34,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::auth::federation::Members;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
@@ -100,7 +101,7 @@ impl State {
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone(), settings.oauth.clone());
+        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone());
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));

@@ -122,8 +122,18 @@ impl Authenticator {
         let (Some((tenant, client)), Some(certificate)) = (token::parse_client_id(id), shown.certificate) else {
             return Ok(None);
         };
-        let _ = (tenant, client, certificate, now);
-        Ok(None)
+        let holder = match self.holder(certificate, now).await {
+            Ok(holder) => holder,
+            Err(Refusal::Directory(error)) => return Err(Denial::Directory(error)),
+            Err(Refusal::Suspended) => return Err(Denial::Suspended),
+            Err(_) => return Ok(None),
+        };
+        if (holder.tenant, holder.caller.id) != (tenant, client) {
+            return Ok(None);
+        }
+        let credential = self.directory.store().credential(tenant, holder.credential).await?;
+        let certificate = Some(certificate.thumbprint_text());
+        Ok(credential.map(|credential| Proven { tenant, client, credential, certificate }))
     }
 }
 
