@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use store::{Credential, CredentialKind, ResourceId, TenantId};
+use uuid::Uuid;
 
 use super::access::{Grant, is_resource};
 use super::assertion::{self, Assertion};
@@ -27,9 +28,18 @@ enum Proof<'r> {
 struct Proven {
     tenant: TenantId,
     client: ResourceId,
-    credential: Credential,
+    credential: Uuid,
     /// What its tokens are bound to.
     certificate: Option<String>,
+    /// When it is known no longer, µs since 1970.
+    ends_at: Option<i64>,
+}
+
+impl Proven {
+    fn by(credential: &Credential, tenant: TenantId) -> Self {
+        let (client, ends_at) = (credential.client, credential.expires_at);
+        Proven { tenant, client, credential: credential.id, certificate: None, ends_at }
+    }
 }
 
 impl Authenticator {
@@ -51,8 +61,8 @@ impl Authenticator {
         }
         let unknown = || Denial::Client { by_header };
         let proven = self.prove(proof, shown, now).await?.ok_or_else(unknown)?;
-        let Proven { tenant, client, credential, certificate } = proven;
-        let standing = self.standing((tenant, client, Some(credential.id)), now).await;
+        let Proven { tenant, client, credential, certificate, ends_at } = proven;
+        let standing = self.standing((tenant, client, Some(credential)), now).await;
         let caller = &standing
             .map_err(|refusal| match refusal {
                 Refusal::Directory(error) => Denial::Directory(error),
@@ -68,8 +78,8 @@ impl Authenticator {
         let audience = request.resources.first().cloned().unwrap_or_else(|| format!("{issuer}{SCIM}"));
         let scope = narrowed(caller, request.scope.as_deref())?;
         let lifetime = i64::from(settings.token_seconds) * SECOND;
-        let end = credential.expires_at.map_or(now + lifetime, |end| end.min(now + lifetime));
-        let grant = Grant { tenant, client, credential: credential.id, scope, certificate };
+        let end = ends_at.map_or(now + lifetime, |end| end.min(now + lifetime));
+        let grant = Grant { tenant, client, credential, scope, certificate };
         let claims = grant.claims(issuer, &audience, (now, end));
         let signer = self.keyring.signer(settings.algorithm, now).await?;
         let signed = signer.private().map(|private| private.sign(super::access::KIND, &signer.id, &claims));
@@ -102,7 +112,7 @@ impl Authenticator {
                 && token::matches(&digest, &credential.digest)
                 && credential.holds(now)
         });
-        Ok(credential.map(|credential| Proven { tenant, client, credential, certificate: None }))
+        Ok(credential.map(|credential| Proven::by(&credential, tenant)))
     }
 
     async fn prove_by_assertion(&self, text: &str, now: i64) -> Result<Option<Proven>, Denial> {
@@ -115,7 +125,7 @@ impl Authenticator {
         if !self.directory.spend(tenant, client, &assertion.id, now).await? {
             return Ok(None);
         }
-        Ok(Some(Proven { tenant, client, credential, certificate: None }))
+        Ok(Some(Proven::by(&credential, tenant)))
     }
 
     async fn prove_by_certificate(&self, id: &str, shown: &Shown<'_>, now: i64) -> Result<Option<Proven>, Denial> {
@@ -131,9 +141,8 @@ impl Authenticator {
         if (holder.tenant, holder.caller.id) != (tenant, client) {
             return Ok(None);
         }
-        let credential = self.directory.store().credential(tenant, holder.credential).await?;
-        let certificate = Some(certificate.thumbprint_text());
-        Ok(credential.map(|credential| Proven { tenant, client, credential, certificate }))
+        let (credential, ends_at) = (holder.credential, holder.expires_at);
+        Ok(Some(Proven { tenant, client, credential, certificate: Some(certificate.thumbprint_text()), ends_at }))
     }
 }
 
