@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
 use super::federation::Members;
+use super::issuer::keys::{self, Keys};
 use super::jwt::{Standing, Whose};
 use super::oauth::keys::Keyring;
 use super::{oauth, token};
@@ -73,6 +74,9 @@ pub enum Refusal {
     /// The token is valid, and its tenant suspended.
     #[error("the tenant is suspended")]
     Suspended,
+    /// Whether the token is true cannot be known: its issuer's keys cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
     /// It could not be found out.
     #[error(transparent)]
     Directory(#[from] directory::Error),
@@ -91,6 +95,8 @@ pub struct Authenticator {
     pub(super) oauth: Arc<oauth::Settings>,
     /// The server's own keys.
     pub(super) keyring: Keyring,
+    /// The keys of foreign issuers.
+    pub(super) issuers: Keys,
     pub(super) members: Members,
     remembered: Cache<[u8; 32], Arc<Principal>>,
     /// Clients behind signed tokens.
@@ -101,11 +107,12 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// An authenticator over the credentials of the directory's store and the members of a federation.
-    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings) -> Self {
+    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
-        Authenticator { directory, members, oauth, keyring, remembered, standings, forgotten: Arc::default() }
+        let issuers = Keys::new(issuers);
+        Authenticator { directory, members, oauth, keyring, issuers, remembered, standings, forgotten: Arc::default() }
     }
 
     /// The principal of a request; `now` in µs since the epoch.

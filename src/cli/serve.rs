@@ -1,10 +1,12 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
+use crate::auth::issuer::keys;
 use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
@@ -140,12 +142,25 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
         oauth: oauth(config),
+        issuers: issuers(config),
         hsts_seconds: config.tls.hsts_seconds,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
         StartError::Tls(error) => ConfigError::new(error.to_string()).into(),
         error => error.into(),
     })
+}
+
+/// How the keys of foreign issuers are had and kept.
+fn issuers(config: &Config) -> keys::Settings {
+    let named = config.issuers.networks.iter().map(|named| Network::new(named.address, named.bits));
+    let networks: Vec<Network> = named.collect();
+    keys::Settings {
+        named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
+        keys_seconds: config.issuers.keys_seconds,
+        retry_seconds: config.issuers.retry_seconds,
+        outage_seconds: config.issuers.outage_seconds,
+    }
 }
 
 /// How access tokens are made and checked.

@@ -15,6 +15,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod indexes;
+pub mod issuers;
 mod lookup;
 mod mark;
 mod membership;

@@ -37,6 +37,9 @@ pub enum Failure {
     /// No valid token.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// The keys that would check the token cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
     /// The token endpoint gives no token.
     #[error(transparent)]
     OAuth(Denial),
@@ -75,6 +78,7 @@ impl From<Refusal> for Failure {
             Refusal::Suspended => Failure::Denied(
                 "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
             ),
+            Refusal::IssuerAway => Failure::IssuerAway,
             Refusal::Directory(error) => error.into(),
         }
     }
@@ -112,6 +116,10 @@ impl Failure {
                 store::Error::Corrupt(_) => scim::Error::status(500, hidden(500)),
             },
             Failure::Denied(reason) => scim::Error::status(403, reason),
+            Failure::IssuerAway => scim::Error::status(
+                503,
+                "Whether this token is valid cannot be found out now: its issuer cannot be reached. Try again soon.",
+            ),
             Failure::OAuth(denial) => scim::Error::status(oauth::status(denial).as_u16(), denial.to_string()),
             Failure::Unauthenticated => scim::Error::status(401, "Send a valid token: Authorization: Bearer mk_…"),
             Failure::Stranger => scim::Error::status(

@@ -74,6 +74,8 @@ pub struct Settings {
     pub has_metrics: bool,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How the keys of foreign issuers are had and kept.
+    pub issuers: crate::auth::issuer::keys::Settings,
     /// How access tokens are made and checked.
     pub oauth: crate::auth::oauth::Settings,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
@@ -101,7 +103,8 @@ impl State {
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone());
+        let authenticator =
+            Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone(), settings.issuers.clone());
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
