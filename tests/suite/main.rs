@@ -41,6 +41,8 @@ mod memberships;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operating;
