@@ -189,7 +189,7 @@ impl Ctx {
     /// The origin of the changes this context makes.
     pub(super) fn origin(&self) -> Origin {
         let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
-        Origin { actor: self.caller.id, cause, now: self.now, random: self.random.clone() }
+        Origin { actor: self.caller.id, cause, by: self.by.clone(), now: self.now, random: self.random.clone() }
     }
 
     /// What of the answer depends on who asks, as a number: part of every entity tag.

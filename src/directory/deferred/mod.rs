@@ -16,7 +16,7 @@ use scim::bulk::BulkRequest;
 use scim::schema::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Deferred, ResourceId, TenantId, work::Origin};
+use store::{By, Deferred, ResourceId, TenantId, work::Origin};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -176,7 +176,7 @@ impl Directory {
     /// Removes the results whose time has come at `now`.
     pub async fn forget_deferred(&self, now: i64) -> Result<(), Error> {
         for tenant in self.store.read(move |reader| reader.tenants_to_clear(now)).await? {
-            let origin = Origin { actor: ResourceId::SYSTEM, cause: "due", now, random: store::Random::os() };
+            let origin = Origin { actor: ResourceId::SYSTEM, cause: "due", by: By::default(), now, random: store::Random::os() };
             let forgotten = self.store.write(tenant, origin, move |work| {
                 work.forget_deferred(now);
                 Ok::<_, Error>(())
