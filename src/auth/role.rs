@@ -8,6 +8,8 @@ use crate::directory::Role;
 
 /// The resource type that holds the clients; only administrators may see or change it.
 const CLIENT: &str = "Client";
+/// The resource type of what is remembered; only administrators may see it, and nobody writes it.
+const AUDIT_EVENT: &str = "AuditEvent";
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum Access {
 
 /// Whether the role may see resources of the type at all.
 pub fn sees(role: Role, definition: &Definition) -> bool {
-    role == Role::Administrator || definition.name() != CLIENT
+    role == Role::Administrator || ![CLIENT, AUDIT_EVENT].contains(&definition.name())
 }
 
 /// Whether the role may do that; the error is the sentence for the client.
@@ -30,6 +32,9 @@ pub fn permit(role: Role, definition: &Definition, access: Access) -> Result<(),
     }
     match access {
         Access::Read => Ok(()),
+        Access::Write if definition.name() == AUDIT_EVENT => {
+            Err("Nobody writes audit events: they tell of what was done.".to_owned())
+        }
         Access::Write => permit_writing(role),
     }
 }
@@ -65,6 +70,9 @@ mod tests {
             (Consumer, "Client", Read, false),
             (Administrator, "User", Write, true),
             (Administrator, "Client", Write, true),
+            (Administrator, "AuditEvent", Read, true),
+            (Administrator, "AuditEvent", Write, false),
+            (Source, "AuditEvent", Read, false),
         ];
         for (role, kind, access, allowed) in table {
             let definition = registry.definition(kind).expect("a resource type");

@@ -80,7 +80,13 @@ async fn repair(store: &Store, tenant: &Tenant, json: bool) -> anyhow::Result<u6
     let mut watch = progress::stages(json);
     let mut mending = Mending::default();
     while !mending.is_done() {
-        let origin = Origin { actor: ResourceId::SYSTEM, cause: "operator", by: By::default(), now: now(), random: Random::os() };
+        let origin = Origin {
+            actor: ResourceId::SYSTEM,
+            cause: "operator",
+            by: By::default(),
+            now: now(),
+            random: Random::os(),
+        };
         let so_far = mending.clone();
         let slice = store.write(tenant.id, origin, move |work| work.mend(&so_far));
         mending = slice.await.map_err(|error: store::Error| error).context("the repair broke off; begin it again")?;

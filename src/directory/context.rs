@@ -6,7 +6,7 @@ use scim::resource::Strictness;
 use scim::view::View;
 use sha2::{Digest, Sha256};
 use store::work::Origin;
-use store::{Random, ResourceId, TenantId};
+use store::{By, Random, ResourceId, TenantId};
 
 use super::once::Once;
 
@@ -145,6 +145,8 @@ pub struct Ctx {
     pub random: Random,
     /// Base of every location; no slash at its end.
     pub base_url: Arc<str>,
+    /// By what means, beside the caller: what the audit tells of the request.
+    pub by: By,
     /// The request's id, in logs and answers.
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
@@ -178,6 +180,7 @@ impl Ctx {
             now,
             random,
             base_url: "".into(),
+            by: By::default(),
             request_id: "operator".into(),
             schemas: 0,
             once: None,

@@ -88,10 +88,11 @@ fn header(tenant: TenantId, n: i64, at: i64, kind: &str) -> Vec<u8> {
 }
 
 fn head(db: &mut Db, tenant: TenantId) -> Result<Head, Error> {
-    let found = Statement::<(BigInt, BigInt, Binary)>::new("SELECT n, last_at, digest FROM audit_head WHERE tenant_id = ")
-        .bind(tenant)
-        .get_result::<(i64, i64, Vec<u8>)>(db)
-        .optional()?;
+    let found =
+        Statement::<(BigInt, BigInt, Binary)>::new("SELECT n, last_at, digest FROM audit_head WHERE tenant_id = ")
+            .bind(tenant)
+            .get_result::<(i64, i64, Vec<u8>)>(db)
+            .optional()?;
     Ok(found.map(|(n, last_at, digest)| Head { n, last_at, digest }).unwrap_or_default())
 }
 
@@ -240,7 +241,9 @@ impl Reader {
                 }
             }
             if chains.findings.is_empty() && (seq, &digest) != (clock.seq, &clock.digest) {
-                chains.findings.push(format!("change: ends at {seq}, and not where the clock stands, at {}", clock.seq));
+                chains
+                    .findings
+                    .push(format!("change: ends at {seq}, and not where the clock stands, at {}", clock.seq));
             }
             chains.changes = seq.unsigned_abs();
             let (entries, finding) = follow(&mut reader.db, tenant, watch)?;
@@ -252,11 +255,7 @@ impl Reader {
 }
 
 /// Follows the chain of entries: how many there are, and what is wrong first.
-pub(crate) fn follow(
-    db: &mut Db,
-    tenant: TenantId,
-    watch: &mut Watch<'_>,
-) -> Result<(u64, Option<String>), Error> {
+pub(crate) fn follow(db: &mut Db, tenant: TenantId, watch: &mut Watch<'_>) -> Result<(u64, Option<String>), Error> {
     let head = head(db, tenant)?;
     let (mut n, mut digest, mut before) = (0, Vec::new(), i64::MIN);
     loop {

@@ -336,23 +336,24 @@ pub(crate) fn traces(
         .sql(" ORDER BY seq DESC LIMIT ")
         .bind(limit)
         .load::<TraceRow>(db)?;
-    let trace = |((seq, resource, kind, op, version, at, actor, txn, cause), (credential, address, request)): TraceRow| {
-        Ok(Change {
-            seq,
-            resource: resource_id(&resource)?,
-            kind,
-            op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
-            version,
-            at,
-            actor: resource_id(&actor)?,
-            txn: resource_id(&txn)?.0,
-            cause,
-            by: By::read(credential, address, request)?,
-            doc: None,
-            external: None,
-            members: Vec::new(),
-        })
-    };
+    let trace =
+        |((seq, resource, kind, op, version, at, actor, txn, cause), (credential, address, request)): TraceRow| {
+            Ok(Change {
+                seq,
+                resource: resource_id(&resource)?,
+                kind,
+                op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
+                version,
+                at,
+                actor: resource_id(&actor)?,
+                txn: resource_id(&txn)?.0,
+                cause,
+                by: By::read(credential, address, request)?,
+                doc: None,
+                external: None,
+                members: Vec::new(),
+            })
+        };
     rows.into_iter().map(trace).collect()
 }
 

@@ -11,6 +11,7 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::role::{self, Access};
 use crate::directory::Ctx;
+use crate::directory::audit::AUDIT_EVENT;
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, body, respond};
 
@@ -51,13 +52,16 @@ pub(in crate::http) async fn everything_by_body(
     Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }
 
-/// The resource types that are searched together. Memberships are in their groups' `members` already.
+/// The resource types that are searched together. Memberships are in their groups' `members` already, and
+/// events are found where they are asked for.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
-        .filter(|definition| role::sees(ctx.caller.role, definition) && definition.name() != GROUP_MEMBERSHIP)
+        .filter(|definition| {
+            role::sees(ctx.caller.role, definition) && ![GROUP_MEMBERSHIP, AUDIT_EVENT].contains(&definition.name())
+        })
         .cloned()
         .collect()
 }

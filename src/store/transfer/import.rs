@@ -253,14 +253,11 @@ impl Import<'_> {
                 let row = vec![tenant.into(), group.into(), member.into(), line.kind.into(), line.since.into()];
                 self.slice.memberships.push(row);
             }
-            Line::Credential(line) => self.slice.credentials.push(Credential {
-                id: line.id,
-                client: ResourceId(line.client),
-                digest: line.digest.0,
-                created_at: line.created_at,
-                expires_at: line.expires_at,
-                revoked_at: line.revoked_at,
-            }),
+            Line::Credential(line) => {
+                let credential = line.credential();
+                let credential = credential.ok_or_else(|| self.fault("a credential of an unknown kind"))?;
+                self.slice.credentials.push(credential);
+            }
             Line::Change(line) => self.take_change(line, is_stored)?,
             Line::Export(_) | Line::End(_) => return Err(self.fault("not a line for this place")),
         }
@@ -318,11 +315,7 @@ impl Import<'_> {
             actor: ResourceId(line.actor),
             txn: line.txn,
             cause: line.cause,
-            by: By {
-                credential: line.credential,
-                address: line.address,
-                request: line.request.map(Into::into),
-            },
+            by: By { credential: line.credential, address: line.address, request: line.request.map(Into::into) },
             doc: line.doc.map(|doc| doc.get().to_owned()),
             external: None,
             members: Vec::new(),

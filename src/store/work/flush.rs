@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::Work;
 use crate::index::{self, IndexDiff};
-use crate::{Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, seal, unique};
+use crate::{
+    Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, route, seal, unique,
+};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -20,6 +22,7 @@ impl Work<'_> {
         !self.settled.changes.is_empty()
             || !self.settled.audit.is_empty()
             || !self.settled.credentials.is_empty()
+            || !self.settled.routes.is_empty()
             || !self.settled.seal_keys.is_empty()
             || !self.settled.deferred.is_empty()
             || !self.settled.outcomes.is_empty()
@@ -86,6 +89,7 @@ impl Work<'_> {
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        route::store(self.db, tenant, settled.routes.drain())?;
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let outcomes = settled.outcomes.drain().collect();
         deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;
