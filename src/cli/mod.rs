@@ -1,6 +1,7 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod audit;
 mod backup;
 mod bench;
 mod check;
@@ -84,6 +85,9 @@ enum Command {
     /// What is indexed in an organisation's register
     #[command(subcommand)]
     Index(index::Command),
+    /// What was done in an organisation's register, and what was denied
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -121,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&shared, command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
+        Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),
