@@ -18,6 +18,7 @@ mod metrics;
 mod network;
 mod observe;
 mod once;
+mod peer;
 mod prefer;
 mod proxy;
 mod respond;
@@ -25,6 +26,7 @@ mod routes;
 mod scim;
 mod tls;
 mod tolerance;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,7 @@ use crate::auth::Authenticator;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
+pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 
 /// What every handler returns.
@@ -86,13 +89,15 @@ struct State {
     denials: audit::Denials,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
+    /// What takes certificates of clients apart.
+    peers: Arc<peer::Reading>,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator = Authenticator::new(directory.clone());
         let runtime = tokio::runtime::Handle::current();
@@ -108,6 +113,7 @@ impl State {
             metrics,
             denials: audit::Denials::default(),
             hsts,
+            peers,
             runtime,
         }
     }
