@@ -8,6 +8,7 @@ mod check;
 mod client;
 pub mod demo;
 mod index;
+mod key;
 mod migrate;
 mod notify;
 mod open;
@@ -85,6 +86,9 @@ enum Command {
     /// What is indexed in an organisation's register
     #[command(subcommand)]
     Index(index::Command),
+    /// The keys that secrets are sealed under
+    #[command(subcommand)]
+    Key(key::Command),
     /// What was done in an organisation's register, and what was denied
     #[command(subcommand)]
     Audit(audit::Command),
@@ -125,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&shared, command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
+        Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),

@@ -36,6 +36,8 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   tls.hsts_seconds  how long browsers shall insist on https; not said
   client_certificates                  off, optional, required, or proxy (Client-Cert of a trusted proxy); off
   client_ca, client_crl                PEM files: whose word is taken for what they say, and what is revoked
+  secrets.key_file  file of the master keys that secrets are sealed under: none
+  secrets.keys      the same keys in the environment, instead of a file
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75

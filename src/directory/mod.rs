@@ -30,6 +30,7 @@ mod replace;
 mod revise;
 mod rule;
 mod search;
+pub mod secret;
 mod shape;
 pub mod types;
 pub mod version;
@@ -102,6 +103,8 @@ pub struct Directory {
     marks: Marks,
     totals: Totals,
     seal_keys: SealKeys,
+    /// The keys for secrets.
+    keys: secret::Keys,
     lanes: Lanes,
 }
 
@@ -116,8 +119,15 @@ impl Directory {
             marks: Marks::default(),
             totals: Totals::default(),
             seal_keys: SealKeys::default(),
+            keys: secret::Keys::new(secret::Keyring::default()),
             lanes: Lanes::default(),
         }
+    }
+
+    /// With master keys for secrets.
+    #[must_use]
+    pub fn with_keys(self, ring: secret::Keyring) -> Self {
+        Directory { keys: secret::Keys::new(ring), ..self }
     }
 
     /// The built-in schemas and resource types.

@@ -223,6 +223,11 @@ impl<'d> Work<'d> {
         Ok(key)
     }
 
+    /// The moment of the open operation, µs since 1970, as its caller's clock says.
+    pub fn now(&self) -> i64 {
+        self.origin.now
+    }
+
     /// The tenant's keys for secrets, as they are stored.
     pub fn sealing_keys(&mut self) -> Result<Vec<SealingKey>, Error> {
         let stored = secret::keys(self.db, self.tenant)?;
