@@ -1,6 +1,7 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod audit;
 mod backup;
 mod bench;
 mod check;
@@ -8,6 +9,7 @@ mod client;
 pub mod demo;
 mod federation;
 mod index;
+mod key;
 mod migrate;
 mod notify;
 mod open;
@@ -92,6 +94,12 @@ enum Command {
     /// The school federation: its members, and what a small one of your own needs
     #[command(subcommand)]
     Federation(federation::Command),
+    /// The keys that secrets are sealed under
+    #[command(subcommand)]
+    Key(key::Command),
+    /// What was done in an organisation's register, and what was denied
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -131,6 +139,8 @@ pub fn run() -> ExitCode {
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),
+        Command::Key(command) => key::run(&shared, &command),
+        Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

@@ -50,6 +50,8 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   federation.name, federation.metadata the school federation (RFC 9932): what it is called, https URL or file
   federation.anchor, federation.issuer JWK set of the keys that sign it; who must have signed it
   federation.copy   where the metadata is kept over a restart, data_dir/federation-NAME.json
+  secrets.key_file  file of the master keys that secrets are sealed under: none
+  secrets.keys      the same keys in the environment, instead of a file
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75

@@ -144,6 +144,7 @@ impl Directory {
         let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
         ctx.view(definition).project(&mut document);
         projection.apply(definition, &mut document);
+        self.reveal(ctx, definition, record, &mut document)?;
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }
 

@@ -8,12 +8,14 @@ use serde_json::{Map, Value};
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection};
 use scim::schema::Definition;
+use store::secret::Secrets;
 use store::work::Draft;
 use store::{Reader, Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::relation::{Moves, ReadMembers, are_few};
 use super::render::{State, has_groups};
+use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, issuers, password};
 
@@ -55,6 +57,7 @@ pub(super) struct Revising {
     revision: Arc<dyn Revision>,
     precondition: Precondition,
     sealed: Vec<Sealed>,
+    sealer: Option<Sealer>,
 }
 
 impl Revising {
@@ -65,7 +68,7 @@ impl Revising {
         revision: Arc<dyn Revision>,
         precondition: Precondition,
     ) -> Self {
-        Revising { definition, id, revision, precondition, sealed: Vec::new() }
+        Revising { definition, id, revision, precondition, sealed: Vec::new(), sealer: None }
     }
 
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
@@ -87,8 +90,10 @@ impl Revising {
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
         let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
         self.precondition.check(record.version)?;
-        // Any change of the document, the secret or an external id is another version.
-        let foreseen = foreseen.filter(|foreseen| foreseen.state.record.version == record.version);
+        // Any change of the document, the secret or an external id is another version; secrets are sealed anew without.
+        let foreseen = foreseen.filter(|foreseen| {
+            foreseen.state.record.version == record.version && foreseen.state.record.secret == record.secret
+        });
         let (external, next, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
@@ -97,7 +102,7 @@ impl Revising {
             }
             None => {
                 let external = work.external_of(id, ctx.caller.domain)?;
-                let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
+                let next = self.outcome(&record, external.as_deref(), notes)?;
                 (external, next, None)
             }
         };
@@ -105,12 +110,13 @@ impl Revising {
         let record = if next.is_changed || !moves.is_empty() {
             let members = moves.deltas(definition, id, work)?;
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
+            let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),
                 label: next.label,
-                secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
-                doc: next.parts.doc.into(),
+                secret,
+                doc: doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?
@@ -124,6 +130,39 @@ impl Revising {
             None => work.group_refs_of(&record)?,
         };
         Ok(State { external: next.parts.external, groups, members: None, nesting_seq: work.nesting_seq(), record })
+    }
+}
+
+impl Revising {
+    fn outcome(&self, record: &Record, external: Option<&str>, notes: &mut Notes) -> Result<Outcome, Error> {
+        Ok(foresee(&self.definition, record, external, &*self.revision, self.sealer.as_ref(), notes)?.0)
+    }
+
+    /// The document as it is stored, and what lies sealed beside it.
+    fn seal(
+        &self,
+        work: &mut Work<'_>,
+        record: &Record,
+        doc: Map<String, Value>,
+        password: Option<&str>,
+    ) -> Result<(Map<String, Value>, Option<Vec<u8>>), Error> {
+        let before = Secrets::read(record.secret.as_deref())?;
+        let password = match password {
+            None => None,
+            Some(password::KEPT) => before.password.clone(),
+            Some(clear) => match self.sealed.iter().find(|sealed| sealed.clear == clear) {
+                Some(sealed) => Secrets::read(Some(&sealed.hash))?.password,
+                // Nothing is hashed under the lock: whoever sends the request again is answered.
+                None => return Err(store::Error::Stale.into()),
+            },
+        };
+        match &self.sealer {
+            Some(sealer) => {
+                let (doc, secret) = sealer.seal(work, record.id, &doc, &before, password)?;
+                Ok((doc.into_owned(), secret))
+            }
+            None => Ok((doc, Secrets { password, ..Secrets::default() }.bytes()?)),
+        }
     }
 }
 
@@ -142,9 +181,11 @@ impl Directory {
         let with_members = projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some();
         let mut notes = Notes::new();
 
+        let sealer = self.sealer(ctx, definition).await?;
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        let before =
+            foresee(definition, &state.record, state.external.as_deref(), &*revision, sealer.as_ref(), &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
@@ -161,6 +202,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.remember_keys(ctx, definition).await?;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -178,7 +220,15 @@ impl Directory {
             let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
             sealed.push(Sealed { clear, hash });
         }
-        Ok(Revising { definition: definition.clone(), id, revision, precondition: precondition.clone(), sealed })
+        let sealer = self.sealer(ctx, definition).await?;
+        Ok(Revising {
+            definition: definition.clone(),
+            id,
+            revision,
+            precondition: precondition.clone(),
+            sealed,
+            sealer,
+        })
     }
 
     /// The state before the revision, and whether the revision would move a member.
@@ -283,41 +333,22 @@ pub(super) fn conclude(
     Ok((state, work.changes().to_vec()))
 }
 
-fn outcome(
-    definition: &Definition,
-    record: &Record,
-    external: Option<&str>,
-    revision: &dyn Revision,
-    notes: &mut Notes,
-) -> Result<Outcome, Error> {
-    Ok(foresee(definition, record, external, revision, notes)?.0)
-}
-
 /// What a revision makes of a record, and the record's own document.
 fn foresee(
     definition: &Definition,
     record: &Record,
     external: Option<&str>,
     revision: &dyn Revision,
+    sealer: Option<&Sealer>,
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
     let current = put_together(record, external)?;
     let mut parts = take_apart(revision.document(&current, notes)?)?;
     let label = derive(definition, &mut parts.doc)?;
+    if let Some(sealer) = sealer {
+        sealer.recognise(record, &mut parts.doc)?;
+    }
     let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok((Outcome { parts, label, is_changed }, before.doc))
-}
-
-/// The secret to store: the one there is, the new one, or none.
-fn secret_of(record: &Record, password: Option<&str>, sealed: &[Sealed]) -> Result<Option<Vec<u8>>, Error> {
-    match password {
-        None => Ok(None),
-        Some(password::KEPT) => Ok(record.secret.clone()),
-        Some(clear) => match sealed.iter().find(|sealed| sealed.clear == clear) {
-            Some(sealed) => Ok(Some(sealed.hash.clone())),
-            // Nothing is hashed under the lock: whoever sends the request again is answered.
-            None => Err(store::Error::Stale.into()),
-        },
-    }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod server;
 
 mod accept;
+mod audit;
 mod body;
 mod cors;
 mod deferred;
@@ -93,6 +94,7 @@ struct State {
     tolerances: tolerance::Counts,
     federation: federation::Counts,
     metrics: metrics::Metrics,
+    denials: audit::Denials,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -111,6 +113,19 @@ impl State {
         let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
         let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, federation, metrics, hsts, peers, runtime }
+        let denials = audit::Denials::default();
+        State {
+            authenticator,
+            directory,
+            settings,
+            base_url,
+            tolerances,
+            federation,
+            metrics,
+            denials,
+            hsts,
+            peers,
+            runtime,
+        }
     }
 }

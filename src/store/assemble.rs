@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use scim::schema::Registry;
 
-use crate::{Error, Record, ResourceId, Seq};
+use crate::{Error, Record, ResourceId, Seq, secret};
 
 /// A group as it stands in a member's `groups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,10 @@ fn push_meta(out: &mut String, record: &Record, derived: &Derived<'_>, registry:
 
 /// The resource as a document in canonical form.
 pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&render(record, derived, registry)).map_err(|error| Error::Corrupt(error.to_string()))
+    let document = serde_json::from_str(&render(record, derived, registry));
+    let mut document = document.map_err(|error| Error::Corrupt(error.to_string()))?;
+    secret::put_tokens(record.secret.as_deref(), &mut document)?;
+    Ok(document)
 }
 
 /// The weak entity tag: the version, and a digest of what is derived for this caller, so that either moving shows.
