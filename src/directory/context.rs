@@ -7,7 +7,7 @@ use scim::schema::Definition;
 use scim::view::{View, Views};
 use sha2::{Digest, Sha256};
 use store::work::Origin;
-use store::{Random, ResourceId, TenantId};
+use store::{By, Random, ResourceId, TenantId};
 
 use super::once::Once;
 use super::scope::Scopes;
@@ -149,6 +149,8 @@ pub struct Ctx {
     pub random: Random,
     /// Base of every location; no slash at its end.
     pub base_url: Arc<str>,
+    /// By what means, beside the caller: what the audit tells of the request.
+    pub by: By,
     /// The request's id, in logs and answers.
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
@@ -183,6 +185,7 @@ impl Ctx {
             now,
             random,
             base_url: "".into(),
+            by: By::default(),
             request_id: "operator".into(),
             schemas: 0,
             once: None,
@@ -199,7 +202,7 @@ impl Ctx {
     /// The origin of the changes this context makes.
     pub(super) fn origin(&self) -> Origin {
         let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
-        Origin { actor: self.caller.id, cause, now: self.now, random: self.random.clone() }
+        Origin { actor: self.caller.id, cause, by: self.by.clone(), now: self.now, random: self.random.clone() }
     }
 
     /// What of the answer depends on who asks, as a number: part of every entity tag.

@@ -7,6 +7,7 @@ use scim::schema::Definition;
 use store::roll::Slices;
 use store::{Derived, Point, Reader, ResourceId, assemble};
 
+use super::audit::is_audit;
 use super::membership::is_membership;
 use super::render::{State, has_groups};
 use super::shape::id_of;
@@ -55,6 +56,9 @@ impl Directory {
     ) -> Result<Fetched, Error> {
         if is_membership(definition) {
             return self.fetch_membership(ctx, definition, id, precondition, projection).await;
+        }
+        if is_audit(definition) {
+            return self.fetch_audit(ctx, definition, id, precondition, projection).await;
         }
         let id = id_of(definition.name(), id)?;
         let known = precondition.if_none_match.as_ref();

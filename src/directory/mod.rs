@@ -4,6 +4,7 @@
 //! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
+pub mod audit;
 mod bulk;
 pub mod clients;
 mod context;
@@ -51,8 +52,8 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use store::Random;
 pub use store::change::Change as Planned;
+pub use store::{By, Random};
 pub use version::{Precondition, Tags};
 
 /// How much one request may ask for.

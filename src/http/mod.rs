@@ -6,6 +6,7 @@ pub mod error;
 pub mod server;
 
 mod accept;
+mod audit;
 mod body;
 mod cors;
 mod deferred;
@@ -85,6 +86,7 @@ struct State {
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
     metrics: metrics::Metrics,
+    denials: audit::Denials,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -102,6 +104,17 @@ impl State {
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, peers, runtime }
+        State {
+            authenticator,
+            directory,
+            settings,
+            base_url,
+            tolerances,
+            metrics,
+            denials: audit::Denials::default(),
+            hsts,
+            peers,
+            runtime,
+        }
     }
 }

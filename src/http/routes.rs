@@ -65,6 +65,9 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(get().to(resources::fetch))
                 .route(web::delete().to(resources::remove)),
         )
+        // what was done and what was denied: read by administrators, written by nobody
+        .service(path("/scim/v2/{endpoint:AuditEvents}", READ).route(get().to(search::by_query)))
+        .service(path("/scim/v2/{endpoint:AuditEvents}/{id}", READ).route(get().to(resources::fetch)))
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

@@ -10,7 +10,7 @@ use scim::resource::Notes;
 use scim::schema::Definition;
 use scim::view::Views;
 use store::deferred::Progress;
-use store::{Deferred, Random, ResourceId, TenantId};
+use store::{By, Deferred, Random, ResourceId, TenantId};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -159,6 +159,11 @@ impl Directory {
                     views: Views::everything(),
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),
+                    by: By {
+                        credential: stored.credential,
+                        address: stored.address,
+                        request: Some(stored.request_id.as_str().into()),
+                    },
                     schemas: catalog.registry().revision(),
                     tolerances: Tolerances::default(),
                     ..nobody

@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use store::GROUP_MEMBERSHIP;
 
 use crate::directory::Ctx;
+use crate::directory::audit::AUDIT_EVENT;
 use crate::directory::scope::Access;
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, body, respond};
@@ -52,14 +53,14 @@ pub(in crate::http) async fn everything_by_body(
 }
 
 /// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
-/// groups' `members` already.
+/// groups' `members` already, and events are found where they are asked for.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
         .filter(|definition| ctx.caller.scopes.allow(definition.name(), Access::Read))
-        .filter(|definition| definition.name() != GROUP_MEMBERSHIP)
+        .filter(|definition| ![GROUP_MEMBERSHIP, AUDIT_EVENT].contains(&definition.name()))
         .cloned()
         .collect()
 }
