@@ -3,14 +3,13 @@
 //! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
 mod keys;
-mod network;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::network::Network;
 pub use keys::KEYS;
-pub use network::Network;
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "matrikel.toml";

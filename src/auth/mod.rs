@@ -3,6 +3,7 @@
 
 pub mod bearer;
 pub mod certificate;
+pub mod issue;
 pub mod scope;
 pub mod token;
 

@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn only_who_may_read_what_administers_the_register_knows_of_it() {
         let registry = Registry::builtin().expect("documents");
-        let (client, user) = (registry.definition("Client").expect("known"), registry.definition("User").expect("known"));
+        let (client, user) =
+            (registry.definition("Client").expect("known"), registry.definition("User").expect("known"));
         assert!(knows(&caller("admin"), client) && knows(&caller("Client:read"), client));
         assert!(!knows(&caller("*:read *:write"), client));
         assert!(knows(&caller("Group:read"), user));

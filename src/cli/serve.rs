@@ -8,7 +8,7 @@ use super::{Shared, notify, open, output, wait};
 use crate::config::{self, Config, ConfigError, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -127,7 +127,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
         announce_memberships: config.announce_memberships,
-        trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
+        trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),

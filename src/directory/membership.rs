@@ -146,6 +146,7 @@ impl Directory {
         if !ctx.views.are_everything() {
             self.check_ends_seen(ctx, id).await?;
         }
+        self.check_moving(ctx)?;
         let element = serde_json::json!({ "value": id.member.to_string() });
         let revising = self.moving(id, RelationChange::Add(vec![element]))?;
         Ok(Joining { id, revising })
@@ -175,6 +176,7 @@ impl Directory {
             let (directory, caller) = (self.clone(), ctx.clone());
             self.store.read(move |reader| directory.link_of(&caller, id, reader).map(drop)).await?;
         }
+        self.check_moving(ctx)?;
         let revising = self.moving(id, RelationChange::RemoveValues(vec![id.member.to_string()]))?;
         Ok(Leaving { id, precondition: precondition.clone(), revising })
     }
@@ -248,6 +250,15 @@ impl Directory {
             self.totals.keep(binding, head, total);
         }
         Ok(counted)
+    }
+
+    /// Fails with 403 when the members of groups are not among what the caller may write.
+    fn check_moving(&self, ctx: &Ctx) -> Result<(), Error> {
+        let group = self.registry_of(ctx.tenant).definition(GROUP).cloned();
+        match group.and_then(|group| ctx.authority(&group)) {
+            Some(held) if !held.covers_members() => Err(held.refuse_members().into()),
+            _ => Ok(()),
+        }
     }
 
     /// A revision of the group.

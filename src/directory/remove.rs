@@ -7,7 +7,7 @@ use store::{ResourceId, Work};
 
 use super::membership::is_membership;
 use super::shape::id_of;
-use super::{Ctx, Directory, Error, Planned, Precondition};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -23,6 +23,7 @@ impl Removal {
         let record = work.record(self.id)?.filter(|record| record.kind == kind);
         let record = record.ok_or_else(|| scim::Error::not_found(kind, &self.id.to_string()))?;
         self.precondition.check(record.version)?;
+        clients::forget_routes(&self.definition, self.id, work)?;
         Ok(work.remove(self.id)?)
     }
 }
@@ -59,6 +60,8 @@ impl Directory {
     ) -> Result<Removal, Error> {
         let id = id_of(definition.name(), id)?;
         self.check_seen(ctx, definition, id).await?;
+        ctx.check_deleting(definition)?;
+        clients::check_self(ctx, definition, id, None)?;
         Ok(Removal { definition: definition.clone(), id, precondition: precondition.clone() })
     }
 

@@ -15,7 +15,7 @@ use super::derive::derive;
 use super::relation::{Moves, ReadMembers, are_few};
 use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -25,6 +25,11 @@ pub(super) trait Revision: Send + Sync {
     fn relation(&self) -> &[RelationChange];
     /// The passwords in clear that it may set.
     fn passwords(&self) -> Vec<String>;
+    /// Whether members may come or go by it; `false`: they stay, whatever [`Revision::relation`] says. Asked only where one
+    /// would.
+    fn admits_moves(&self) -> Result<bool, scim::Error> {
+        Ok(true)
+    }
 }
 
 /// What a revision makes of a record.
@@ -101,7 +106,11 @@ impl Revising {
                 (external, next, None)
             }
         };
-        let moves = Moves::of(self.revision.relation(), id, work)?;
+        if next.is_changed {
+            clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
+            clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
+        }
+        let moves = admitted(&*self.revision, Moves::of(self.revision.relation(), id, work)?)?;
         let record = if next.is_changed || !moves.is_empty() {
             let members = moves.deltas(definition, id, work)?;
             work.update(Draft {
@@ -224,7 +233,8 @@ impl Directory {
         if revision.relation().is_empty() {
             return Ok(false);
         }
-        Ok(!Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?.is_empty())
+        let moves = Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?;
+        Ok(!admitted(&**revision, moves)?.is_empty())
     }
 
     /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
@@ -280,6 +290,11 @@ pub(super) fn conclude(
         ctx.remember(work, &Directory::location(ctx, definition, &state.record), Some(&state.etag(ctx)));
     }
     Ok((state, work.changes().to_vec()))
+}
+
+/// The moves, if the revision may make any.
+fn admitted(revision: &dyn Revision, moves: Moves) -> Result<Moves, scim::Error> {
+    Ok(if moves.is_empty() || revision.admits_moves()? { moves } else { Moves::default() })
 }
 
 fn outcome(

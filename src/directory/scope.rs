@@ -257,7 +257,17 @@ mod tests {
 
     #[test]
     fn what_is_no_scope_is_named() {
-        for text in ["User", "User:", "User:delete", ":read", "User:read:write", "administrator", "Us er:read", "å:read", "Client:write"] {
+        for text in [
+            "User",
+            "User:",
+            "User:delete",
+            ":read",
+            "User:read:write",
+            "administrator",
+            "Us er:read",
+            "å:read",
+            "Client:write",
+        ] {
             assert_eq!(Scopes::parse(["*:read", text]).err(), Some(text));
         }
     }
@@ -291,11 +301,7 @@ mod tests {
 
     #[test]
     fn roles_are_shorthand() {
-        let table = [
-            (Role::Administrator, "admin"),
-            (Role::Source, "*:read *:write"),
-            (Role::Consumer, "*:read"),
-        ];
+        let table = [(Role::Administrator, "admin"), (Role::Source, "*:read *:write"), (Role::Consumer, "*:read")];
         for (role, text) in table {
             assert_eq!(Scopes::of(role), scopes(text));
         }

@@ -15,7 +15,6 @@ mod health;
 mod hold;
 mod json;
 mod metrics;
-mod network;
 mod observe;
 mod once;
 mod peer;
@@ -35,8 +34,8 @@ use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
 use crate::directory::Directory;
+pub use crate::network::Network;
 use error::Failure;
-pub use network::Network;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 

@@ -142,7 +142,8 @@ impl Authority {
             None => name.to_owned(),
         };
         let held = if attribute.multi_valued {
-            let (held, is_changed) = self.hold_elements(extension, attribute, before.get(name), after.get(name), absence);
+            let (held, is_changed) =
+                self.hold_elements(extension, attribute, before.get(name), after.get(name), absence);
             if is_changed {
                 note(path);
             }
@@ -225,9 +226,9 @@ impl Authority {
         match self.of(extension, &attribute.name, Some(element)) {
             // Nothing of it is anybody else's.
             Grant::Subs(subs)
-                if element.as_object().is_some_and(|object| {
-                    !object.is_empty() && object.keys().all(|name| subs.contains(name))
-                }) =>
+                if element
+                    .as_object()
+                    .is_some_and(|object| !object.is_empty() && object.keys().all(|name| subs.contains(name))) =>
             {
                 Grant::All
             }
@@ -289,13 +290,7 @@ fn read(definition: &Definition, text: &str) -> Result<Path, Error> {
             shown = format!("{shown}.{}", sub.name);
         }
     }
-    Ok(Path {
-        shown,
-        extension,
-        attribute: Some(attribute.name.clone()),
-        filter,
-        sub: sub.map(|sub| sub.name.clone()),
-    })
+    Ok(Path { shown, extension, attribute: Some(attribute.name.clone()), filter, sub: sub.map(|sub| sub.name.clone()) })
 }
 
 fn differs(attribute: &Attribute, before: Option<&Value>, after: Option<&Value>, absence: Absence) -> bool {

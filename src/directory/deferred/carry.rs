@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Answer, Figures, Host, Stored, text_of};
 use crate::directory::bulk::{BulkWritten, Ledger, read_sealed};
 use crate::directory::scope::Scopes;
-use crate::directory::{Caller, Ctx, Directory, Error, Profile, Role, Tolerances};
+use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role, Tolerances};
 
 /// Requests that are carried out at a time; others wait in the database.
 const SEATS: usize = 4;
@@ -250,6 +250,9 @@ fn gone(client: ResourceId) -> Caller {
         profile: Profile::default(),
         domain: client,
         sensitive: Arc::default(),
+        writes: Arc::default(),
+        networks: Arc::default(),
+        rate: Rate::default(),
     }
 }
 

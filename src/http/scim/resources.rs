@@ -37,7 +37,17 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
-    Ok(respond::fetched(fetched))
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
+}
+
+/// What was fetched; a client with the dates at which its credentials were used.
+async fn with_use(state: &State, ctx: &Ctx, definition: &Definition, fetched: Fetched) -> Result<Fetched, Failure> {
+    Ok(match fetched {
+        Fetched::Found { etag, location, body } if definition.name() == CLIENT => {
+            Fetched::Found { etag, location, body: state.directory.with_use(ctx, body).await? }
+        }
+        fetched => fetched,
+    })
 }
 
 /// GET of `/Me`: the client that asks, whatever its role (RFC 7644 section 3.11). Its location is the resource's own.
@@ -48,7 +58,8 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let id = ctx.caller.id.to_string();
-    Ok(respond::fetched(state.directory.fetch(&ctx, &definition, &id, &condition, &projection).await?))
+    let fetched = state.directory.fetch(&ctx, &definition, &id, &condition, &projection).await?;
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
 /// PUT: 200.
