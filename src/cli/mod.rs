@@ -16,6 +16,7 @@ mod schema;
 mod serve;
 mod tenant;
 mod transfer;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +79,9 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// What clients may see
+    #[command(subcommand)]
+    View(view::Command),
     /// Schemas and resource types of an organisation's own
     #[command(subcommand)]
     Schema(schema::Command),
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::View(command) => view::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),

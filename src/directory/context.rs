@@ -12,6 +12,7 @@ use store::{By, Random, ResourceId, TenantId};
 use super::authority::Writes;
 use super::once::Once;
 use super::scope::Scopes;
+use super::views::Outlook;
 use crate::network::Network;
 
 /// What a client is here for.
@@ -118,6 +119,8 @@ pub struct Caller {
     pub domain: ResourceId,
     /// Canonical paths of attributes that it must not filter by in a URL (RFC 7644 section 7.5.2).
     pub sensitive: Arc<[String]>,
+    /// What it may see; [`Ctx::views`] says what that is of the resource types of the moment.
+    pub outlook: Arc<Outlook>,
     /// What of resources it may write.
     pub writes: Arc<Writes>,
     /// Whence it may ask; empty: from anywhere.
@@ -214,6 +217,7 @@ impl Ctx {
             writes: Arc::default(),
             networks: Arc::default(),
             rate: Rate::default(),
+            outlook: Outlook::everything(),
         };
         Ctx {
             tenant,

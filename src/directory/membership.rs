@@ -67,13 +67,14 @@ impl Joining {
         }
         let state = self.revising.run(ctx, &mut Notes::new(), work)?;
         let (kind, member_label) = work.kinds(&[member])?.remove(&member).unwrap_or_default();
+        let seen = ctx.look(work, &[group, member])?;
         Ok(Link {
             id: self.id,
             kind,
             since: state.record.seq,
             at: Some(state.record.modified_at),
-            group_label: state.record.label,
-            member_label,
+            group_label: seen.label(group, state.record.label).unwrap_or_default(),
+            member_label: seen.label(member, member_label).unwrap_or_default(),
         })
     }
 }
@@ -296,6 +297,7 @@ impl Directory {
             Ok::<_, Error>((seen(id.group)?, seen(id.member)?))
         });
         match seen.await? {
+            _ if !ctx.views.of(GROUP).sees_memberships() => Err(no_group(&id.group.to_string()).into()),
             (true, true) => Ok(()),
             (false, _) => Err(no_group(&id.group.to_string()).into()),
             (true, false) => Err(no_member(&id.member.to_string()).into()),
@@ -320,7 +322,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<String, Error> {
         let mut document = link.document(&ctx.base_url, ctx.lens(), &self.registry_of(ctx.tenant));
-        ctx.view(definition).project_membership(&mut document);
+        ctx.views.of(GROUP).project_membership(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

@@ -32,9 +32,11 @@ mod revise;
 mod rule;
 pub mod scope;
 mod search;
+mod seen;
 mod shape;
 pub mod types;
 pub mod version;
+pub mod views;
 
 use std::sync::Arc;
 

@@ -41,6 +41,7 @@ pub(super) fn patching(
     body: &Value,
     notes: &mut Notes,
 ) -> Result<Arc<dyn Revision>, Error> {
+    let definition = &ctx.views.narrow(definition);
     let patch = parse(definition, body, ctx.caller.profile.strictness(), notes)?;
     let names_password = patch.document.iter().any(|operation| operation.attribute() == SLOT);
     password::check_profile(ctx, names_password)?;

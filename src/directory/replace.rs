@@ -40,6 +40,7 @@ impl Revision for Replacement {
 /// Reads a body that shall take a resource's place. Members and password are read from it once; the document is merged
 /// with what is stored under the lock.
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
+    let definition = &ctx.views.narrow(definition);
     let strictness = ctx.caller.profile.strictness();
     let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
     password::check_profile(ctx, names_password)?;

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, resources, search, types};
+use super::scim::{bulk, credentials, discovery, resources, search, types, views};
 use super::{Answer, health, respond};
 
 /// What discovery has for everyone.
@@ -74,6 +74,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
             path("/scim/v2/Clients/{id}/credentials/{credential}", CREDENTIAL)
                 .route(web::delete().to(credentials::revoke)),
         )
+        // what the clients of a view see
+        .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

@@ -129,6 +129,7 @@ impl Directory {
             writes: writes(&document).into(),
             networks: texts(&document, "networks").filter_map(Network::parse).collect(),
             rate: rate(&document),
+            outlook: self.outlook(tenant, text("view")).await?,
         }))
     }
 }

@@ -9,6 +9,7 @@ use scim::schema::Definition;
 
 use crate::directory::clients::CLIENT;
 use crate::directory::scope::Access;
+use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
@@ -138,9 +139,9 @@ async fn named(
     Ok(state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?)
 }
 
-/// After a client was changed, or may have been, nobody is let in for what it was before.
+/// After a client or a view was changed, or may have been, nobody is let in for what it was before.
 fn forget(state: &State, definition: &Definition) {
-    if definition.name() == CLIENT {
+    if [CLIENT, VIEW].contains(&definition.name()) {
         state.authenticator.forget();
     }
 }
