@@ -3,6 +3,7 @@
 //! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
 mod keys;
+mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::network::Network;
 pub use keys::KEYS;
+pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "matrikel.toml";
@@ -116,6 +118,10 @@ pub struct Config {
     pub log: Log,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
+    /// The server's own access tokens.
+    pub oauth: Oauth,
+    /// Issuers whose tokens tenants accept.
+    pub issuers: Issuers,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
     /// Where certificates of clients come from.
@@ -163,6 +169,8 @@ impl Default for Config {
             cors_origins: Vec::new(),
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
+            oauth: Oauth::default(),
+            issuers: Issuers::default(),
             tls: Tls { certificate: None, key: None, min_version: TlsVersion::Tls12, hsts_seconds: None },
             client_certificates: ClientCertificates::Off,
             client_ca: None,

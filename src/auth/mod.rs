@@ -1,9 +1,12 @@
 //! Who is asking: bearer tokens ([`token`]) and [`certificate`]s, the check of what a request shows ([`bearer`]) and what
-//! its scopes let it ([`scope`]). Answers a [`Principal`]; never looks at a resource.
+//! its scopes let it ([`scope`]); `jwt` reads signed tokens, and [`oauth`] makes them. Answers a [`Principal`]; never looks at a resource.
 
 pub mod bearer;
 pub mod certificate;
+pub mod federation;
 pub mod issue;
+mod jwt;
+pub mod oauth;
 pub mod scope;
 pub mod token;
 

@@ -146,9 +146,15 @@ pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>,
     if !is_utf8(query) {
         return Err(scim::Error::invalid_syntax("The query string is not UTF-8 when it is decoded.").into());
     }
-    web::Query::<Vec<(String, String)>>::from_query(query)
-        .map(web::Query::into_inner)
-        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+    pairs(query).ok_or_else(|| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// Names and values of a form, decoded; `None`: it is none, or not UTF-8 when it is decoded.
+pub(super) fn pairs(form: &str) -> Option<Vec<(String, String)>> {
+    if !is_utf8(form) {
+        return None;
+    }
+    web::Query::<Vec<(String, String)>>::from_query(form).ok().map(web::Query::into_inner)
 }
 
 /// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
@@ -238,7 +244,7 @@ fn request_id(request: &HttpRequest) -> Arc<str> {
 
 /// The base URL of answers: as configured, else as the client addressed us; what a trusted proxy says of that comes
 /// before what reached us.
-fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
+pub(super) fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
     if let Some(url) = &state.base_url {
         return Ok(Arc::clone(url));
     }

@@ -15,6 +15,7 @@ mod health;
 mod hold;
 mod json;
 mod metrics;
+mod oauth;
 mod observe;
 mod once;
 mod peer;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::auth::federation::Members;
 use crate::directory::Directory;
 pub use crate::network::Network;
 use error::Failure;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub has_metrics: bool,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How access tokens are made and checked.
+    pub oauth: crate::auth::oauth::Settings,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
 }
@@ -98,7 +102,7 @@ impl State {
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone());
+        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone());
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));

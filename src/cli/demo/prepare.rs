@@ -11,7 +11,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use store::TenantId;
 
-use crate::auth::{Authenticator, Shown};
+use crate::auth::federation::Members;
+use crate::auth::{Authenticator, Shown, oauth};
 use crate::cli::client::Issued;
 use crate::cli::now;
 use crate::directory::clients;
@@ -106,7 +107,8 @@ async fn ensure_client(
 async fn is_good(directory: &Directory, token: &str, now: i64) -> bool {
     let header = format!("Bearer {token}");
     let shown = Shown { authorization: Some(&header), ..Shown::default() };
-    Authenticator::new(directory.clone()).authenticate(&shown, now).await.is_ok()
+    let authenticator = Authenticator::new(directory.clone(), Members::default(), oauth::Settings::default());
+    authenticator.authenticate(&shown, now).await.is_ok()
 }
 
 impl State {
