@@ -5,16 +5,15 @@
 
 mod federation;
 mod keys;
-mod network;
 mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::network::Network;
 pub use federation::{Federation, is_url};
 pub use keys::KEYS;
-pub use network::Network;
 pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.

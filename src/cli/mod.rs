@@ -20,6 +20,7 @@ mod serve;
 mod signing_key;
 mod tenant;
 mod transfer;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,9 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// What clients may see
+    #[command(subcommand)]
+    View(view::Command),
     /// The keys that sign access tokens
     #[command(subcommand)]
     SigningKey(signing_key::Command),
@@ -135,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::View(command) => view::run(&shared, &command),
         Command::SigningKey(command) => signing_key::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),

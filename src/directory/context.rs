@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{By, Random, ResourceId, TenantId};
 
+use super::authority::Writes;
 use super::once::Once;
 use super::scope::Scopes;
+use super::views::Outlook;
+use crate::network::Network;
 
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +121,47 @@ pub struct Caller {
     pub domain: ResourceId,
     /// Canonical paths of attributes that it must not filter by in a URL (RFC 7644 section 7.5.2).
     pub sensitive: Arc<[String]>,
+    /// What it may see; [`Ctx::views`] says what that is of the resource types of the moment.
+    pub outlook: Arc<Outlook>,
+    /// What of resources it may write.
+    pub writes: Arc<Writes>,
+    /// Whence it may ask; empty: from anywhere.
+    pub networks: Arc<[Network]>,
+    /// How much it may ask for.
+    pub rate: Rate,
+}
+
+/// How much a client may ask for; `None`: as much as the server is configured with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second in the long run.
+    pub per_second: Option<u32>,
+    /// Requests at once after a pause.
+    pub burst: Option<u32>,
+    /// Requests under way at a time.
+    pub concurrent: Option<u32>,
 }
 
 /// The liberties that were taken in understanding a request, whether it was carried out or not. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>);
+pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>, Arc<Mutex<Vec<String>>>);
 
 impl Tolerances {
+    /// Notes the paths of what a request would have changed outside of its client's authority and has not.
+    pub fn ignore(&self, paths: &[String]) {
+        let mut ignored = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            if !ignored.contains(path) {
+                ignored.push(path.clone());
+            }
+        }
+    }
+
+    /// Those paths, each once.
+    pub fn ignored(&self) -> Vec<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes in what a body made use of.
     pub fn take_in(&self, quirks: impl IntoIterator<Item = &'static str>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(quirks);
@@ -180,6 +217,10 @@ impl Ctx {
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
             sensitive: Arc::default(),
+            writes: Arc::default(),
+            networks: Arc::default(),
+            rate: Rate::default(),
+            outlook: Outlook::everything(),
         };
         Ctx {
             tenant,

@@ -5,6 +5,7 @@
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
 pub mod audit;
+mod authority;
 mod bulk;
 pub mod clients;
 mod context;
@@ -33,9 +34,11 @@ mod rule;
 pub mod scope;
 mod search;
 pub mod secret;
+mod seen;
 mod shape;
 pub mod types;
 pub mod version;
+pub mod views;
 
 use std::sync::Arc;
 
@@ -46,8 +49,9 @@ use deferred::Lanes;
 use envelope::SealKeys;
 use mark::{Marks, Totals};
 
+pub use authority::{Outside, Writes};
 pub use bulk::{BulkOutcome, BulkWritten};
-pub use context::{Caller, Ctx, Profile, Role, Tolerances};
+pub use context::{Caller, Ctx, Profile, Rate, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;
 pub use password::PasswordPolicy;

@@ -3,7 +3,7 @@
 //! Two at a time are told apart by the tenant's lock. Only what was carried out is remembered: an error is found out anew.
 
 use sha2::{Digest, Sha256};
-use store::change::By;
+use store::By;
 use store::idempotency::Keyed;
 use store::work::Origin;
 use store::{Random, ResourceId, TenantId, Work};

@@ -309,7 +309,7 @@ impl Directory {
         Query {
             definition: definition.clone(),
             filter: None,
-            view: ctx.view(definition).clone(),
+            views: ctx.views.clone(),
             sort: None,
             start: 1,
             mark: None,

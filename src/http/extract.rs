@@ -11,7 +11,6 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::Views;
 use store::{By, ResourceId};
 use uuid::Uuid;
 
@@ -85,7 +84,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: Views::everything(),
+        views: principal.caller.outlook.views(catalog.registry()),
         now,
         random: Random::os(),
         base_url: base_url(request, state)?,

@@ -16,7 +16,6 @@ mod health;
 mod hold;
 mod json;
 mod metrics;
-mod network;
 mod oauth;
 mod observe;
 mod once;
@@ -38,8 +37,8 @@ use actix_web::http::header::HeaderValue;
 use crate::auth::Authenticator;
 use crate::auth::federation::Members;
 use crate::directory::Directory;
+pub use crate::network::Network;
 use error::Failure;
-pub use network::Network;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 

@@ -7,7 +7,7 @@ use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use scim::schema::Registry;
-use scim::view::View;
+use scim::view::Views;
 use serde_json::{Map, Value, json};
 use store::change::{Delta, Stored};
 use store::scan::{Hit, Query};
@@ -197,7 +197,7 @@ impl Fixture {
         Query {
             definition: self.store.registry().definition(kind).unwrap().clone(),
             filter: None,
-            view: Arc::new(View::everything()),
+            views: Views::everything(),
             sort: None,
             mark: None,
             start: 1,
