@@ -377,9 +377,15 @@ fn foresee(
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
     let current = put_together(&state.record, state.external.as_deref())?;
+    // What its caller believes to have changed is another version, even if it happens to write what lies there unseen.
+    let mut is_changed = false;
     let next = match state.seen(ctx, definition) {
         None => revision.document(&current, notes)?,
-        Some(seen) => write_back(definition, &current, &seen, revision.document(&seen, notes)?)?,
+        Some(seen) => {
+            let next = revision.document(&seen, notes)?;
+            is_changed = next != seen;
+            write_back(definition, &current, &seen, next)?
+        }
     };
     let mut parts = take_apart(next)?;
     let label = derive(registry, definition, &mut parts.doc)?;
@@ -387,6 +393,6 @@ fn foresee(
         sealer.recognise(&state.record, &mut parts.doc)?;
     }
     let before = take_apart(current)?;
-    let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
+    is_changed |= parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok((Outcome { parts, label, is_changed }, before.doc))
 }

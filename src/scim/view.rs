@@ -7,9 +7,10 @@
 mod membership;
 mod merge;
 mod reference;
+mod text;
 mod views;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use serde_json::{Map, Value};
@@ -18,9 +19,11 @@ use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
 use crate::key;
 use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
+use text::Fate;
 
 pub use merge::write_back;
 pub use reference::Reference;
+pub use text::{Text, read_by};
 pub use views::Views;
 
 const SCHEMAS: &str = "schemas";
@@ -42,6 +45,9 @@ pub struct View {
     names: bool,
     /// What leads to resources that the client may not see.
     references: Vec<Reference>,
+    /// What of a stored document the filter reads, and what of it is seen, as far as [`View::of`] has told.
+    read: Option<BTreeSet<String>>,
+    fates: Option<BTreeMap<String, Fate>>,
 }
 
 impl View {
@@ -54,7 +60,7 @@ impl View {
     /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
         let names = released.is_none();
-        View { filter, released, schemas: None, names, references: Vec::new() }
+        View { filter, released, schemas: None, names, references: Vec::new(), read: None, fates: None }
     }
 
     /// Nothing at all.
@@ -70,6 +76,8 @@ impl View {
             (schema.id.clone(), paths.filter_map(|path| Target::resolve(definition, &path)).collect())
         });
         self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+        self.read = self.filter.as_ref().and_then(|filter| read_by(filter, definition));
+        self.fates = Some(self.fates(definition));
         self.names = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
         self
     }

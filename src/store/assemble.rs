@@ -71,7 +71,12 @@ impl Default for Shown {
 
 /// The resource as JSON text, with every attribute that is stored or given.
 pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = head_of(record, derived, registry);
+    render_as(record, &record.doc, derived, registry)
+}
+
+/// The same with another text in the place of the stored document: what is seen of it.
+pub fn render_as(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = head_with(record, doc, derived, registry);
     out.reserve(derived.base_url.len() + 256);
     if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
         push_members(&mut out, members, derived.member_names, derived.base_url, registry);
@@ -82,7 +87,11 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
 
 /// The resource's text up to where its members stand.
 pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = String::with_capacity(record.doc.len() + 384);
+    head_with(record, &record.doc, derived, registry)
+}
+
+fn head_with(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = String::with_capacity(doc.len() + 384);
     out.push_str("{\"id\":\"");
     push(&mut out, record.id);
     out.push('"');
@@ -90,7 +99,7 @@ pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registr
         out.push_str(",\"externalId\":");
         push_text(&mut out, external);
     }
-    let inner = record.doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+    let inner = doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
     if !inner.is_empty() {
         out.push(',');
         out.push_str(inner);

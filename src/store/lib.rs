@@ -55,7 +55,9 @@ mod unique;
 pub mod work;
 mod writer;
 
-pub use assemble::{Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render};
+pub use assemble::{
+    Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render, render_as,
+};
 pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
 pub use change::{By, Change};
 pub use check::{Finding, Report, Watch};

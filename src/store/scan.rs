@@ -9,13 +9,14 @@ mod sight;
 pub(crate) mod total;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::{View, Views};
+use scim::view::{Text, View, Views, read_by};
 use serde_json::{Map, Value};
 
 use crate::assemble::etag;
@@ -241,6 +242,12 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
+/// Some members of a stored document.
+fn part_of(record: &Record, names: &BTreeSet<String>) -> Result<Map<String, Value>, Error> {
+    let part = Text::read(&record.doc).and_then(|text| text.part(names));
+    part.map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))
+}
+
 /// Whether an attribute orders anything: it is seen, and where it leads to.
 pub fn orders(view: &View, path: &str) -> bool {
     view.sees(path) && !asks_about(view.references(), path)
@@ -403,15 +410,22 @@ impl<'s> Search<'s> {
         }
         let registry = self.reader.shared.registry_of(self.tenant);
         let hits = self.reader.derive(self.tenant, self.query, records, needs, false)?;
+        // What a filter reads of stored documents alone need not be made a tree of values but for that.
+        let is_by_id = self.sort.is_none_or(|sort| &*sort.target.canonical == "id");
+        let read = match self.veiled.is_none() && is_by_id {
+            true => read_by(filter, &self.query.definition),
+            false => None,
+        };
         let hits = match self.veiled.clone() {
             None => hits,
             Some(veiled) => self.unveiled(hits, &veiled)?,
         };
         for hit in hits {
             let id = hit.record.id;
-            let document = match hit.document {
-                Some(document) => document,
-                None => sight::whole(&hit, self.query, &registry)?,
+            let document = match (&hit.document, &read) {
+                (Some(document), _) => Cow::Borrowed(document),
+                (None, Some(names)) => Cow::Owned(part_of(&hit.record, names)?),
+                (None, None) => Cow::Owned(sight::whole(&hit, self.query, &registry)?),
             };
             if self.veiled.is_none() && !filter.matches(&document) {
                 continue;

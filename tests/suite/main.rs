@@ -69,3 +69,4 @@ mod tls;
 mod types;
 #[cfg(test)]
 mod upkeep;
+mod views;
