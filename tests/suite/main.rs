@@ -27,6 +27,8 @@ mod extension;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
@@ -40,6 +42,8 @@ mod interface;
 mod memberships;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod mutual;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
