@@ -138,7 +138,7 @@ impl Pair {
         list.set_next_update(&Asn1Time::from_unix(END).unwrap()).expect("a time");
         // Number 1, as DER.
         let number = Asn1OctetString::new_from_bytes(&[2, 1, 1]).expect("bytes");
-        let kind = "2.5.29.20".parse::<Asn1Object>().expect("the number of a list");
+        let kind = Asn1Object::from_str("2.5.29.20").expect("the number of a list");
         list.append_extension(X509Extension::new_from_der(&kind, false, &number).unwrap()).expect("an extension");
         for serial in serials {
             let mut revoked = X509RevokedBuilder::new().expect("a builder");
