@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+pub(crate) mod arrangement;
 mod links;
 mod page;
 mod place;
@@ -16,7 +17,7 @@ use scim::key;
 use scim::schema::Definition;
 use scim::view::View;
 
-use crate::assemble::{Derived, assemble, etag};
+use crate::assemble::{Derived, assemble_part, etag};
 use crate::clock::Clock;
 use crate::index::KindIndexes;
 use crate::plan::{Access, COUNTED, Planner};
@@ -312,12 +313,13 @@ impl<'s> Search<'s> {
         Ok(measured)
     }
 
-    /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.
+    /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
+    /// records.
     fn test(
         &mut self,
         candidates: Option<Vec<ResourceId>>,
         filter: &Filter<Checked>,
-    ) -> Result<(Vec<Place>, HashMap<ResourceId, Record>), Error> {
+    ) -> Result<(Arc<Vec<Place>>, HashMap<ResourceId, Record>), Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();
@@ -342,7 +344,8 @@ impl<'s> Search<'s> {
                 }
             }
         }
-        Ok((places, kept))
+        places.sort_unstable();
+        Ok((Arc::new(places), kept))
     }
 
     /// Those of the resources that are of the type, in the order given.
@@ -368,6 +371,9 @@ impl<'s> Search<'s> {
             }
         }
         let registry = self.reader.shared.registry_of(self.tenant);
+        let mut tops = filter.tops();
+        tops.extend(self.sort.map(|sort| sort.target.top()));
+        let tops: Vec<&str> = tops.into_iter().collect();
         for hit in self.reader.derive(self.tenant, self.query, records, needs, false)? {
             let id = hit.record.id;
             let derived = Derived {
@@ -378,7 +384,7 @@ impl<'s> Search<'s> {
                 member_names: true,
                 etag: &hit.etag,
             };
-            let document = assemble(&hit.record, &derived, &registry)?;
+            let document = assemble_part(&hit.record, &derived, &registry, &tops)?;
             if !filter.matches(&document) {
                 continue;
             }
@@ -396,17 +402,16 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// The page behind the mark, or else the one that begins at `start`.
-    fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
-        places.sort_unstable();
-        if self.sort.is_some_and(|sort| sort.descending) {
-            places.reverse();
-        }
-        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
-        if let Some(mark) = &self.query.mark {
-            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
-        }
+    /// The page behind the mark, or else the one that begins at `start`, of all places, least first.
+    fn page_of(&self, places: &[Place]) -> Vec<Place> {
+        let start = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).collect()
+        let mark = self.query.mark.as_ref();
+        if self.descending() {
+            let skip = mark.map_or(start, |mark| places.len() - places.partition_point(|place| place < mark));
+            return places.iter().rev().skip(skip).take(count).cloned().collect();
+        }
+        let skip = mark.map_or(start, |mark| places.partition_point(|place| place <= mark));
+        places.iter().skip(skip).take(count).cloned().collect()
     }
 }
