@@ -33,6 +33,19 @@ pub enum TlsVersion {
     Tls13,
 }
 
+/// Where certificates of clients come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Nowhere.
+    Off,
+    /// The handshake, if the client has one.
+    Optional,
+    /// The handshake; without one there is no connection.
+    Required,
+    /// The header of a trusted proxy.
+    Proxy,
+}
+
 /// How TLS is spoken. It is when certificate and key are set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -106,6 +119,12 @@ pub struct Config {
     pub shutdown_seconds: u64,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
+    /// Where certificates of clients come from.
+    pub client_certificates: ClientCertificates,
+    /// PEM file of the authorities behind them.
+    pub client_ca: Option<PathBuf>,
+    /// PEM file of what those have revoked.
+    pub client_crl: Option<PathBuf>,
     /// Connections of clients at a time.
     pub connections: usize,
     /// Seconds that the head of a connection's first request may take.
@@ -146,6 +165,9 @@ impl Default for Config {
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
             tls: Tls { certificate: None, key: None, min_version: TlsVersion::Tls12, hsts_seconds: None },
+            client_certificates: ClientCertificates::Off,
+            client_ca: None,
+            client_crl: None,
             connections: 20_000,
             head_seconds: 10,
             body_seconds: 30,
@@ -255,11 +277,33 @@ impl Config {
             }
             _ => {}
         }
+        self.check_clients()?;
         check_listen("listen", &self.listen)?;
         if let Some(listen) = &self.metrics_listen {
             check_listen("metrics_listen", listen)?;
         }
         check_database_url(&self.database_url())
+    }
+
+    /// That certificates of clients can be had where they are looked for.
+    fn check_clients(&self) -> Result<(), ConfigError> {
+        let sentence = match self.client_certificates {
+            ClientCertificates::Optional | ClientCertificates::Required if self.tls.certificate.is_none() => {
+                "client_certificates asks for certificates in the handshake, and there is none without tls.certificate. \
+                 Set that, or client_certificates = \"proxy\" behind a proxy that asks for them."
+            }
+            ClientCertificates::Proxy if self.trusted_proxies.is_empty() => {
+                "client_certificates is proxy and trusted_proxies is empty. Name the proxy whose Client-Cert is believed."
+            }
+            ClientCertificates::Off if self.client_ca.is_some() => {
+                "client_ca is set and client_certificates is off. Set it to optional, required or proxy."
+            }
+            _ if self.client_crl.is_some() && self.client_ca.is_none() => {
+                "client_crl is set without client_ca. Name the authorities that revoke."
+            }
+            _ => return Ok(()),
+        };
+        Err(ConfigError::new(sentence))
     }
 
     /// The database in use: the one that is set, or the embedded one in the data folder.

@@ -5,6 +5,7 @@
 //! is suspended. An accepted token is remembered for a few seconds; a revocation or suspension by another process takes
 //! effect after at most that time, a change of a client by this process at once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use moka::sync::Cache;
 use store::TenantId;
 use uuid::Uuid;
 
+use super::certificate::PeerCertificate;
 use super::token;
 use crate::directory::{self, Caller, Directory};
 
@@ -30,6 +32,17 @@ pub struct Principal {
     pub credential: Uuid,
     /// When the credential ends, in µs since the epoch.
     expires_at: Option<i64>,
+}
+
+/// What a request shows of who sends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'r> {
+    /// The value of its `Authorization` header.
+    pub authorization: Option<&'r str>,
+    /// The certificate of its connection, or the one that a trusted proxy tells of.
+    pub certificate: Option<&'r Arc<PeerCertificate>>,
+    /// The address it came from.
+    pub address: Option<IpAddr>,
 }
 
 /// Why there is no principal.
@@ -68,9 +81,9 @@ impl Authenticator {
         Authenticator { directory, remembered, forgotten: Arc::default() }
     }
 
-    /// The principal of an `Authorization` header; `now` in µs since the epoch.
-    pub async fn authenticate(&self, header: Option<&str>, now: i64) -> Result<Arc<Principal>, Refusal> {
-        let token = header.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
+    /// The principal of a request; `now` in µs since the epoch.
+    pub async fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Arc<Principal>, Refusal> {
+        let token = shown.authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
         let digest = token::digest(token);
         let principal = match self.remembered.get(&digest) {
             Some(principal) => principal,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
-use crate::config::{Config, ConfigError, TlsVersion};
+use crate::config::{self, Config, ConfigError, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{Network, Oldest, Settings, Tls};
+use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -34,6 +34,8 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   tls.certificate, tls.key             PEM files; TLS is spoken when both are set
   tls.min_version   1.2 or 1.3; 1.2
   tls.hsts_seconds  how long browsers shall insist on https; not said
+  client_certificates                  off, optional, required, or proxy (Client-Cert of a trusted proxy); off
+  client_ca, client_crl                PEM files: whose word is taken for what they say, and what is revoked
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75
@@ -106,6 +108,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         address: config.listen.clone(),
         metrics: config.metrics_listen.clone(),
         tls: tls(config),
+        peers: peers(config),
         patience: Patience {
             connections: config.connections,
             head: Duration::from_secs(config.head_seconds),
@@ -144,6 +147,17 @@ fn tls(config: &Config) -> Option<Tls> {
         TlsVersion::Tls13 => Oldest::Tls13,
     };
     Some(Tls { certificate, key, oldest })
+}
+
+/// How certificates of clients are met.
+fn peers(config: &Config) -> Peers {
+    let certificates = match config.client_certificates {
+        config::ClientCertificates::Off => ClientCertificates::Off,
+        config::ClientCertificates::Optional => ClientCertificates::Optional,
+        config::ClientCertificates::Required => ClientCertificates::Required,
+        config::ClientCertificates::Proxy => ClientCertificates::Proxy,
+    };
+    Peers { certificates, authorities: config.client_ca.clone(), revoked: config.client_crl.clone() }
 }
 
 /// Returns when the process is asked to stop.

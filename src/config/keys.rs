@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{Config, LogFormat, Network, TlsVersion, redact};
+use super::{ClientCertificates, Config, LogFormat, Network, TlsVersion, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -290,6 +290,43 @@ pub const KEYS: &[Key] = &[
         set: |config, value| number(&value, 0, 63_072_000).map(|number| config.tls.hsts_seconds = Some(number)),
         show: |config| config.tls.hsts_seconds.map(|seconds| seconds.to_string()),
         number: true,
+    },
+    Key {
+        name: "client_certificates",
+        help: "where certificates of clients come from, off, optional or required in the handshake, or proxy: Client-Cert",
+        set: |config, value| {
+            config.client_certificates = match text(value)?.as_str() {
+                "off" => ClientCertificates::Off,
+                "optional" => ClientCertificates::Optional,
+                "required" => ClientCertificates::Required,
+                "proxy" => ClientCertificates::Proxy,
+                other => return Err(format!("is {other:?}.")),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(quoted(match config.client_certificates {
+                ClientCertificates::Off => "off",
+                ClientCertificates::Optional => "optional",
+                ClientCertificates::Required => "required",
+                ClientCertificates::Proxy => "proxy",
+            }))
+        },
+        number: false,
+    },
+    Key {
+        name: "client_ca",
+        help: "the PEM file of the authorities whose word is taken for what certificates of clients say",
+        set: |config, value| text(value).map(|text| config.client_ca = Some(PathBuf::from(text))),
+        show: |config| config.client_ca.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "client_crl",
+        help: "the PEM file of the certificates that those authorities have revoked",
+        set: |config, value| text(value).map(|text| config.client_crl = Some(PathBuf::from(text))),
+        show: |config| config.client_crl.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
     },
     Key {
         name: "connections",

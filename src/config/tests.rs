@@ -31,6 +31,7 @@ fn every_key_of_a_file_arrives() {
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
+         client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
          [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n",
     )
@@ -65,6 +66,9 @@ fn every_key_of_a_file_arrives() {
             min_version: TlsVersion::Tls13,
             hsts_seconds: Some(9),
         },
+        client_certificates: ClientCertificates::Optional,
+        client_ca: Some("/a".into()),
+        client_crl: Some("/r".into()),
         connections: 5000,
         head_seconds: 1,
         body_seconds: 2,
@@ -113,6 +117,10 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
         ("[tls]\nmin_version = '1.1'", "matrikel.toml: tls.min_version is \"1.1\". It is the oldest version of TLS"),
+        (
+            "client_certificates = 'yes'",
+            "matrikel.toml: client_certificates is \"yes\". It is where certificates of clients",
+        ),
         ("announce_memberships = 1", "matrikel.toml: announce_memberships is a number, not true or false."),
         ("announce_memberships = 'yes'", "matrikel.toml: announce_memberships is \"yes\"."),
         ("listen = ", "matrikel.toml is not valid TOML:"),
@@ -154,6 +162,16 @@ fn values_that_do_not_fit_each_other_are_refused() {
         ("[tls]\ncertificate = 'c'", "tls.certificate is set and tls.key is not."),
         ("[tls]\nkey = 'k'", "tls.key is set and tls.certificate is not."),
         ("[tls]\nhsts_seconds = 1", "tls.hsts_seconds is set without tls.certificate."),
+        (
+            "client_certificates = 'required'",
+            "client_certificates asks for certificates in the handshake, and there is none",
+        ),
+        ("client_certificates = 'proxy'", "client_certificates is proxy and trusted_proxies is empty."),
+        ("client_ca = 'c'", "client_ca is set and client_certificates is off."),
+        (
+            "client_certificates = 'proxy'\ntrusted_proxies = ['::1']\nclient_crl = 'c'",
+            "client_crl is set without client_ca.",
+        ),
         ("metrics_listen = ':1'", "metrics_listen is \":1\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),
         ("database_url = 'mysql://h/d'", "The database URL is mysql, which Matrikel does not speak. Use sqlite:PATH"),

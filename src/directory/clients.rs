@@ -11,7 +11,7 @@ use scim::key::instant;
 use scim::resource::Projection;
 use scim::schema::Definition;
 use store::work::{Draft, document_of};
-use store::{Credential, Record, ResourceId, Store, Tenant, TenantId, Work, format_instant};
+use store::{Credential, CredentialKind, Record, ResourceId, Store, Tenant, TenantId, Work, format_instant};
 
 use super::{Caller, Ctx, Directory, Error, Profile, Role};
 
@@ -200,10 +200,15 @@ fn issue(credential: &NewCredential, client: ResourceId, now: i64) -> Credential
     Credential {
         id: credential.id,
         client,
+        kind: CredentialKind::Token,
         digest: credential.digest.clone(),
+        label: None,
+        material: None,
         created_at: now,
+        starts_at: None,
         expires_at: credential.expires_at,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scim::resource::Strictness;
-use scim::view::View;
+use scim::schema::Definition;
+use scim::view::{View, Views};
 use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
@@ -137,8 +138,8 @@ pub struct Ctx {
     pub tenant: TenantId,
     /// Who asks.
     pub caller: Caller,
-    /// What it may see.
-    pub view: Arc<View>,
+    /// What it may see of each resource type.
+    pub views: Arc<Views>,
     /// µs since 1970.
     pub now: i64,
     /// Source of ids and salts.
@@ -174,7 +175,7 @@ impl Ctx {
         Ctx {
             tenant,
             caller,
-            view: Arc::new(View::everything()),
+            views: Views::everything(),
             now,
             random,
             base_url: "".into(),
@@ -184,6 +185,11 @@ impl Ctx {
             simulate: false,
             tolerances: Tolerances::default(),
         }
+    }
+
+    /// What the caller may see of a resource type.
+    pub fn view(&self, definition: &Definition) -> &Arc<View> {
+        self.views.of(definition.name())
     }
 
     /// The origin of the changes this context makes.
@@ -198,8 +204,8 @@ impl Ctx {
         if self.schemas != 0 {
             digest.update(self.schemas.to_be_bytes());
         }
-        if *self.view != View::everything() {
-            digest.update(format!("{:?}", self.view));
+        if !self.views.are_everything() {
+            digest.update(self.views.digest().to_be_bytes());
         }
         digest.finalize().iter().take(8).fold(0, |lens, byte| lens << 8 | u64::from(*byte))
     }

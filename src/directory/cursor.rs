@@ -58,7 +58,7 @@ impl Binding {
         add(&ctx.caller.domain.bytes());
         add(ctx.caller.role.as_str().as_bytes());
         // A client whose view has changed begins anew.
-        add(format!("{:?}", ctx.view).as_bytes());
+        add(&ctx.views.digest().to_be_bytes());
         words.into_iter().for_each(|word| add(word.as_bytes()));
         Binding(digest.finalize().into())
     }

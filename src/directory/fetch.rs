@@ -119,7 +119,7 @@ impl Directory {
             return Ok(Fetched::NotModified { etag });
         }
         let location = Directory::location(ctx, definition, &state.record);
-        if !ctx.view.is_whole() {
+        if !ctx.view(definition).is_whole() {
             state.members = Some(reader.all_members(ctx.tenant, id)?);
             let body = self.present_as(ctx, definition, &state, projection, &etag)?;
             return Ok(Fetched::Found { etag, location, body });
@@ -161,7 +161,7 @@ impl Directory {
 
     /// Whether the caller's view shows the resource.
     pub(super) fn admits(&self, ctx: &Ctx, definition: &Definition, state: &State) -> Result<bool, Error> {
-        if ctx.view.filter().is_none() {
+        if ctx.view(definition).filter().is_none() {
             return Ok(true);
         }
         let etag = state.etag(ctx);
@@ -173,6 +173,6 @@ impl Directory {
             member_names: true,
             etag: &etag,
         };
-        Ok(ctx.view.admits(&assemble(&state.record, &derived, &self.registry_of(ctx.tenant))?))
+        Ok(ctx.view(definition).admits(&assemble(&state.record, &derived, &self.registry_of(ctx.tenant))?))
     }
 }

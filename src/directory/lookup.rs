@@ -29,7 +29,7 @@ impl Directory {
             return Ok(None);
         }
         let is_plain = request.cursor.is_none() && request.sort_by.is_none() && request.start_index == 1;
-        let is_open = ctx.view.is_whole() && ctx.view.filter().is_none();
+        let is_open = ctx.views.are_everything();
         let Some(text) = request.filter.as_deref().filter(|_| is_plain && is_open) else { return Ok(None) };
         let Some(common) = trait_of(&Filter::parse(text)?.check(definition)?) else { return Ok(None) };
         let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;

@@ -143,7 +143,7 @@ impl Directory {
                 true => no_member(named("member").unwrap_or_default()).into(),
             });
         };
-        if ctx.view.filter().is_some() {
+        if !ctx.views.are_everything() {
             self.check_ends_seen(ctx, id).await?;
         }
         let element = serde_json::json!({ "value": id.member.to_string() });
@@ -171,7 +171,7 @@ impl Directory {
         precondition: &Precondition,
     ) -> Result<Leaving, Error> {
         let id: MembershipId = id.parse().map_err(|()| absent(id))?;
-        if ctx.view.filter().is_some() || !ctx.view.is_whole() {
+        if !ctx.views.are_everything() {
             let (directory, caller) = (self.clone(), ctx.clone());
             self.store.read(move |reader| directory.link_of(&caller, id, reader).map(drop)).await?;
         }
@@ -309,7 +309,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<String, Error> {
         let mut document = link.document(&ctx.base_url, ctx.lens(), &self.registry_of(ctx.tenant));
-        ctx.view.project_membership(&mut document);
+        ctx.view(definition).project_membership(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

@@ -69,7 +69,7 @@ impl Directory {
         definition: &Arc<Definition>,
         id: ResourceId,
     ) -> Result<(), Error> {
-        if ctx.view.filter().is_none() {
+        if ctx.view(definition).filter().is_none() {
             return Ok(());
         }
         let (directory, caller, kind) = (self.clone(), ctx.clone(), definition.clone());

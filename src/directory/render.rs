@@ -138,11 +138,11 @@ impl Directory {
         derived: &Derived<'_>,
         projection: &Projection,
     ) -> Result<String, Error> {
-        if projection.passes() && ctx.view.is_whole() {
+        if projection.passes() && ctx.view(definition).is_whole() {
             return Ok(render(record, derived, &self.registry_of(ctx.tenant)));
         }
         let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
-        ctx.view.project(&mut document);
+        ctx.view(definition).project(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

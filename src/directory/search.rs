@@ -280,7 +280,7 @@ impl Directory {
         Query {
             definition: definition.clone(),
             filter: None,
-            view: ctx.view.clone(),
+            view: ctx.view(definition).clone(),
             sort: None,
             start: 1,
             mark: None,

@@ -11,11 +11,12 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::Views;
 use uuid::Uuid;
 
 use super::error::Failure;
 use super::{BASE_PATH, State, accept, proxy};
+use crate::auth::Shown;
 use crate::auth::role::{self, Access};
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
@@ -61,7 +62,13 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     let now = now();
     // What is no text is no token either.
     let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
-    let principal = state.authenticator.authenticate(authorization.as_deref(), now).await?;
+    let certificate = state.peers.certificate(request, &state.settings.trusted_proxies);
+    let shown = Shown {
+        authorization: authorization.as_deref(),
+        certificate: certificate.as_ref(),
+        address: request.peer_addr().map(|address| address.ip()),
+    };
+    let principal = state.authenticator.authenticate(&shown, now).await?;
     let tolerances = Tolerances::default();
     request.extensions_mut().insert(Asker {
         client: Arc::clone(&principal.caller.name),
@@ -72,7 +79,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        view: Arc::new(View::everything()),
+        views: Views::everything(),
         now,
         random: Random::os(),
         base_url: base_url(request, state)?,

@@ -17,6 +17,7 @@ mod metrics;
 mod network;
 mod observe;
 mod once;
+mod peer;
 mod prefer;
 mod proxy;
 mod respond;
@@ -24,6 +25,7 @@ mod routes;
 mod scim;
 mod tls;
 mod tolerance;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use crate::auth::Authenticator;
 use crate::directory::Directory;
 use error::Failure;
 pub use network::Network;
+pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 
 /// What every handler returns.
@@ -84,19 +87,21 @@ struct State {
     metrics: metrics::Metrics,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
+    /// What takes certificates of clients apart.
+    peers: Arc<peer::Reading>,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator = Authenticator::new(directory.clone());
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, runtime }
+        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, peers, runtime }
     }
 }

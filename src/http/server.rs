@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -11,8 +12,9 @@ use actix_web::{App, HttpServer, web};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 
+use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, deferred, metrics, observe, routes, tolerance};
+use super::{Settings, State, deferred, metrics, observe, peer, routes, tolerance};
 use crate::directory::Directory;
 
 /// Connections that the system keeps for us until we take them.
@@ -31,6 +33,8 @@ pub struct Listen {
     pub metrics: Option<String>,
     /// How TLS is spoken; `None`: it is not.
     pub tls: Option<Tls>,
+    /// How certificates of clients are met.
+    pub peers: Peers,
     /// What is borne with of clients.
     pub patience: Patience,
     /// Threads that serve.
@@ -88,10 +92,13 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         let address = address.to_owned();
         move |source| StartError::Address { address, source }
     };
-    let certificates = listen.tls.as_ref().map(Certificates::open).transpose()?;
+    let asks = listen.peers.asks();
+    let certificates = listen.tls.as_ref().map(|tls| Certificates::open(tls, asks)).transpose()?;
+    let authorities = listen.peers.open()?;
+    let reading = Arc::new(Reading::new(listen.peers.certificates, authorities.current()));
     let listeners = bind(listen).map_err(failed(&listen.address))?;
     // One state for all workers, so that they share what the authenticator remembers.
-    let state = web::Data::new(State::new(directory, settings));
+    let state = web::Data::new(State::new(directory, settings, Arc::clone(&reading)));
     let metrics = match &listen.metrics {
         Some(address) => Some(metrics::serve(address, &state).map_err(failed(address))?),
         None => None,
@@ -105,7 +112,10 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
             .wrap(Compress::default())
             .wrap(from_fn(observe::observe))
     })
-    .on_connect(move |_, with_it| connected.metrics.record_connection(with_it))
+    .on_connect(move |stream, with_it| {
+        connected.metrics.record_connection(with_it);
+        reading.note(stream, with_it);
+    })
     .workers(listen.workers)
     .max_connections(fitting(connections).div_ceil(listen.workers).max(1))
     .max_connection_rate(HANDSHAKES)
@@ -127,8 +137,11 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         vec![tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
     let scheme = if certificates.is_some() { "https" } else { "http" };
     if let Some(certificates) = certificates {
-        state.metrics.note_certificate(certificates.expires_at);
+        state.metrics.note_certificate(certificates.expires_at());
         chores.push(tokio::spawn(certificates.watch(state.clone())));
+    }
+    if listen.peers.authorities.is_some() {
+        chores.push(tokio::spawn(peer::watch(authorities, state.clone())));
     }
     Ok(Running { address, metrics, handle: server.handle(), task: tokio::spawn(server), state, chores, scheme })
 }

@@ -3,26 +3,28 @@
 //! for a pass phrase, and never writes anything of a key anywhere.
 //!
 //! A connection is accepted by a context that has no certificate; while it greets, the context of the moment is put in its
-//! place. What is asked of the client itself (a certificate of its own) has to be set on the accepting context, for that
-//! much of it stays; what the client showed is then told by the stream that `on_connect` is given
-//! (`actix_tls::accept::openssl::TlsStream`, `ssl().peer_certificate()`).
+//! place. What is asked of the client itself (a certificate of its own) is set on both: the one decides how the handshake
+//! goes on, the other what a resumed one would be.
+//!
+//! Whatever certificate a client shows is taken, if its key is proven: [`peer`](super::peer) judges it afterwards. A client
+//! that is asked for one greets in full each time, for a session that is resumed brings neither the chain of its
+//! certificate nor anything that was revoked since.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use actix_web::web;
 use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
-use openssl::ssl::{SniError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod, SslVersion};
+use openssl::ssl::{
+    SniError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
+};
 use openssl::x509::X509;
-use sha2::{Digest, Sha256};
 
 use super::State;
+use super::watched::{Look, Watched};
 
-/// How often the files are looked at.
-const PERIOD: Duration = Duration::from_secs(2);
 const SECONDS_A_DAY: i64 = 86_400;
 
 /// The oldest protocol that a client may speak.
@@ -32,6 +34,16 @@ pub enum Oldest {
     Tls12,
     /// TLS 1.3.
     Tls13,
+}
+
+/// What a client is asked for while it greets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    Nothing,
+    /// A certificate, if it has one.
+    Certificate,
+    /// A certificate; without one there is no connection.
+    CertificateOrLeave,
 }
 
 /// How TLS is spoken.
@@ -81,150 +93,106 @@ pub enum TlsError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// Both files as they were read.
-struct Files {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-}
-
 /// A pair that can be used.
-struct Pair {
+pub(super) struct Pair {
     context: SslContext,
-    /// Seconds since 1970.
-    expires_at: i64,
+    /// When the certificate ends, in seconds since 1970.
+    pub(super) expires_at: i64,
 }
 
 /// The pair in use, and the files it came from.
 pub(super) struct Certificates {
-    tls: Tls,
-    current: Arc<RwLock<SslContext>>,
-    /// What tells the files of the pair in use from others.
-    digest: [u8; 32],
-    /// What was found wrong last; it is told once.
-    refused: Option<[u8; 32]>,
-    /// When the certificate in use ends, in seconds since 1970.
-    pub(super) expires_at: i64,
-}
-
-/// What a look at the files came to.
-enum Look {
-    Same,
-    Taken,
-    Refused(TlsError),
+    oldest: Oldest,
+    asks: Asks,
+    watched: Watched<Pair>,
 }
 
 impl Certificates {
     /// Reads the pair. Fails when it cannot be used.
-    pub(super) fn open(tls: &Tls) -> Result<Self, TlsError> {
-        let files = Files::read(tls)?;
-        let Pair { context, expires_at } = files.pair(tls)?;
-        let (current, digest) = (Arc::new(RwLock::new(context)), files.digest());
-        Ok(Certificates { tls: tls.clone(), current, digest, refused: None, expires_at })
+    pub(super) fn open(tls: &Tls, asks: Asks) -> Result<Self, TlsError> {
+        let files = vec![("tls.certificate", tls.certificate.clone()), ("tls.key", tls.key.clone())];
+        let settings = tls.clone();
+        let watched = Watched::open(files, move |files| match files {
+            [certificate, key] => pair(certificate, key, &settings, asks),
+            _ => Err(ErrorStack::get().into()),
+        })?;
+        Ok(Certificates { oldest: tls.oldest, asks, watched })
+    }
+
+    /// When the certificate in use ends, in seconds since 1970.
+    pub(super) fn expires_at(&self) -> i64 {
+        self.watched.current().load().expires_at
     }
 
     /// What accepts connections, now and after every change of the files.
     pub(super) fn acceptor(&self) -> Result<SslAcceptorBuilder, TlsError> {
-        let mut builder = builder(self.tls.oldest)?;
-        let current = Arc::clone(&self.current);
+        let mut builder = builder(self.oldest, self.asks)?;
+        let current = self.watched.current();
         // Called whether or not the client names a server.
         builder.set_servername_callback(move |ssl, _| {
-            let context = current.read().unwrap_or_else(PoisonError::into_inner);
-            ssl.set_ssl_context(&context).map_err(|_| SniError::ALERT_FATAL)
+            ssl.set_ssl_context(&current.load().context).map_err(|_| SniError::ALERT_FATAL)
         });
         Ok(builder)
     }
 
     /// Looks at the files from time to time, for ever.
-    pub(super) async fn watch(mut self, state: web::Data<State>) {
-        let mut ticks = tokio::time::interval(PERIOD);
-        loop {
-            ticks.tick().await;
-            match self.look() {
-                Look::Same => {}
-                Look::Taken => {
-                    state.metrics.record_reload(true);
-                    state.metrics.note_certificate(self.expires_at);
-                    let ends = jiff::Timestamp::from_second(self.expires_at).unwrap_or_default();
-                    tracing::info!(%ends, "a new certificate is in use");
-                }
-                Look::Refused(error) => {
-                    state.metrics.record_reload(false);
-                    tracing::error!(%error, "the new certificate cannot be used; the older one stays");
-                }
+    pub(super) async fn watch(self, state: web::Data<State>) {
+        let current = self.watched.current();
+        let told = |look| match look {
+            Look::Same => {}
+            Look::Taken => {
+                let expires_at = current.load().expires_at;
+                state.metrics.record_reload(true);
+                state.metrics.note_certificate(expires_at);
+                let ends = jiff::Timestamp::from_second(expires_at).unwrap_or_default();
+                tracing::info!(%ends, "a new certificate is in use");
             }
-        }
-    }
-
-    /// Takes the files if they are new and can be used.
-    fn look(&mut self) -> Look {
-        let (digest, pair) = match Files::read(&self.tls) {
-            Ok(files) => {
-                let digest = files.digest();
-                if digest == self.digest {
-                    self.refused = None;
-                    return Look::Same;
-                }
-                (digest, if self.refused == Some(digest) { None } else { Some(files.pair(&self.tls)) })
+            Look::Refused(error) => {
+                state.metrics.record_reload(false);
+                tracing::error!(%error, "the new certificate cannot be used; the older one stays");
             }
-            Err(error) => ([0; 32], (self.refused != Some([0; 32])).then_some(Err(error))),
         };
-        match pair {
-            None => Look::Same,
-            Some(Ok(Pair { context, expires_at })) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = context;
-                (self.digest, self.refused, self.expires_at) = (digest, None, expires_at);
-                Look::Taken
-            }
-            Some(Err(error)) => {
-                self.refused = Some(digest);
-                Look::Refused(error)
-            }
-        }
+        self.watched.watch(told).await;
     }
 }
 
-impl Files {
-    fn read(tls: &Tls) -> Result<Self, TlsError> {
-        let read = |key, path: &Path| {
-            std::fs::read(path).map_err(|source| TlsError::Unreadable { key, path: path.to_owned(), source })
-        };
-        Ok(Files { certificate: read("tls.certificate", &tls.certificate)?, key: read("tls.key", &tls.key)? })
+fn pair(certificate: &[u8], key: &[u8], tls: &Tls, asks: Asks) -> Result<Pair, TlsError> {
+    let malformed = |key, wanted, path: &Path| TlsError::Malformed { key, wanted, path: path.to_owned() };
+    let no_certificate = || malformed("tls.certificate", "certificate", &tls.certificate);
+    let mut chain = X509::stack_from_pem(certificate).map_err(|_| no_certificate())?.into_iter();
+    let leaf = chain.next().ok_or_else(no_certificate)?;
+    // Without the callback OpenSSL would ask whoever started the server for a pass phrase.
+    let key = PKey::private_key_from_pem_callback(key, |_| Ok(0))
+        .map_err(|_| malformed("tls.key", "private key that is not encrypted", &tls.key))?;
+    if !leaf.public_key()?.public_eq(&key) {
+        return Err(TlsError::Mismatch { certificate: tls.certificate.clone(), key: tls.key.clone() });
     }
-
-    fn digest(&self) -> [u8; 32] {
-        let certificate = Sha256::digest(&self.certificate);
-        Sha256::new().chain_update(certificate).chain_update(&self.key).finalize().into()
+    let mut builder = builder(tls.oldest, asks)?;
+    builder.set_certificate(&leaf)?;
+    for further in chain {
+        builder.add_extra_chain_cert(further)?;
     }
-
-    fn pair(&self, tls: &Tls) -> Result<Pair, TlsError> {
-        let malformed = |key, wanted, path: &Path| TlsError::Malformed { key, wanted, path: path.to_owned() };
-        let no_certificate = || malformed("tls.certificate", "certificate", &tls.certificate);
-        let mut chain = X509::stack_from_pem(&self.certificate).map_err(|_| no_certificate())?.into_iter();
-        let leaf = chain.next().ok_or_else(no_certificate)?;
-        // Without the callback OpenSSL would ask whoever started the server for a pass phrase.
-        let key = PKey::private_key_from_pem_callback(&self.key, |_| Ok(0))
-            .map_err(|_| malformed("tls.key", "private key that is not encrypted", &tls.key))?;
-        if !leaf.public_key()?.public_eq(&key) {
-            return Err(TlsError::Mismatch { certificate: tls.certificate.clone(), key: tls.key.clone() });
-        }
-        let mut builder = builder(tls.oldest)?;
-        builder.set_certificate(&leaf)?;
-        for further in chain {
-            builder.add_extra_chain_cert(further)?;
-        }
-        builder.set_private_key(&key)?;
-        let end = Asn1Time::from_unix(0)?.diff(leaf.not_after())?;
-        let expires_at = i64::from(end.days) * SECONDS_A_DAY + i64::from(end.secs);
-        Ok(Pair { context: builder.build().into_context(), expires_at })
-    }
+    builder.set_private_key(&key)?;
+    let end = Asn1Time::from_unix(0)?.diff(leaf.not_after())?;
+    let expires_at = i64::from(end.days) * SECONDS_A_DAY + i64::from(end.secs);
+    Ok(Pair { context: builder.build().into_context(), expires_at })
 }
 
 /// Mozilla's intermediate recommendation: forward secrecy and authenticated encryption alone.
-fn builder(oldest: Oldest) -> Result<SslAcceptorBuilder, ErrorStack> {
+fn builder(oldest: Oldest, asks: Asks) -> Result<SslAcceptorBuilder, ErrorStack> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     builder.set_min_proto_version(Some(match oldest {
         Oldest::Tls12 => SslVersion::TLS1_2,
         Oldest::Tls13 => SslVersion::TLS1_3,
     }))?;
+    let mode = match asks {
+        Asks::Nothing => return Ok(builder),
+        Asks::Certificate => SslVerifyMode::PEER,
+        Asks::CertificateOrLeave => SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
+    };
+    builder.set_verify_callback(mode, |_, _| true);
+    builder.set_options(SslOptions::NO_TICKET);
+    builder.set_num_tickets(0)?;
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     Ok(builder)
 }

@@ -5,6 +5,7 @@
 //! exactly when the client's filter holds for the document after [`View::project`].
 
 mod membership;
+mod views;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -14,6 +15,8 @@ use serde_json::{Map, Value};
 use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
 use crate::key;
 use crate::schema::{Definition, Type};
+
+pub use views::Views;
 
 const SCHEMAS: &str = "schemas";
 

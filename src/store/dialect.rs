@@ -59,6 +59,16 @@ pub(crate) fn is_alive(db: &mut Db) -> bool {
     }
 }
 
+/// Whether a connection that is in no transaction can write. One that was opened while the file system or the server of a
+/// failed-over PostgreSQL was read-only cannot, and never will.
+pub(crate) fn can_write(db: &mut Db) -> bool {
+    let begin_and_end = match db {
+        Db::Sqlite(_) => "BEGIN IMMEDIATE; ROLLBACK",
+        Db::Postgres(_) => "BEGIN READ WRITE; ROLLBACK",
+    };
+    db.batch_execute(begin_and_end).is_ok()
+}
+
 /// Lets one transaction at a time create a tenant. SQLite has one writer anyway.
 pub(crate) fn lock_tenants(db: &mut Db) -> QueryResult<()> {
     match db {

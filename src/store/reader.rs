@@ -15,8 +15,8 @@ use crate::statement::Among;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, SealKey, Seq, Tenant, TenantId, change, credential, deferred,
-    dialect, idempotency, membership, meter, record, seal, tenant,
+    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, Tenant, TenantId, change, credential,
+    deferred, dialect, idempotency, membership, meter, record, route, seal, tenant,
 };
 
 /// Members read at a time.
@@ -249,6 +249,16 @@ impl Reader {
     /// A credential.
     pub fn credential(&mut self, tenant: TenantId, id: uuid::Uuid) -> Result<Option<Credential>, Error> {
         credential::find(&mut self.db, tenant, id)
+    }
+
+    /// Where a key leads that names no tenant: a certificate, an issuer, a host name.
+    pub fn route(&mut self, key: &str) -> Result<Option<Route>, Error> {
+        route::find(&mut self.db, key)
+    }
+
+    /// The keys that lead to a tenant, in order, each with what of it.
+    pub fn routes_of(&mut self, tenant: TenantId) -> Result<Vec<(String, Option<ResourceId>)>, Error> {
+        route::of_tenant(&mut self.db, tenant)
     }
 
     /// The credentials of a client.

@@ -124,7 +124,7 @@ impl Writer {
         let mut db = self.connection()?;
         let started = Instant::now();
         let mut begun = dialect::begin_write(&mut db);
-        if begun.is_err() && !dialect::is_alive(&mut db) {
+        if begun.is_err() && !dialect::can_write(&mut db) {
             // Lost while it lay idle: nothing has been asked of it yet, so a new one serves as well.
             meter::count(&self.shared.meter.connections_lost);
             db = self.connection()?;
@@ -135,12 +135,14 @@ impl Writer {
             Ok(endings) if endings.iter().any(|ending| ending.dirty) => endings,
             Ok(_) => {
                 dialect::rollback(&mut db);
-                self.keep_if_alive(db);
+                if dialect::is_alive(&mut db) {
+                    self.db = Some(db);
+                }
                 return Ok(());
             }
             Err(error) => {
                 dialect::rollback(&mut db);
-                self.keep_if_alive(db);
+                self.keep_if_sound(db);
                 return Err(error.into());
             }
         };
@@ -214,9 +216,9 @@ impl Writer {
         }
     }
 
-    /// Keeps a connection on which something failed for the next batch, unless it is dead.
-    fn keep_if_alive(&mut self, mut db: Db) {
-        if dialect::is_alive(&mut db) {
+    /// Keeps a connection on which something failed for the next batch, unless it is dead or cannot write.
+    fn keep_if_sound(&mut self, mut db: Db) {
+        if dialect::can_write(&mut db) {
             self.db = Some(db);
         } else {
             meter::count(&self.shared.meter.connections_lost);

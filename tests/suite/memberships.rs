@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use matrikel::directory::{Ctx, Error};
 use scim::filter::Filter;
-use scim::view::View;
+use scim::view::{View, Views};
 use serde_json::{Map, Value, json};
 
 use crate::support::both::on_both_databases;
@@ -206,7 +206,7 @@ async fn who_does_not_see_both_ends_sees_no_membership(register: &Register) {
     let (groups, users) = world(register).await;
     let seen = |filter: &str, kind: &str| {
         let filter = Filter::parse(filter).expect("a filter").check(&register.definition(kind)).expect("fits");
-        Ctx { view: Arc::new(View::new(Some(filter), None)), ..register.ctx() }
+        Ctx { views: Arc::new(Views::alike(View::new(Some(filter), None))), ..register.ctx() }
     };
     let all = register.search(&register.ctx(), KIND, &[]).await.expect("all");
     let at = |group: &str, member: &str| format!("{group}{member}").replace('-', "");
@@ -239,7 +239,7 @@ async fn who_does_not_see_both_ends_sees_no_membership(register: &Register) {
     // Who may not read members may not read memberships; names are as hidden as they are at the ends.
     let releasing = |paths: &[&str]| {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        Ctx { view: Arc::new(View::new(None, Some(paths))), ..register.ctx() }
+        Ctx { views: Arc::new(Views::alike(View::new(None, Some(paths)))), ..register.ctx() }
     };
     let blind = releasing(&["displayName"]);
     assert_eq!(register.search(&blind, KIND, &[]).await.expect("none")["totalResults"], 0);

@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use store::TenantId;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Shown};
 use crate::cli::client::Issued;
 use crate::cli::now;
 use crate::directory::clients;
@@ -87,7 +87,7 @@ async fn ensure_client(
     let existing = clients::find(directory, &ctx, name).await?;
     if existing.is_some()
         && let Some(token) = remembered
-        && Authenticator::new(directory.clone()).authenticate(Some(&format!("Bearer {token}")), now).await.is_ok()
+        && is_good(directory, token, now).await
     {
         return Ok(None);
     }
@@ -101,6 +101,12 @@ async fn ensure_client(
         }
     }
     Ok(Some(issued.token))
+}
+
+async fn is_good(directory: &Directory, token: &str, now: i64) -> bool {
+    let header = format!("Bearer {token}");
+    let shown = Shown { authorization: Some(&header), ..Shown::default() };
+    Authenticator::new(directory.clone()).authenticate(&shown, now).await.is_ok()
 }
 
 impl State {

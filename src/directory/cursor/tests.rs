@@ -87,7 +87,8 @@ fn a_cursor_of_another_tenant_client_role_view_query_or_key_is_invalid() {
     let mut role = ctx(1);
     role.caller.role = super::super::Role::Consumer;
     let mut view = ctx(1);
-    view.view = Arc::new(scim::view::View::new(None, Some(["userName".to_owned()].into())));
+    let narrowed = scim::view::View::new(None, Some(["userName".to_owned()].into()));
+    view.views = Arc::new(scim::view::Views::alike(narrowed));
     let bindings = [
         Binding::new(&ctx(2), ["User", "a"]),
         Binding::new(&client, ["User", "a"]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use scim::bulk::{BulkResponse, Done, parse};
 use scim::resource::Notes;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::Views;
 use store::deferred::Progress;
 use store::{Deferred, Random, ResourceId, TenantId};
 use tokio::sync::Semaphore;
@@ -155,7 +155,7 @@ impl Directory {
                 let is_active = caller.is_some();
                 let ctx = Ctx {
                     caller: caller.unwrap_or_else(|| gone(client)),
-                    view: Arc::new(View::everything()),
+                    views: Views::everything(),
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),
                     schemas: catalog.registry().revision(),

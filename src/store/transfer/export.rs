@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Text};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ChangeLine, CredentialLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine,
-    SealKeyLine, Trailer, TransferError, raw,
+    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine, Trailer,
+    TransferError, raw,
 };
 use crate::change::Kept;
 use crate::check::{Watch, living};
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::reader::Reader;
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, Record, TenantId, catalog, change, dialect, record, tenant};
+use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, tenant};
 
 /// Rows read at a time.
 const SLICE: i64 = 500;
@@ -256,24 +256,11 @@ impl Export<'_, '_> {
     fn credentials(&mut self) -> Result<(), TransferError> {
         let mut after = Vec::new();
         loop {
-            let rows = Statement::<(Binary, Binary, Binary, BigInt, Nullable<BigInt>, Nullable<BigInt>)>::new(
-                "SELECT credential_id, client_id, digest, created_at, expires_at, revoked_at FROM credential \
-                 WHERE tenant_id = ",
-            )
-            .bind(self.tenant)
-            .sql(" AND credential_id > ")
-            .bind(after)
-            .sql(" ORDER BY credential_id LIMIT ")
-            .bind(SLICE)
-            .load::<(Vec<u8>, Vec<u8>, Vec<u8>, i64, Option<i64>, Option<i64>)>(&mut self.reader.db)
-            .map_err(Error::from)?;
-            let Some((last, ..)) = rows.last() else { return Ok(()) };
-            after = last.clone();
-            for (id, client, digest, created_at, expires_at, revoked_at) in rows {
-                let (id, client) = (resource_id(&id)?.0, resource_id(&client)?.0);
-                let digest = Hex(digest);
-                let line = CredentialLine { id, client, digest, created_at, expires_at, revoked_at };
-                self.line(&Line::Credential(line))?;
+            let slice = credential::slice(&mut self.reader.db, self.tenant, &after, SLICE)?;
+            let Some(last) = slice.last() else { return Ok(()) };
+            after = last.id.as_bytes().to_vec();
+            for credential in slice {
+                self.line(&Line::Credential(credential.into()))?;
             }
         }
     }

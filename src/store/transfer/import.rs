@@ -253,14 +253,11 @@ impl Import<'_> {
                 let row = vec![tenant.into(), group.into(), member.into(), line.kind.into(), line.since.into()];
                 self.slice.memberships.push(row);
             }
-            Line::Credential(line) => self.slice.credentials.push(Credential {
-                id: line.id,
-                client: ResourceId(line.client),
-                digest: line.digest.0,
-                created_at: line.created_at,
-                expires_at: line.expires_at,
-                revoked_at: line.revoked_at,
-            }),
+            Line::Credential(line) => {
+                let credential = line.credential();
+                let credential = credential.ok_or_else(|| self.fault("a credential of an unknown kind"))?;
+                self.slice.credentials.push(credential);
+            }
             Line::Change(line) => self.take_change(line, is_stored)?,
             Line::Export(_) | Line::End(_) => return Err(self.fault("not a line for this place")),
         }

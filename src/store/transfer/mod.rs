@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Credential, CredentialKind, Error, ResourceId};
 
 pub use export::Exported;
 pub use import::Imported;
@@ -148,12 +148,67 @@ struct MembershipLine {
 struct CredentialLine {
     id: Uuid,
     client: Uuid,
+    #[serde(default = "token", skip_serializing_if = "is_token")]
+    kind: String,
     digest: Hex,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    material: Option<String>,
     created_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    starts_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<i64>,
+}
+
+fn token() -> String {
+    CredentialKind::Token.as_str().to_owned()
+}
+
+fn is_token(kind: &str) -> bool {
+    kind == CredentialKind::Token.as_str()
+}
+
+impl From<Credential> for CredentialLine {
+    fn from(credential: Credential) -> Self {
+        CredentialLine {
+            id: credential.id,
+            client: credential.client.0,
+            kind: credential.kind.as_str().to_owned(),
+            digest: Hex(credential.digest),
+            label: credential.label,
+            material: credential.material,
+            created_at: credential.created_at,
+            starts_at: credential.starts_at,
+            expires_at: credential.expires_at,
+            revoked_at: credential.revoked_at,
+            last_used_at: credential.last_used_at,
+        }
+    }
+}
+
+impl CredentialLine {
+    /// `None`: its kind is not known here.
+    fn credential(self) -> Option<Credential> {
+        Some(Credential {
+            id: self.id,
+            client: ResourceId(self.client),
+            kind: CredentialKind::parse(&self.kind)?,
+            digest: self.digest.0,
+            label: self.label,
+            material: self.material,
+            created_at: self.created_at,
+            starts_at: self.starts_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            last_used_at: self.last_used_at,
+        })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Work;
 use crate::index::{self, IndexDiff};
-use crate::{Error, Seq, change, credential, deferred, external, idempotency, membership, record, seal, unique};
+use crate::{Error, Seq, change, credential, deferred, external, idempotency, membership, record, route, seal, unique};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -19,6 +19,7 @@ impl Work<'_> {
     pub(crate) fn is_dirty(&self) -> bool {
         !self.settled.changes.is_empty()
             || !self.settled.credentials.is_empty()
+            || !self.settled.routes.is_empty()
             || !self.settled.seal_keys.is_empty()
             || !self.settled.deferred.is_empty()
             || !self.settled.outcomes.is_empty()
@@ -85,6 +86,7 @@ impl Work<'_> {
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        route::store(self.db, tenant, settled.routes.drain())?;
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let outcomes = settled.outcomes.drain().collect();
         deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;

@@ -33,6 +33,8 @@ pub(super) struct Layer {
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
+    /// Where keys lead that name no tenant.
+    pub(super) routes: HashMap<String, Option<Option<ResourceId>>>,
     /// By purpose.
     pub(super) seal_keys: HashMap<&'static str, SealKey>,
     /// Requests that were accepted or are done now.
@@ -82,6 +84,7 @@ impl Layer {
         self.touched.extend(upper.touched);
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
+        self.routes.extend(upper.routes);
         self.seal_keys.extend(upper.seal_keys);
         self.deferred.extend(upper.deferred);
         self.outcomes.extend(upper.outcomes);

@@ -186,6 +186,21 @@ impl<'d> Work<'d> {
         self.open.credentials.insert(credential.id, credential);
     }
 
+    /// Has a key that names no tenant (a certificate, an issuer, a host name) lead to this one, and to what of it. Fails with
+    /// [`Error::Taken`] when it leads to another tenant.
+    pub fn put_route(&mut self, key: &str, target: Option<ResourceId>) -> Result<(), Error> {
+        if self.route(key)?.is_some_and(|route| route.tenant != self.tenant) {
+            return Err(Error::Taken { path: key.to_owned() });
+        }
+        self.open.routes.insert(key.to_owned(), Some(target));
+        Ok(())
+    }
+
+    /// Has a key of this tenant lead nowhere.
+    pub fn remove_route(&mut self, key: &str) {
+        self.open.routes.insert(key.to_owned(), None);
+    }
+
     /// The tenant's key for a purpose; made now when it has none.
     pub fn seal_key(&mut self, purpose: &'static str) -> Result<SealKey, Error> {
         if let Some(key) = self.open.seal_keys.get(purpose).or_else(|| self.settled.seal_keys.get(purpose)) {

@@ -9,7 +9,9 @@ use super::Work;
 use crate::membership::{self, Membership};
 use crate::nesting::Nesting;
 use crate::statement::Among;
-use crate::{Credential, Error, GroupRef, MemberRef, Record, ResourceId, Seq, credential, external, record};
+use crate::{
+    Credential, Error, GroupRef, MemberRef, Record, ResourceId, Route, Seq, credential, external, record, route,
+};
 
 impl Work<'_> {
     /// A resource as it stands now.
@@ -165,6 +167,14 @@ impl Work<'_> {
     /// The newest change of nesting or of a group's name.
     pub fn nesting_seq(&self) -> Seq {
         self.clock.nesting_seq
+    }
+
+    /// Where a key leads that names no tenant.
+    pub fn route(&mut self, key: &str) -> Result<Option<Route>, Error> {
+        match self.open.routes.get(key).or_else(|| self.settled.routes.get(key)) {
+            Some(written) => Ok(written.map(|target| Route { tenant: self.tenant, target })),
+            None => route::find(self.db, key),
+        }
     }
 
     /// Every credential of a client.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use matrikel::directory::{Ctx, Error, Limits, Random, Role};
 use scim::query::SearchRequest;
-use scim::view::View;
+use scim::view::{View, Views};
 use serde_json::json;
 
 use super::world::{NOW, Page, World, client, forwards};
@@ -47,7 +47,7 @@ async fn whatever_is_wrong_with_a_cursor_the_answer_is_the_same() {
     let mut demoted = own.clone();
     demoted.caller.role = Role::Consumer;
     let mut narrowed = own.clone();
-    narrowed.view = Arc::new(View::new(None, Some(["userName".to_owned()].into())));
+    narrowed.views = Arc::new(Views::alike(View::new(None, Some(["userName".to_owned()].into()))));
     let changed = |change: fn(&mut SearchRequest)| {
         let mut request = request(Some(&next));
         change(&mut request);

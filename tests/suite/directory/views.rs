@@ -9,7 +9,7 @@ use matrikel::directory::{Ctx, Error};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use scim::filter::Filter;
-use scim::view::View;
+use scim::view::{View, Views};
 use serde_json::{Map, Value, json};
 use store::TenantId;
 
@@ -139,7 +139,7 @@ async fn told(register: &Register, tenant: TenantId, case: &Case, values: &[Colu
     for n in 0..USERS {
         ids.push(id(&register.create(&ctx, "User", document(values, n)).await.expect("created")));
     }
-    ctx.view = Arc::new(view(register, case));
+    ctx.views = Arc::new(Views::alike(view(register, case)));
     let mut answers = Vec::new();
     let mut tell = |answer: Result<Value, Error>| {
         answers.push(match answer {
@@ -208,7 +208,7 @@ async fn a_hidden_resource_is_not_there(register: &Register) {
     let mut ctx = register.ctx();
     let filter =
         Filter::parse("userType ne \"protected\"").and_then(|filter| filter.check(&register.definition("User")));
-    ctx.view = Arc::new(View::new(Some(filter.expect("a filter")), None));
+    ctx.views = Arc::new(Views::alike(View::new(Some(filter.expect("a filter")), None)));
     let head = register.head().await;
     let nobody = "0198c0de-0000-7000-8000-000000000000";
     // Word for word what is said of somebody who does not exist.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store::Error;
 use store::work::{Draft, document_of};
 
-use super::harness::{DOMAIN, Fixture, START, as_is, group, id, joins, leaves, on_both, user};
+use super::harness::{DOMAIN, Fixture, START, as_is, group, id, joins, leaves, on_both, origin, user};
 
 on_both! {
     a_created_resource_comes_back_as_it_was_written,
@@ -20,6 +20,7 @@ on_both! {
     an_external_id_belongs_to_one_resource_of_a_domain,
     a_long_unique_name_is_unique_to_its_last_letter,
     a_tenant_sees_nothing_of_another,
+    a_route_leads_to_one_tenant,
     a_tenant_asked_for_too_early_is_indexed_all_the_same,
     a_read_that_panics_within_a_snapshot_harms_no_other,
     snapshots_nest,
@@ -226,6 +227,38 @@ async fn a_tenant_sees_nothing_of_another(mut fixture: Fixture) {
     assert_eq!(fixture.create(user(1, "anna")).await.unwrap().seq, 1);
     assert_eq!(fixture.hit(id(1)).await.groups, Some(Vec::new()));
     assert!(matches!(fixture.store.create_tenant("two", "Two", START), Err(Error::Taken { .. })));
+}
+
+async fn a_route_leads_to_one_tenant(mut fixture: Fixture) {
+    let put = |fixture: &Fixture, key: &'static str, target| {
+        fixture.store.write(fixture.tenant, origin(START), move |work| work.put_route(key, target))
+    };
+    put(&fixture, "host:id.example.com", None).await.unwrap();
+    put(&fixture, "spki:abc", Some(id(1))).await.unwrap();
+    put(&fixture, "spki:abc", Some(id(2))).await.unwrap();
+    let first = fixture.tenant;
+    fixture.new_tenant("two");
+    assert!(matches!(put(&fixture, "spki:abc", Some(id(1))).await, Err(Error::Taken { .. })));
+    put(&fixture, "spki:def", Some(id(1))).await.unwrap();
+    let (route, of_first, of_second) = fixture
+        .read(move |reader, second| {
+            Ok((reader.route("spki:abc")?, reader.routes_of(first)?, reader.routes_of(second)?))
+        })
+        .await
+        .unwrap();
+    assert_eq!(route, Some(store::Route { tenant: first, target: Some(id(2)) }));
+    assert_eq!(of_first, [("host:id.example.com".to_owned(), None), ("spki:abc".to_owned(), Some(id(2)))]);
+    assert_eq!(of_second, [("spki:def".to_owned(), Some(id(1)))]);
+
+    let written = fixture.store.write(fixture.tenant, origin(START), |work| {
+        work.remove_route("spki:def");
+        // Another tenant's stays.
+        work.remove_route("spki:abc");
+        work.route("spki:def")
+    });
+    assert_eq!(written.await.unwrap(), None);
+    let left = fixture.read(|reader, _| Ok((reader.route("spki:def")?, reader.route("spki:abc")?))).await.unwrap();
+    assert_eq!((left.0, left.1.map(|route| route.tenant)), (None, Some(first)));
 }
 
 async fn a_tenant_asked_for_too_early_is_indexed_all_the_same(mut fixture: Fixture) {

@@ -3,6 +3,8 @@
 #   postgres.sh nextest      for nextest's setup script: the cluster lives as long as the nextest that called
 #   postgres.sh stop DATA    stops a running cluster at once, as a crash would; DATA is its data folder
 #   postgres.sh again DATA PORT   starts it again at that port
+#   postgres.sh standby PID PORT  makes a standby of the cluster at that port, prints its port and data folder
+#   postgres.sh promote DATA      makes a standby the primary
 #   postgres.sh start PID    prints the cluster's URL; the cluster lives as long as process PID
 # The cluster listens on a free port of 127.0.0.1, forgets everything at the end and is never asked to survive a crash.
 # A watchdog stops and removes it when its owner has gone, however the owner went.
@@ -54,7 +56,21 @@ jit = off
 log_min_messages = warning
 log_line_prefix = '%d|'
 CONF
-  # Another process may take the port between the look and the start: then another port.
+  run_cluster
+}
+
+# A copy that follows the cluster at port $1 and is answered for by it.
+start_standby() {
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/matrikel-pg.XXXXXXXX")
+  [ "$(id -u)" != 0 ] || chown postgres:postgres "$dir"
+  cd "$dir"
+  as_postgres "$bin/pg_basebackup" -h 127.0.0.1 -p "$1" -U postgres -D "$dir/data" -R -X stream -c fast --no-sync >"$dir/copy.log" 2>&1 ||
+    { cat "$dir/copy.log" >&2; rm -rf "$dir"; fail "pg_basebackup failed."; }
+  run_cluster
+}
+
+# Another process may take the port between the look and the start: then another port.
+run_cluster() {
   for _ in 1 2 3 4 5 6 7 8; do
     port=$((20000 + RANDOM % 12000))
     if as_postgres "$bin/pg_ctl" -D "$dir/data" -s -w -t 60 -l "$dir/log" -o "-p $port" start </dev/null >>"$dir/start.log" 2>&1; then
@@ -89,6 +105,15 @@ start)
   start_cluster
   watch_owner "$owner"
   echo "postgres://postgres@127.0.0.1:$port" ;;
+standby)
+  owner=${2:?postgres.sh standby PID PORT}
+  start_standby "${3:?postgres.sh standby PID PORT}"
+  watch_owner "$owner"
+  echo "$port $dir/data" ;;
+promote)
+  cd "$(dirname "$2")"
+  dir=$(dirname "$2")
+  as_postgres "$bin/pg_ctl" -D "$2" -s -w promote ;;
 stop)
   dir=$(dirname "$2")
   cd "$dir"
@@ -97,5 +122,5 @@ again)
   dir=$(dirname "$2")
   cd "$dir"
   as_postgres "$bin/pg_ctl" -D "$2" -s -w -t 60 -l "$dir/log" -o "-p $3" start </dev/null >>"$dir/start.log" 2>&1 ;;
-*) fail "usage: postgres.sh nextest | start PID | stop DATA | again DATA PORT" ;;
+*) fail "usage: postgres.sh nextest | start PID | standby PID PORT | promote DATA | stop DATA | again DATA PORT" ;;
 esac

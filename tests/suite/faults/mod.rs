@@ -1,16 +1,16 @@
 //! What was promised, while the database fails: nothing acknowledged is lost, nothing is there by half, what cannot be
 //! done is 503 or 507 with `Retry-After`, and nothing needs a restart.
 
+mod files;
+mod outage;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
-use diesel::sql_types::Text;
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl};
 use scim::schema::Registry;
 use serde_json::json;
 use store::{Options, Store};
@@ -19,7 +19,6 @@ use tokio::task::JoinSet;
 use crate::support::api::verify;
 use crate::support::client::{Answer, Client};
 use crate::support::messages::{add_members, group, set, user, user_with};
-use crate::support::postgres::{script, start_cluster};
 use crate::support::server::Server;
 
 /// It says what is wrong, and when to come back.
@@ -147,106 +146,6 @@ async fn the_outcome_of_a_commit_that_was_cut_off_is_looked_up_before_the_answer
         assert_eq!(answer.status == 201, found.contains(&name), "{name}: {} {}", answer.status, answer.text);
     }
     verify(&direct).await;
-}
-
-#[derive(QueryableByName)]
-struct Setting {
-    #[diesel(sql_type = Text)]
-    setting: String,
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_is_stopped_and_started_under_load_and_nothing_needs_a_restart() {
-    let cluster = start_cluster();
-    let port = cluster.rsplit(':').next().expect("a port").to_owned();
-    let url = format!("{cluster}/postgres");
-    let folder = {
-        let mut owner = PgConnection::establish(&url).expect("a connection");
-        // What is tested is that nothing is lost, so the cluster must keep what it commits.
-        for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
-            owner.batch_execute(&format!("ALTER SYSTEM SET {setting} = on")).expect("the owner may");
-        }
-        owner.batch_execute("SELECT pg_reload_conf()").expect("it is read again");
-        let row = diesel::sql_query("SELECT current_setting('data_directory') AS setting").get_result(&mut owner);
-        let Setting { setting } = row.expect("a folder");
-        setting
-    };
-    crate::support::server::command(&url, &["migrate"]);
-    let server = Server::postgres().beside_at(url);
-    let token = server.tenant("town");
-    let client = Client::new(&server.base_url, &token);
-    let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-    for round in 0..2 {
-        let mut writers = JoinSet::new();
-        for writer in 0..6 {
-            let (client, acknowledged) = (client.clone(), acknowledged.clone());
-            writers.spawn(async move {
-                for n in 0..60 {
-                    let name = format!("u{round}-{writer}-{n}");
-                    let answer = client.post("/Users", &user(&name)).await;
-                    if answer.status == 201 {
-                        acknowledged.lock().expect("sound").insert(name);
-                    } else {
-                        is_told(&answer);
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                }
-            });
-        }
-        let enough = acknowledged.lock().expect("sound").len() + 30;
-        while acknowledged.lock().expect("sound").len() < enough {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        script(&["stop", &folder]);
-        is_told(&client.post("/Users", &user("nobody")).await);
-        is_told(&client.get("/Users").await);
-        script(&["again", &folder, &port]);
-        writers.join_all().await;
-        let name = format!("after{round}");
-        until_it_can(&client, &name).await;
-        acknowledged.lock().expect("sound").insert(name);
-    }
-    for _ in 0..40 {
-        // A connection of a reader that was lost says so once.
-        if client.get("/Users").await.status == 200 {
-            break;
-        }
-    }
-    let found = names(&client).await;
-    let acknowledged = acknowledged.lock().expect("sound").clone();
-    assert_eq!(acknowledged.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new());
-    verify(&server).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_may_not_grow_refuses_writes_answers_reads_and_recovers() {
-    let server = Server::sqlite();
-    let token = server.tenant("town");
-    let client = Client::new(&server.base_url, &token);
-    let mut acknowledged = BTreeSet::new();
-    server.limit_files(Some(1 << 20));
-    let padding = json!({ "title": "x".repeat(20_000) });
-    let mut refused = 0;
-    for n in 0..200 {
-        let name = format!("u{n}");
-        let answer = client.post("/Users", &user_with(&name, &padding)).await;
-        if answer.status == 201 {
-            acknowledged.insert(name);
-            continue;
-        }
-        is_told(&answer);
-        refused += 1;
-        assert_eq!(names(&client).await, acknowledged, "what is there can be read");
-        if refused == 5 {
-            break;
-        }
-    }
-    assert_eq!(refused, 5, "{} were stored", acknowledged.len());
-    server.limit_files(None);
-    acknowledged.insert("after".to_owned());
-    until_it_can(&client, "after").await;
-    assert_eq!(names(&client).await, acknowledged);
-    verify(&server).await;
 }
 
 #[tokio::test]
