@@ -8,7 +8,7 @@ use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
 
 use super::{BATCH, Hit, Needs, Query};
-use crate::assemble::{Derived, assemble};
+use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
 use crate::sight::{Reading, Sight, look, veil};
@@ -124,13 +124,21 @@ impl Reader {
 
 /// All of a hit as a document.
 pub(super) fn whole(hit: &Hit, query: &Query, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    let derived = Derived {
+    assemble(&hit.record, &derived(hit, query), registry)
+}
+
+/// Those attributes of a hit alone.
+pub(super) fn part(hit: &Hit, query: &Query, registry: &Registry, tops: &[&str]) -> Result<Map<String, Value>, Error> {
+    assemble_part(&hit.record, &derived(hit, query), registry, tops)
+}
+
+fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
+    Derived {
         base_url: &query.base_url,
         external: hit.external.as_deref(),
         groups: hit.groups.as_deref(),
         members: hit.members.as_deref(),
         member_names: true,
         etag: &hit.etag,
-    };
-    assemble(&hit.record, &derived, registry)
+    }
 }
