@@ -48,7 +48,7 @@ pub(super) fn is_audit(definition: &Definition) -> bool {
 
 /// One event before it is shown.
 enum Event {
-    Change(Change),
+    Change(Box<Change>),
     Entry(Audited),
 }
 
@@ -114,7 +114,7 @@ impl<'r> Walk<'r> {
         }
         let Some(change) = self.changes.pop() else { return Ok(None) };
         self.left.changes.1 = change.seq;
-        Ok(Some(Event::Change(change)))
+        Ok(Some(Event::Change(Box::new(change))))
     }
 
     /// What the clients of the register are called.

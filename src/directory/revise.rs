@@ -43,6 +43,9 @@ struct Outcome {
     is_changed: bool,
 }
 
+/// A document as it is stored, and what lies sealed beside it.
+type Stored = (Map<String, Value>, Option<Vec<u8>>);
+
 /// A password that was hashed before the lock was taken.
 struct Sealed {
     clear: String,
@@ -170,7 +173,7 @@ impl Revising {
         record: &Record,
         doc: Map<String, Value>,
         password: Option<&str>,
-    ) -> Result<(Map<String, Value>, Option<Vec<u8>>), Error> {
+    ) -> Result<Stored, Error> {
         let before = Secrets::read(record.secret.as_deref())?;
         let password = match password {
             None => None,

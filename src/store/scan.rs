@@ -17,7 +17,7 @@ use std::sync::Arc;
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::{Text, View, Views};
+use scim::view::{View, Views};
 use serde_json::{Map, Value};
 
 use crate::assemble::etag;
@@ -248,6 +248,9 @@ pub fn orders(view: &View, path: &str) -> bool {
     view.sees(path) && !asks_about(view.references(), path)
 }
 
+/// Places in order, least first, and the records of some of them.
+type Tested = (Arc<Vec<Place>>, HashMap<ResourceId, Record>);
+
 struct Search<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -350,11 +353,7 @@ impl<'s> Search<'s> {
 
     /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
     /// records.
-    fn test(
-        &mut self,
-        candidates: Option<Vec<ResourceId>>,
-        filter: &Filter<Checked>,
-    ) -> Result<(Arc<Vec<Place>>, HashMap<ResourceId, Record>), Error> {
+    fn test(&mut self, candidates: Option<Vec<ResourceId>>, filter: &Filter<Checked>) -> Result<Tested, Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();

@@ -53,6 +53,9 @@ impl Seen {
     }
 }
 
+/// A record and its document.
+pub(crate) type Told = (Record, Map<String, Value>);
+
 /// Where resources can be looked at.
 pub trait Eyes {
     /// What the tenant's resources are.
@@ -68,7 +71,7 @@ pub trait Eyes {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error>;
+    ) -> Result<Vec<Told>, Error>;
 }
 
 /// Which of the resources are seen.

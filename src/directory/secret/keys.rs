@@ -160,12 +160,15 @@ fn none() -> Error {
     store::Error::Unavailable("there is no master key; set secrets.key_file".to_owned()).into()
 }
 
+/// A tenant's keys and the rows they were opened from.
+type Opened = (Vec<SealingKey>, Arc<TenantKeys>);
+
 /// Keys of tenants that were opened already. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(in crate::directory) struct Keys {
     pub(super) ring: Keyring,
     /// A tenant's, with the rows they were opened from.
-    opened: Cache<TenantId, Arc<(Vec<SealingKey>, Arc<TenantKeys>)>>,
+    opened: Cache<TenantId, Arc<Opened>>,
 }
 
 impl Keys {

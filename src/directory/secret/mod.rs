@@ -36,6 +36,9 @@ pub(super) use keys::{Keys, TenantKeys};
 const DATA_KEY: &str = "matrikel data key 1";
 const VALUE: &str = "matrikel secret 1";
 
+/// A document as it is stored, and what lies sealed beside it.
+type Sealing<'d> = (Cow<'d, Map<String, Value>>, Option<Vec<u8>>);
+
 /// Seals the secrets of one tenant's resources.
 #[derive(Clone)]
 pub(super) struct Sealer {
@@ -179,7 +182,7 @@ impl Sealer {
         document: &'d Map<String, Value>,
         before: &Secrets,
         password: Option<String>,
-    ) -> Result<(Cow<'d, Map<String, Value>>, Option<Vec<u8>>), Error> {
+    ) -> Result<Sealing<'d>, Error> {
         let mut secrets = Secrets { password, ..Secrets::default() };
         if !self.definition.secrets().iter().any(|secret| secret.value(document).is_some()) {
             return Ok((Cow::Borrowed(document), secrets.bytes()?));

@@ -156,7 +156,7 @@ impl View {
             }
             let before = out.len();
             push_name(&mut out, name);
-            if !fates.get(&**name).is_some_and(|fate| fate.push(value.get(), &mut out).is_some()) {
+            if fates.get(&**name).is_none_or(|fate| fate.push(value.get(), &mut out).is_none()) {
                 out.truncate(before);
                 if name.contains(':') {
                     gone.push(name);

@@ -11,7 +11,7 @@ use super::{BATCH, Hit, Needs, Query};
 use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, look, veil};
+use crate::sight::{Reading, Sight, Told, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -63,7 +63,7 @@ impl Reader {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error> {
+    ) -> Result<Vec<Told>, Error> {
         let query = Query::through(definition.clone(), sight);
         let needs = filter.map(|filter| Needs::of(filter, None)).unwrap_or_default();
         let registry = self.registry_of(tenant);
