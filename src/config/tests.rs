@@ -33,7 +33,8 @@ fn every_key_of_a_file_arrives() {
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
          client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
-         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n",
+         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n\
+         [secrets]\nkey_file = '/m'\nkeys = 'k'\n",
     )
     .expect("reads");
     let expected = Config {
@@ -66,6 +67,7 @@ fn every_key_of_a_file_arrives() {
             min_version: TlsVersion::Tls13,
             hsts_seconds: Some(9),
         },
+        secrets: Secrets { key_file: Some("/m".into()), keys: Some("k".into()) },
         client_certificates: ClientCertificates::Optional,
         client_ca: Some("/a".into()),
         client_crl: Some("/r".into()),

@@ -42,6 +42,9 @@ struct Sealed {
     hash: Vec<u8>,
 }
 
+/// A document as it is stored, and what lies sealed beside it.
+type Sealing = (Map<String, Value>, Option<Vec<u8>>);
+
 /// What was worked out of a state before the lock. It holds under the lock for the same version.
 struct Foreseen {
     state: State,
@@ -144,7 +147,7 @@ impl Revising {
         record: &Record,
         doc: Map<String, Value>,
         password: Option<&str>,
-    ) -> Result<(Map<String, Value>, Option<Vec<u8>>), Error> {
+    ) -> Result<Sealing, Error> {
         let before = Secrets::read(record.secret.as_deref())?;
         let password = match password {
             None => None,
@@ -201,7 +204,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
-        self.remember_keys(ctx, definition).await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 

@@ -160,12 +160,15 @@ fn none() -> Error {
     store::Error::Unavailable("there is no master key; set secrets.key_file".to_owned()).into()
 }
 
+/// Rows, and the keys that they are.
+struct Opened(Vec<SealingKey>, Arc<TenantKeys>);
+
 /// Keys of tenants that were opened already. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(in crate::directory) struct Keys {
     pub(super) ring: Keyring,
     /// A tenant's, with the rows they were opened from.
-    opened: Cache<TenantId, Arc<(Vec<SealingKey>, Arc<TenantKeys>)>>,
+    opened: Cache<TenantId, Arc<Opened>>,
 }
 
 impl Keys {
@@ -176,7 +179,7 @@ impl Keys {
     /// The keys of these rows. Fails with [`store::Error::Unavailable`] when the master key of one is not here.
     pub(super) fn open(&self, tenant: TenantId, rows: &[SealingKey]) -> Result<Arc<TenantKeys>, Error> {
         let keys = self.open_apart(tenant, rows)?;
-        self.opened.insert(tenant, Arc::new((rows.to_vec(), keys.clone())));
+        self.opened.insert(tenant, Arc::new(Opened(rows.to_vec(), keys.clone())));
         Ok(keys)
     }
 
