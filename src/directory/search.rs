@@ -57,11 +57,15 @@ impl Directory {
         if definitions.iter().all(|definition| definition.secrets().is_empty()) {
             return self.search_known(ctx, definitions, request).await;
         }
+        if !Directory::asks_about_secrets(definitions, request)? {
+            for definition in definitions {
+                self.remember_keys(ctx, definition).await;
+            }
+            return self.search_known(ctx, definitions, request).await;
+        }
         loop {
             let keys = self.secret_keys(ctx.tenant).await?;
-            let Some(concealed) = Directory::conceal(definitions, request, &keys)? else {
-                return self.search_known(ctx, definitions, request).await;
-            };
+            let concealed = Directory::conceal(definitions, request, &keys)?;
             let found = self.search_known(ctx, definitions, &concealed).await?;
             // A rotation that began or ended meanwhile has other keys, and what was found may not be all.
             if self.secret_keys(ctx.tenant).await? == keys {

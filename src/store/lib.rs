@@ -11,6 +11,7 @@ mod assemble;
 pub mod audit;
 mod backup;
 pub mod baseline;
+mod by;
 pub mod catalog;
 pub mod change;
 mod check;
@@ -50,6 +51,7 @@ mod signing;
 mod statement;
 mod store;
 pub mod tenant;
+mod trace;
 mod transfer;
 mod unique;
 pub mod work;
@@ -59,7 +61,8 @@ pub use assemble::{
     Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render, render_as,
 };
 pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
-pub use change::{By, Change};
+pub use by::By;
+pub use change::Change;
 pub use check::{Finding, Report, Watch};
 pub use credential::{Credential, CredentialKind};
 pub use deferred::Deferred;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::change::By;
+use crate::by::By;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::queue::{Batch, Op};

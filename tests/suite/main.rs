@@ -59,6 +59,8 @@ mod protocol;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod security;
 #[cfg(test)]
 mod slow;

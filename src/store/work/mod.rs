@@ -21,8 +21,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::audit::Entry;
+use crate::by::By;
 use crate::catalog::Catalog;
-use crate::change::{By, Change, Delta};
+use crate::change::{Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
