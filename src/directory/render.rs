@@ -2,7 +2,7 @@
 //! it, the stored text is passed through unparsed.
 
 use scim::resource::{MEMBERS, Projection};
-use scim::schema::Definition;
+use scim::schema::{Definition, Registry};
 use store::roll::{Roll, Slices};
 use store::scan::Hit;
 use store::{Derived, GroupRef, MemberRef, Record, Seq, Shown, assemble, etag, render};
@@ -76,7 +76,7 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag,
         };
-        self.project(ctx, definition, &state.record, &derived, projection)
+        project(ctx, definition, &state.record, &derived, projection, &self.registry_of(ctx.tenant))
     }
 
     /// A group's text in slices, for a caller from whom nothing is hidden.
@@ -111,44 +111,49 @@ impl Directory {
         Ok(Slices::part(&document, shown, &ctx.base_url, registry, roll)?)
     }
 
-    /// A hit of a search as JSON text.
-    pub(super) fn present_hit(
+    /// Hits of a search as JSON texts.
+    pub(super) fn present_hits(
         &self,
         ctx: &Ctx,
         definition: &Definition,
-        hit: &Hit,
+        hits: &[Hit],
         projection: &Projection,
-    ) -> Result<String, Error> {
-        let derived = Derived {
-            base_url: &ctx.base_url,
-            external: hit.external.as_deref(),
-            groups: hit.groups.as_deref(),
-            members: hit.members.as_deref(),
-            member_names: projection.wants_sub(MEMBERS, "display"),
-            etag: &hit.etag,
+    ) -> Result<Vec<String>, Error> {
+        let registry = self.registry_of(ctx.tenant);
+        let member_names = projection.wants_sub(MEMBERS, "display");
+        let text = |hit: &Hit| {
+            let derived = Derived {
+                base_url: &ctx.base_url,
+                external: hit.external.as_deref(),
+                groups: hit.groups.as_deref(),
+                members: hit.members.as_deref(),
+                member_names,
+                etag: &hit.etag,
+            };
+            project(ctx, definition, &hit.record, &derived, projection, &registry)
         };
-        self.project(ctx, definition, &hit.record, &derived, projection)
-    }
-
-    fn project(
-        &self,
-        ctx: &Ctx,
-        definition: &Definition,
-        record: &Record,
-        derived: &Derived<'_>,
-        projection: &Projection,
-    ) -> Result<String, Error> {
-        if projection.passes() && ctx.view(definition).is_whole() {
-            return Ok(render(record, derived, &self.registry_of(ctx.tenant)));
-        }
-        let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
-        ctx.view(definition).project(&mut document);
-        projection.apply(definition, &mut document);
-        serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
+        hits.iter().map(text).collect()
     }
 
     /// `meta.location` of a resource.
     pub(super) fn location(ctx: &Ctx, definition: &Definition, record: &Record) -> String {
         format!("{}/{}/{}", ctx.base_url, definition.endpoint(), record.id)
     }
+}
+
+fn project(
+    ctx: &Ctx,
+    definition: &Definition,
+    record: &Record,
+    derived: &Derived<'_>,
+    projection: &Projection,
+    registry: &Registry,
+) -> Result<String, Error> {
+    if projection.passes() && ctx.view(definition).is_whole() {
+        return Ok(render(record, derived, registry));
+    }
+    let mut document = assemble(record, derived, registry)?;
+    ctx.view(definition).project(&mut document);
+    projection.apply(definition, &mut document);
+    serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
 }

@@ -225,6 +225,9 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
+/// Who matches, least first.
+type Places = Arc<Vec<Place>>;
+
 struct Search<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -319,7 +322,7 @@ impl<'s> Search<'s> {
         &mut self,
         candidates: Option<Vec<ResourceId>>,
         filter: &Filter<Checked>,
-    ) -> Result<(Arc<Vec<Place>>, HashMap<ResourceId, Record>), Error> {
+    ) -> Result<(Places, HashMap<ResourceId, Record>), Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();

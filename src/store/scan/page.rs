@@ -93,7 +93,8 @@ impl Search<'_> {
             return Ok(None);
         }
         let ids = self.candidates(Some(access))?.unwrap_or_default();
-        self.cut_out(ids.into_iter().map(|id| Place { key: None, id }).collect(), filter).map(Some)
+        let places: Vec<Place> = ids.into_iter().map(|id| Place { key: None, id }).collect();
+        self.cut_out(&places, filter).map(Some)
     }
 
     /// What holds a text: the keys say it, and their order where it is asked for; documents are read for the page alone.
@@ -110,7 +111,7 @@ impl Search<'_> {
         let by_key = order != Order::Id;
         let places: BTreeSet<Place> =
             found.rows.into_iter().map(|(key, id)| Place { key: by_key.then_some(key), id }).collect();
-        self.cut_out(places.into_iter().collect(), filter).map(Some)
+        self.cut_out(&places.into_iter().collect::<Vec<_>>(), filter).map(Some)
     }
 
     /// Whether so large a part of the type matches, as far as is known, that testing what comes next fills a page sooner
@@ -121,11 +122,11 @@ impl Search<'_> {
     }
 
     /// The page of all places that there are.
-    fn cut_out(&mut self, places: Vec<Place>, filter: &Filter<Checked>) -> Result<Page, Error> {
+    fn cut_out(&mut self, places: &[Place], filter: &Filter<Checked>) -> Result<Page, Error> {
         let total = places.len() as u64;
         self.touched += total;
         self.remember(filter, total, total);
-        let places = self.page_of(&places);
+        let places = self.page_of(places);
         let ids: Vec<ResourceId> = places.iter().map(|place| place.id).collect();
         let hits = self.reader.hits(self.tenant, &ids, self.query)?;
         Ok(Page { hits, end: places.into_iter().next_back(), ..page(total) })
