@@ -265,8 +265,8 @@ impl Directory {
             return self.page_of_memberships(reader, ctx, query, projection, binding);
         }
         let page = reader.search(ctx.tenant, query)?;
-        let present = page.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-        Ok(Page { total: page.total, hits: present.collect::<Result<_, _>>()?, end: page.end, touched: page.touched })
+        let hits = self.present_hits(ctx, &query.definition, &page.hits, projection)?;
+        Ok(Page { total: page.total, hits, end: page.end, touched: page.touched })
     }
 
     /// A step as texts.
@@ -282,8 +282,7 @@ impl Directory {
             return self.stretch_of_memberships(reader, ctx, query, projection, step);
         }
         let stretch = reader.walk(ctx.tenant, query, step)?;
-        let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-        let hits = present.collect::<Result<_, _>>()?;
+        let hits = self.present_hits(ctx, &query.definition, &stretch.hits, projection)?;
         Ok(Stretch { hits, places: stretch.places, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
     }
 

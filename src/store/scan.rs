@@ -244,8 +244,10 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
-/// Places in order, least first, and the records of some of them.
-type Tested = (Arc<Vec<Place>>, HashMap<ResourceId, Record>);
+/// Who matches, least first.
+type Places = Arc<Vec<Place>>;
+/// The same, and the records of some of them.
+type Tested = (Places, HashMap<ResourceId, Record>);
 
 struct Search<'s> {
     reader: &'s mut Reader,

@@ -107,12 +107,15 @@ impl Store {
         }
         let (sender, receiver) = crossbeam_channel::bounded::<Job>(options.queue);
         for n in 0..options.readers.max(1) {
-            let reader = Reader::open(&address, shared.clone())?;
+            let reader = Reader::open(&address, shared.clone(), Purpose::Read)?;
             let receiver = receiver.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
         }
         let points = match address {
-            Address::Sqlite(_) => (0..options.points).map(|_| Reader::open(&address, shared.clone())).collect(),
+            Address::Sqlite(_) => {
+                let open = |_| Reader::open(&address, shared.clone(), Purpose::Point);
+                (0..options.points).map(open).collect()
+            }
             Address::Postgres(_) => Ok(Vec::new()),
         };
         let store = Store(Arc::new(Inner {
