@@ -6,8 +6,10 @@ pub mod certificate;
 pub mod federation;
 pub mod issue;
 mod jwt;
+pub mod limit;
 pub mod oauth;
 pub mod scope;
 pub mod token;
+pub mod used;
 
 pub use bearer::{Authenticator, Principal, Refusal, Shown};

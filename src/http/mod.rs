@@ -24,17 +24,20 @@ mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tenancy;
 mod tls;
 mod tolerance;
+mod used;
 mod watched;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
 use crate::auth::federation::Members;
+use crate::auth::limit::{Brake, Limiter, Limits};
 use crate::directory::Directory;
 pub use crate::network::Network;
 use error::Failure;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How access tokens are made and checked.
     pub oauth: crate::auth::oauth::Settings,
+    /// How much clients and tenants may ask for.
+    pub limits: Limits,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
 }
@@ -90,6 +95,10 @@ struct State {
     tolerances: tolerance::Counts,
     metrics: metrics::Metrics,
     denials: audit::Denials,
+    limiter: Limiter,
+    /// Since when time is counted for limits.
+    begun: Instant,
+    hosts: tenancy::Hosts,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -102,7 +111,9 @@ impl State {
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone());
+        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone())
+            .with_brake(Brake::new(settings.limits.failures));
+        let limiter = Limiter::new(settings.limits);
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
@@ -115,6 +126,9 @@ impl State {
             tolerances,
             metrics,
             denials: audit::Denials::default(),
+            limiter,
+            begun: Instant::now(),
+            hosts: tenancy::Hosts::default(),
             hsts,
             peers,
             runtime,
