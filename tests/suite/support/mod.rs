@@ -6,6 +6,7 @@ pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod credential;
+pub(crate) mod issuer;
 pub(crate) mod messages;
 pub(crate) mod pattern;
 pub(crate) mod postgres;
