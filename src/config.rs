@@ -3,15 +3,14 @@
 //! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
 mod keys;
-mod network;
 mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::network::Network;
 pub use keys::KEYS;
-pub use network::Network;
 pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.

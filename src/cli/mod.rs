@@ -17,6 +17,7 @@ mod serve;
 mod signing_key;
 mod tenant;
 mod transfer;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,9 @@ enum Command {
     /// The keys that sign access tokens
     #[command(subcommand)]
     SigningKey(signing_key::Command),
+    /// What clients may see
+    #[command(subcommand)]
+    View(view::Command),
     /// Schemas and resource types of an organisation's own
     #[command(subcommand)]
     Schema(schema::Command),
@@ -124,6 +128,7 @@ pub fn run() -> ExitCode {
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
         Command::SigningKey(command) => signing_key::run(&shared, &command),
+        Command::View(command) => view::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),

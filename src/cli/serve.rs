@@ -11,7 +11,7 @@ use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
 use crate::jose::Algorithm;
 use crate::telemetry;
 
@@ -137,7 +137,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
         announce_memberships: config.announce_memberships,
-        trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
+        trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
@@ -153,8 +153,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
 
 /// How the keys of foreign issuers are had and kept.
 fn issuers(config: &Config) -> keys::Settings {
-    let named = config.issuers.networks.iter().map(|named| Network::new(named.address, named.bits));
-    let networks: Vec<Network> = named.collect();
+    let networks = config.issuers.networks.clone();
     keys::Settings {
         named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
         keys_seconds: config.issuers.keys_seconds,

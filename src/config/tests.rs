@@ -83,6 +83,7 @@ fn every_key_of_a_file_arrives() {
         body_seconds: 2,
         idle_seconds: 3,
         stalled_seconds: 4,
+        ..Config::default()
     };
     assert_eq!(config, expected);
 }

@@ -3,9 +3,10 @@
 
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
+use serde_json::{Map, Value};
 use store::roll::{Roll, Slices};
 use store::scan::Hit;
-use store::{Derived, GroupRef, MemberRef, Record, Seq, Shown, assemble, etag, render};
+use store::{Derived, GroupRef, MemberRef, Record, Seq, Shown, assemble, etag, members_of, render};
 
 use super::{Ctx, Directory, Error, Planned};
 
@@ -37,9 +38,16 @@ pub(super) struct State {
     pub(super) groups: Vec<GroupRef>,
     pub(super) members: Option<Vec<MemberRef>>,
     pub(super) nesting_seq: Seq,
+    /// What its caller sees of it, without members, if that is not all; see [`State::is_seen`].
+    pub(super) document: Option<Map<String, Value>>,
 }
 
 impl State {
+    /// A record with what is derived of it, as it lies.
+    pub(super) fn new(record: Record, external: Option<String>, groups: Vec<GroupRef>, nesting_seq: Seq) -> Self {
+        State { record, external, groups, members: None, nesting_seq, document: None }
+    }
+
     /// `meta.version` for the caller.
     pub(super) fn etag(&self, ctx: &Ctx) -> String {
         etag(&self.record, !self.groups.is_empty(), self.nesting_seq, ctx.lens())
@@ -76,10 +84,21 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag,
         };
-        self.project(ctx, definition, &state.record, &derived, projection)
+        let Some(seen) = &state.document else {
+            return self.project(ctx, definition, &state.record, &derived, projection);
+        };
+        let mut document = seen.clone();
+        if let Some(members) = state.members.as_deref().filter(|members| !members.is_empty()) {
+            let members = members_of(members, derived.member_names, &ctx.base_url, &self.registry_of(ctx.tenant))?;
+            let place = document.keys().position(|name| name == "meta").unwrap_or(document.len());
+            document.shift_insert(place, MEMBERS.to_owned(), members);
+            ctx.view(definition).project(&mut document);
+        }
+        projection.apply(definition, &mut document);
+        text_of(&document)
     }
 
-    /// A group's text in slices, for a caller from whom nothing is hidden.
+    /// A group's text in slices. The caller sees those of the roll.
     pub(super) fn slices(
         &self,
         ctx: &Ctx,
@@ -97,17 +116,18 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &etag,
         };
-        if projection.is_whole() && projection.passes() {
+        let view = ctx.view(definition);
+        if projection.is_whole() && projection.passes() && view.is_whole() && state.document.is_none() {
             return Ok(Slices::whole(&state.record, &derived, registry, roll));
         }
-        let mut document = assemble(&state.record, &derived, registry)?;
-        projection.apply(definition, &mut document);
-        let shown = Shown {
-            value: projection.wants_sub(MEMBERS, "value"),
-            reference: projection.wants_sub(MEMBERS, "$ref"),
-            kind: projection.wants_sub(MEMBERS, "type"),
-            display: derived.member_names,
+        let mut document = match &state.document {
+            Some(seen) => seen.clone(),
+            None => assemble(&state.record, &derived, registry)?,
         };
+        projection.apply(definition, &mut document);
+        let shows = |sub: &str| projection.wants_sub(MEMBERS, sub) && view.sees_all(&format!("{MEMBERS}.{sub}"));
+        let shown =
+            Shown { value: shows("value"), reference: shows("$ref"), kind: shows("type"), display: shows("display") };
         Ok(Slices::part(&document, shown, &ctx.base_url, registry, roll)?)
     }
 
@@ -127,6 +147,12 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag: &hit.etag,
         };
+        if let Some(document) = &hit.document {
+            let mut document = document.clone();
+            ctx.view(definition).project(&mut document);
+            projection.apply(definition, &mut document);
+            return text_of(&document);
+        }
         self.project(ctx, definition, &hit.record, &derived, projection)
     }
 
@@ -144,11 +170,15 @@ impl Directory {
         let mut document = assemble(record, derived, &self.registry_of(ctx.tenant))?;
         ctx.view(definition).project(&mut document);
         projection.apply(definition, &mut document);
-        serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
+        text_of(&document)
     }
 
     /// `meta.location` of a resource.
     pub(super) fn location(ctx: &Ctx, definition: &Definition, record: &Record) -> String {
         format!("{}/{}/{}", ctx.base_url, definition.endpoint(), record.id)
     }
+}
+
+fn text_of(document: &Map<String, Value>) -> Result<String, Error> {
+    serde_json::to_string(document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
 }

@@ -7,15 +7,17 @@ use serde_json::{Map, Value};
 
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection};
-use scim::schema::Definition;
+use scim::schema::{Definition, Registry};
+use scim::view::write_back;
 use store::work::Draft;
-use store::{Reader, Record, ResourceId, Work};
+use store::{Reader, Reading, Record, ResourceId, Work};
 
 use super::derive::derive;
-use super::relation::{Moves, ReadMembers, are_few};
+use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, issuers, password};
+use super::views::refuse_missing;
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -25,6 +27,11 @@ pub(super) trait Revision: Send + Sync {
     fn relation(&self) -> &[RelationChange];
     /// The passwords in clear that it may set.
     fn passwords(&self) -> Vec<String>;
+    /// Whether members may come or go by it; `false`: they stay, whatever [`Revision::relation`] says. Asked only where one
+    /// would.
+    fn admits_moves(&self) -> Result<bool, scim::Error> {
+        Ok(true)
+    }
 }
 
 /// What a revision makes of a record.
@@ -85,10 +92,18 @@ impl Revising {
     ) -> Result<State, Error> {
         let (definition, id) = (&self.definition, self.id);
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
-        let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
-        self.precondition.check(record.version)?;
+        let absent = || scim::Error::not_found(definition.name(), &id.to_string());
+        let record = record.ok_or_else(absent)?;
         // Any change of the document, the secret or an external id is another version.
         let foreseen = foreseen.filter(|foreseen| foreseen.state.record.version == record.version);
+        let mut known = None;
+        if foreseen.is_none() && !ctx.views.are_everything() {
+            let state = known.insert(State::under_lock(ctx, definition, record.clone(), work)?);
+            if !state.is_seen(ctx, definition, work)? {
+                return Err(absent().into());
+            }
+        }
+        self.precondition.check(record.version)?;
         let (external, next, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
@@ -96,14 +111,27 @@ impl Revising {
                 (state.external, outcome, Some(groups))
             }
             None => {
-                let external = work.external_of(id, ctx.caller.domain)?;
-                let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
-                (external, next, None)
+                let state = match known {
+                    Some(state) => state,
+                    None => {
+                        let external = work.external_of(id, ctx.caller.domain)?;
+                        State::new(record.clone(), external, Vec::new(), work.nesting_seq())
+                    }
+                };
+                let registry = work.catalog().registry().clone();
+                let (next, _) = foresee(ctx, &registry, definition, &state, &*self.revision, notes)?;
+                (state.external, next, None)
             }
         };
-        let moves = Moves::of(self.revision.relation(), id, work)?;
+        if next.is_changed {
+            clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
+            clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
+        }
+        let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
+        let moves = admitted(&*self.revision, moves)?;
         let record = if next.is_changed || !moves.is_empty() {
-            let members = moves.deltas(definition, id, work)?;
+            refuse_missing(&record.kind, &next.parts.doc, work)?;
+            let members = moves.deltas(ctx, definition, id, work)?;
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             work.update(Draft {
                 id,
@@ -123,7 +151,7 @@ impl Revising {
             Some((.., groups)) => groups,
             None => work.group_refs_of(&record)?,
         };
-        Ok(State { external: next.parts.external, groups, members: None, nesting_seq: work.nesting_seq(), record })
+        Ok(State::new(record, next.parts.external, groups, work.nesting_seq()))
     }
 }
 
@@ -144,7 +172,7 @@ impl Directory {
 
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        let before = foresee(ctx, &self.registry_of(ctx.tenant), definition, &state, &*revision, &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
@@ -194,7 +222,7 @@ impl Directory {
             let at_once = self.store.read_here(|reader| {
                 let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
                 let Some(point) = point else { return Ok(None) };
-                let state = self.visible(ctx, definition, id, point)?;
+                let state = self.visible(ctx, definition, id, point, reader)?;
                 Ok::<_, Error>(Some((state, self.would_move(ctx, id, revision, reader)?)))
             });
             if let Some(read) = at_once.transpose()?.flatten() {
@@ -207,7 +235,7 @@ impl Directory {
                 let mut state = directory.state_of(&caller, &kind, id, reader)?;
                 let moves = directory.would_move(&caller, id, &revision, reader)?;
                 if with_members && !moves {
-                    state.members = Some(reader.all_members(caller.tenant, id)?);
+                    state.members = Some(SeenMembers(&mut Reading(reader, caller.tenant), &caller).all(id)?);
                 }
                 Ok((state, moves))
             })
@@ -225,7 +253,8 @@ impl Directory {
         if revision.relation().is_empty() {
             return Ok(false);
         }
-        Ok(!Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?.is_empty())
+        let moves = Moves::of(revision.relation(), id, &mut SeenMembers(&mut Reading(reader, ctx.tenant), ctx))?;
+        Ok(!admitted(&**revision, moves)?.is_empty())
     }
 
     /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
@@ -274,8 +303,10 @@ pub(super) fn conclude(
     work: &mut Work<'_>,
 ) -> Result<(State, Vec<Planned>), Error> {
     if with_members {
-        state.members = Some(work.members(state.record.id)?);
+        state.members = Some(SeenMembers(work, ctx).all(state.record.id)?);
     }
+    // What has left the view is told once more, as its writer left it.
+    state.show(ctx, definition, work)?;
     // Others wait for the lock: an entity tag that nobody will ask for is not worked out under it.
     if ctx.once.is_some() {
         ctx.remember(work, &Directory::location(ctx, definition, &state.record), Some(&state.etag(ctx)));
@@ -283,27 +314,27 @@ pub(super) fn conclude(
     Ok((state, work.changes().to_vec()))
 }
 
-fn outcome(
-    definition: &Definition,
-    record: &Record,
-    external: Option<&str>,
-    revision: &dyn Revision,
-    notes: &mut Notes,
-) -> Result<Outcome, Error> {
-    Ok(foresee(definition, record, external, revision, notes)?.0)
+/// The moves, if the revision may make any.
+fn admitted(revision: &dyn Revision, moves: Moves) -> Result<Moves, scim::Error> {
+    Ok(if moves.is_empty() || revision.admits_moves()? { moves } else { Moves::default() })
 }
 
-/// What a revision makes of a record, and the record's own document.
+/// What a revision makes of a resource, and the resource's own document. What its caller does not see stays.
 fn foresee(
+    ctx: &Ctx,
+    registry: &Registry,
     definition: &Definition,
-    record: &Record,
-    external: Option<&str>,
+    state: &State,
     revision: &dyn Revision,
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
-    let current = put_together(record, external)?;
-    let mut parts = take_apart(revision.document(&current, notes)?)?;
-    let label = derive(definition, &mut parts.doc)?;
+    let current = put_together(&state.record, state.external.as_deref())?;
+    let next = match state.seen(ctx, definition) {
+        None => revision.document(&current, notes)?,
+        Some(seen) => write_back(definition, &current, &seen, revision.document(&seen, notes)?)?,
+    };
+    let mut parts = take_apart(next)?;
+    let label = derive(registry, definition, &mut parts.doc)?;
     let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok((Outcome { parts, label, is_changed }, before.doc))

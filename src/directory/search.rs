@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use store::scan::{Cut, Page, Query, Sort, Step, Stretch};
 use store::{Reader, Seq};
 
+use super::audit::is_audit;
 use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
 use super::membership::is_membership;
@@ -53,6 +54,11 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if let [definition] = definitions
+            && is_audit(definition)
+        {
+            return self.search_audit(ctx, definition, request).await;
+        }
         if let Some(found) = self.look_up(ctx, definitions, request).await? {
             return Ok(found);
         }
@@ -280,7 +286,7 @@ impl Directory {
         Query {
             definition: definition.clone(),
             filter: None,
-            view: ctx.view(definition).clone(),
+            views: ctx.views.clone(),
             sort: None,
             start: 1,
             mark: None,

@@ -6,6 +6,7 @@ pub mod error;
 pub mod server;
 
 mod accept;
+mod audit;
 mod body;
 mod cors;
 mod deferred;
@@ -14,7 +15,6 @@ mod health;
 mod hold;
 mod json;
 mod metrics;
-mod network;
 mod oauth;
 mod observe;
 mod once;
@@ -36,8 +36,8 @@ use actix_web::http::header::HeaderValue;
 use crate::auth::Authenticator;
 use crate::auth::federation::Members;
 use crate::directory::Directory;
+pub use crate::network::Network;
 use error::Failure;
-pub use network::Network;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 
@@ -91,6 +91,7 @@ struct State {
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
     metrics: metrics::Metrics,
+    denials: audit::Denials,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -109,6 +110,17 @@ impl State {
         let (tolerances, metrics) =
             (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, peers, runtime }
+        State {
+            authenticator,
+            directory,
+            settings,
+            base_url,
+            tolerances,
+            metrics,
+            denials: audit::Denials::default(),
+            hsts,
+            peers,
+            runtime,
+        }
     }
 }

@@ -38,6 +38,8 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
     request.extensions_mut().insert(Asker {
         client: granted.client,
         tenant: granted.tenant.0,
+        id: granted.client_id,
+        credential: Some(granted.credential),
         tolerances: Tolerances::default(),
     });
     let answer = json!({

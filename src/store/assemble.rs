@@ -207,6 +207,14 @@ fn push_members(out: &mut String, members: &[MemberRef], names: bool, base: &str
     out.push(']');
 }
 
+/// Members as they stand in a group's document.
+pub fn members_of(members: &[MemberRef], names: bool, base: &str, registry: &Registry) -> Result<Value, Error> {
+    let mut out = String::new();
+    push_members(&mut out, members, names, base, registry);
+    let (_, array) = out.split_once(':').unwrap_or_default();
+    serde_json::from_str(array).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
 /// One member as an object.
 pub(crate) fn push_member(
     out: &mut String,
@@ -235,7 +243,8 @@ pub(crate) fn push_member(
         name(out, "\"type\":");
         push_text(out, kind);
     }
-    if shown.display {
+    // What has no name, or none that may be seen, is not called anything.
+    if shown.display && !label.is_empty() {
         name(out, "\"display\":");
         push_text(out, label);
     }

@@ -8,10 +8,11 @@ import sys
 
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from joserfc.jwk import ECKey
 
 root, issuer, client_id, key_file = sys.argv[1:]
 with open(key_file, encoding="ascii") as file:
-    key = file.read()
+    key = ECKey.import_key(file.read())
 session = OAuth2Session(client_id, key, token_endpoint_auth_method="private_key_jwt", scope="User:read")
 session.trust_env = False
 session.register_client_auth_method(PrivateKeyJWT(f"{issuer}/oauth/token", alg="ES256"))

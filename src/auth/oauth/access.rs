@@ -25,6 +25,10 @@ pub struct AccessToken {
     pub scope: String,
     /// The client's name, for logs.
     pub client: std::sync::Arc<str>,
+    /// The client itself.
+    pub client_id: ResourceId,
+    /// What it has shown.
+    pub credential: Uuid,
     /// The client's tenant, for logs.
     pub tenant: TenantId,
 }

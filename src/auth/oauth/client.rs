@@ -86,7 +86,15 @@ impl Authenticator {
         let unsigned = || store::Error::Unavailable("no token can be signed".into());
         let token = signed.and_then(Result::ok).ok_or_else(unsigned)?;
         let expires_in = u32::try_from((end - now) / SECOND).unwrap_or_default();
-        Ok(AccessToken { token, expires_in, scope: grant.scope, client: caller.name.clone(), tenant })
+        Ok(AccessToken {
+            token,
+            expires_in,
+            scope: grant.scope,
+            client: caller.name.clone(),
+            client_id: client,
+            credential: grant.credential,
+            tenant,
+        })
     }
 
     async fn prove(&self, proof: Proof<'_>, shown: &Shown<'_>, now: i64) -> Result<Option<Proven>, Denial> {

@@ -16,6 +16,8 @@ pub struct Definition {
     pub extensions: Vec<(Arc<Schema>, bool)>,
     /// What is answered to who asks for nothing special, once it was worked out.
     pub(crate) whole: OnceLock<Projection>,
+    /// Whether resources have no `externalId`, as far as this is told.
+    without_external: bool,
 }
 
 /// Where a path leads within a [`Definition`].
@@ -53,7 +55,38 @@ impl Place<'_> {
 impl Definition {
     /// Joins a resource type and its schemas.
     pub fn new(resource_type: ResourceType, core: Arc<Schema>, extensions: Vec<(Arc<Schema>, bool)>) -> Self {
-        Definition { resource_type, core, extensions, whole: OnceLock::new() }
+        Definition { resource_type, core, extensions, whole: OnceLock::new(), without_external: false }
+    }
+
+    /// The same as if what `sees` denies did not exist; it is asked for the canonical paths of attributes and
+    /// sub-attributes. An extension of which nothing is left is none of the type's.
+    pub fn narrow(&self, sees: impl Fn(&str) -> bool) -> Self {
+        let narrow = |prefix: &str, attributes: &[Attribute]| {
+            let mut kept = Vec::with_capacity(attributes.len());
+            for attribute in attributes {
+                let path = format!("{prefix}{}", attribute.name);
+                if sees(&path) {
+                    kept.push(attribute.clone());
+                    continue;
+                }
+                let subs = attribute.sub_attributes.iter().filter(|sub| sees(&format!("{path}.{}", sub.name)));
+                let sub_attributes: Vec<Attribute> = subs.cloned().collect();
+                if !sub_attributes.is_empty() {
+                    kept.push(Attribute { sub_attributes, ..attribute.clone() });
+                }
+            }
+            kept
+        };
+        let schema = |prefix: &str, schema: &Schema| {
+            Arc::new(Schema { attributes: narrow(prefix, &schema.attributes), ..schema.clone() })
+        };
+        let extensions = self.extensions.iter().map(|(known, required)| {
+            let prefix = format!("{}:", known.id);
+            (schema(&prefix, known), *required)
+        });
+        let extensions = extensions.filter(|(schema, _)| !schema.attributes.is_empty()).collect();
+        let narrowed = Definition::new(self.resource_type.clone(), schema("", &self.core), extensions);
+        Definition { without_external: self.without_external || !sees(EXTERNAL_ID), ..narrowed }
     }
 
     /// Whether the other one says the same, document for document.
@@ -82,12 +115,16 @@ impl Definition {
 
     /// A top-level attribute of the core schema, or a common one (`schemas`, `id`, `externalId`, `meta`).
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.core.attribute(name).or_else(|| COMMON.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
+        self.core.attribute(name).or_else(|| self.common().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
     }
 
     /// Every top-level attribute: the common ones, then the core schema's.
     pub fn attributes(&self) -> impl Iterator<Item = &Attribute> + Clone {
-        COMMON.iter().chain(self.core.attributes.iter())
+        self.common().chain(self.core.attributes.iter())
+    }
+
+    fn common(&self) -> impl Iterator<Item = &Attribute> + Clone {
+        COMMON.iter().filter(|attribute| !self.without_external || attribute.name != EXTERNAL_ID)
     }
 
     /// Resolves `attr`, `attr.sub`, `urn:attr`, `urn:attr.sub` or an extension's URN alone; names in any case.
@@ -123,6 +160,8 @@ impl Definition {
     }
 }
 
+const EXTERNAL_ID: &str = "externalId";
+
 /// The common attributes of RFC 7643 sections 3 and 3.1, which no schema document lists.
 static COMMON: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
     let meta = vec![
@@ -144,7 +183,7 @@ static COMMON: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
             uniqueness: Uniqueness::Server,
             ..common("id", Type::String, true, Mutability::ReadOnly)
         },
-        common("externalId", Type::String, true, Mutability::ReadWrite),
+        common(EXTERNAL_ID, Type::String, true, Mutability::ReadWrite),
         Attribute { sub_attributes: meta, ..common("meta", Type::Complex, false, Mutability::ReadOnly) },
     ]
 });

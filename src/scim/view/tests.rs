@@ -91,7 +91,10 @@ fn a_hidden_extension_is_named_nowhere() {
         assert_eq!(restricted(&hidden, &filter), masked, "{filter}");
     }
     let about = format!("schemas eq \"{ENTERPRISE}\"");
-    assert_eq!(restricted(&seen, &about), about);
+    let left = format!("{about} and ({ENTERPRISE}:department pr or {ENTERPRISE}:department eq \"\")");
+    assert_eq!(restricted(&seen, &about), left, "it is named as long as something of it is left");
+    let whole = releasing(&[ENTERPRISE]).of(definition("User"));
+    assert_eq!(restricted(&whole, &about), about);
     assert_eq!(restricted(&releasing(&["userName"]), &about), "false", "a view that knows no schemas");
     let mut document =
         json!({ "schemas": [core, ENTERPRISE], "id": "1", "userName": "x", ENTERPRISE: { "department": "d" } });

@@ -94,7 +94,7 @@ impl Search<'_> {
 
     /// `None`: nothing is kept outside of a snapshot, as the number of the newest change would say nothing there.
     fn question(&self, filter: &Filter<Checked>) -> Option<Question> {
-        if !self.reader.in_snapshot {
+        if !self.reader.in_snapshot || self.veiled.is_some() {
             return None;
         }
         let mut text = filter.to_string();

@@ -9,7 +9,7 @@ use super::{
     ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine, Trailer,
     TransferError, raw,
 };
-use crate::change::Kept;
+use crate::change::{By, Kept};
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::reader::Reader;
@@ -272,6 +272,7 @@ impl Export<'_, '_> {
             let Some(last) = changes.last() else { return Ok(()) };
             after = last.change.seq;
             for Kept { change, external, salt, commitment, chunks } in changes {
+                let by = if history { change.by } else { By::default() };
                 let doc = change.doc.as_deref().filter(|_| history).map(raw).transpose()?;
                 let line = ChangeLine {
                     seq: change.seq,
@@ -288,6 +289,9 @@ impl Export<'_, '_> {
                     doc,
                     external: external.filter(|_| history),
                     members: if history { chunks.into_iter().map(Hex).collect() } else { Vec::new() },
+                    credential: by.credential,
+                    address: by.address,
+                    request: by.request.as_deref().map(str::to_owned),
                 };
                 self.line(&Line::Change(line))?;
             }

@@ -11,7 +11,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 use super::survey::{Survey, fault, parse, survey};
 use super::{ChangeLine, Header, Line, TransferError};
 use crate::catalog::{self, Catalog};
-use crate::change::{Change, Kept, Op};
+use crate::change::{By, Change, Kept, Op};
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::credential::Credential;
@@ -315,6 +315,7 @@ impl Import<'_> {
             actor: ResourceId(line.actor),
             txn: line.txn,
             cause: line.cause,
+            by: By { credential: line.credential, address: line.address, request: line.request.map(Into::into) },
             doc: line.doc.map(|doc| doc.get().to_owned()),
             external: None,
             members: Vec::new(),

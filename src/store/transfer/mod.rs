@@ -11,6 +11,7 @@ mod import;
 mod survey;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -232,6 +233,12 @@ struct ChangeLine {
     external: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<Hex>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 /// The last line.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::audit::Entry;
 use crate::change::Change;
 use crate::external::ExternalKey;
 use crate::idempotency::Keyed;
@@ -46,6 +47,8 @@ pub(super) struct Layer {
     /// Results and keys that are older are forgotten.
     pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
+    /// What leaves no change and is remembered.
+    pub(super) audit: Vec<Entry>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
 }
@@ -91,6 +94,7 @@ impl Layer {
         self.keyed.extend(upper.keyed);
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
+        self.audit.extend(upper.audit);
         self.paths.extend(upper.paths);
     }
 

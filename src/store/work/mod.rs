@@ -20,8 +20,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::audit::Entry;
 use crate::catalog::Catalog;
-use crate::change::{Change, Delta};
+use crate::change::{By, Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
@@ -40,6 +41,8 @@ pub struct Origin {
     pub actor: ResourceId,
     /// Why: `request`, `operator`, `due` …
     pub cause: &'static str,
+    /// By what, beside the actor.
+    pub by: By,
     /// µs since 1970, as the caller's clock says.
     pub now: i64,
     /// Source of the transaction's id and of salts.
@@ -184,6 +187,11 @@ impl<'d> Work<'d> {
     /// Writes a credential of a client.
     pub fn put_credential(&mut self, credential: Credential) {
         self.open.credentials.insert(credential.id, credential);
+    }
+
+    /// Remembers something that leaves no change. It is durable when the write is answered.
+    pub fn audit(&mut self, entry: Entry) {
+        self.open.audit.push(entry);
     }
 
     /// Has a key that names no tenant (a certificate, an issuer, a host name) lead to this one, and to what of it. Fails with
