@@ -15,7 +15,7 @@ use crate::directory::Tolerances;
 use crate::jose::Algorithm;
 
 /// Where the key set lies below the issuer.
-pub(super) const KEYS: &str = "/oauth/jwks";
+const KEYS: &str = "/oauth/jwks";
 /// Longest form in bytes: room for a signed token, and the rest.
 const FORM_LIMIT: usize = 16 * 1024;
 

@@ -11,6 +11,7 @@ The tenant must be new. Checked are:
 Ends with 'N passed, M failed' and exits with 1 if anything failed.
 """
 
+import base64
 import json
 import re
 import sys
@@ -295,6 +296,8 @@ def check_amendments(server, own, at):
     server.send("DELETE", removed, 204, at="/scim/v2/Schemas/{urn}")
 
 
+# Seen by administrators alone.
+ADMINISTRATIVE = {"Clients", "Issuers"}
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 
@@ -347,9 +350,9 @@ def check_kind(server, endpoint, name, bodies, change, unique):
         on_one(method, 200, one)
         on_one(method, 404, missing)
         on_one(method, 400, one, params={"attributes": "id", "excludedAttributes": "meta"})
-        if endpoint == "Clients":
+        if endpoint in ADMINISTRATIVE:
             on_one(method, 403, one, token=server.consumer)
-    forbidden = {"token": server.consumer} if endpoint == "Clients" else {}
+    forbidden = {"token": server.consumer} if endpoint in ADMINISTRATIVE else {}
     asked = {} if forbidden else {"filter": "password pr"}
     if endpoint != "Groups":
         server.send("GET", path, 403, params=asked, **forbidden)
@@ -364,6 +367,41 @@ def check_kind(server, endpoint, name, bodies, change, unique):
         on_one(method, 400, one, body="{")
     on_one("DELETE", 204, other)
     check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
+
+
+def check_issuers(server):
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    issuer = {
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Issuer"],
+        "issuer": "https://login.kommun.example",
+        "rules": [{"claim": "azp", "value": "personnel", "client": me}],
+    }
+    issuers = [issuer | {"name": name, "audiences": ["urn:" + name]} for name in ("login", "entra")]
+    change = {"op": "replace", "path": "leewaySeconds", "value": 10}
+    check_kind(server, "Issuers", "Issuer", issuers, change, "name")
+
+
+def check_tokens(server):
+    """The token endpoint, and what everybody may read of it."""
+    path, form = "/oauth/token", {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = "grant_type=client_credentials"
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+    of_me = f"{server.origin}/scim/v2/Clients/{me}/credentials"
+    secret = server.session.post(of_me, json={"kind": "secret"}, headers=headers, timeout=60).json()
+    basic = base64.b64encode(f"{secret['clientId']}:{secret['secret']}".encode()).decode()
+    known = {"headers": form | {"Authorization": f"Basic {basic}"}}
+    server.send("POST", path, 200, body=asked, **known)
+    server.send("POST", path, 400, body=asked + "&scope=nothing", **known)
+    server.send("POST", path, 401, body=asked, headers=form)
+    server.send("POST", path, 401, body=asked + "&client_id=x&client_secret=y", headers=form | {"Authorization": None})
+    server.send("POST", path, 400, body={}, headers={"Authorization": None})
+    server.send("POST", path, 413, body=b"a=" + b"b" * (1 << 15), headers=form)
+    for path in ("/oauth/jwks", "/.well-known/oauth-authorization-server"):
+        for method in ("GET", "HEAD"):
+            server.send(method, path, 200, headers={"Authorization": None, "Accept": "*/*"})
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 400, headers={"Host": "a b"})
 
 
 def check_memberships(server):
@@ -494,6 +532,8 @@ def check_answers(server):
     clients = [client | {"name": name} for name in ("personnel", "school")]
     change = {"op": "replace", "path": "description", "value": "Pushes at night."}
     check_kind(server, "Clients", "Client", clients, change, "name")
+    check_issuers(server)
+    check_tokens(server)
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),
