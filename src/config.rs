@@ -5,6 +5,7 @@
 mod federation;
 mod keys;
 mod network;
+mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use federation::{Federation, is_url};
 pub use keys::KEYS;
 pub use network::Network;
+pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "matrikel.toml";
@@ -119,6 +121,10 @@ pub struct Config {
     pub log: Log,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
+    /// The server's own access tokens.
+    pub oauth: Oauth,
+    /// Issuers whose tokens tenants accept.
+    pub issuers: Issuers,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
     /// Where certificates of clients come from.
@@ -168,6 +174,8 @@ impl Default for Config {
             cors_origins: Vec::new(),
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
+            oauth: Oauth::default(),
+            issuers: Issuers::default(),
             tls: Tls { certificate: None, key: None, min_version: TlsVersion::Tls12, hsts_seconds: None },
             client_certificates: ClientCertificates::Off,
             client_ca: None,

@@ -10,6 +10,7 @@
 -- Small, read by every node, written by an operator alone.
 SELECT create_reference_table('tenant');
 SELECT create_reference_table('route');
+SELECT create_reference_table('signing_key');
 SELECT create_reference_table('__diesel_schema_migrations');
 
 -- The clock first: the others lie where it lies, as its lock is the tenant's write lock.

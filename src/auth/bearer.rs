@@ -1,5 +1,5 @@
 //! From what a request shows, an `Authorization: Bearer` header (RFC 6750 section 2.1) or the certificate of its connection,
-//! to a [`Principal`]. With both the header decides.
+//! to a [`Principal`]. With both the header decides. Tokens that are signed are read in `jwt`.
 //!
 //! Whatever is wrong with a token (malformed, unknown, revoked, expired, its client inactive), the answer is the same
 //! refusal, so that nobody learns which tokens once existed. Who has a valid token of a suspended tenant is told that it
@@ -12,13 +12,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
-use store::TenantId;
+use serde_json::{Map, Value};
+use store::{CredentialKind, TenantId};
 use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
 use super::federation::Members;
-use super::token;
+use super::issuer::keys::{self, Keys};
+use super::jwt::{Standing, Whose};
+use super::oauth::keys::Keyring;
+use super::{oauth, token};
 use crate::directory::{self, Caller, Directory};
+use crate::jose::Token;
 
 const REMEMBER: Duration = Duration::from_secs(5);
 const REMEMBER_AT_MOST: u64 = 10_000;
@@ -34,6 +39,16 @@ pub struct Principal {
     pub credential: Uuid,
     /// When the credential ends, in µs since the epoch.
     pub(super) expires_at: Option<i64>,
+    /// The thumbprint of the one certificate that it may be shown with (RFC 8705 section 3); `None`: with any or without.
+    pub(super) certificate: Option<String>,
+}
+
+impl Principal {
+    /// Whether the token may be shown on a connection with that certificate.
+    fn may_come_with(&self, certificate: Option<&Arc<PeerCertificate>>) -> bool {
+        let Some(bound) = &self.certificate else { return true };
+        certificate.is_some_and(|certificate| certificate.thumbprint_text() == *bound)
+    }
 }
 
 /// What a request shows of who sends it.
@@ -59,6 +74,9 @@ pub enum Refusal {
     /// The token is valid, and its tenant suspended.
     #[error("the tenant is suspended")]
     Suspended,
+    /// Whether the token is true cannot be known: its issuer's keys cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
     /// It could not be found out.
     #[error(transparent)]
     Directory(#[from] directory::Error),
@@ -74,17 +92,27 @@ impl From<store::Error> for Refusal {
 #[derive(Clone)]
 pub struct Authenticator {
     pub(super) directory: Directory,
+    pub(super) oauth: Arc<oauth::Settings>,
+    /// The server's own keys.
+    pub(super) keyring: Keyring,
+    /// The keys of foreign issuers.
+    pub(super) issuers: Keys,
     pub(super) members: Members,
     remembered: Cache<[u8; 32], Arc<Principal>>,
+    /// Clients behind signed tokens.
+    pub(super) standings: Cache<Whose, Arc<Standing>>,
     /// How often everything was forgotten.
-    forgotten: Arc<AtomicU64>,
+    pub(super) forgotten: Arc<AtomicU64>,
 }
 
 impl Authenticator {
     /// An authenticator over the credentials of the directory's store and the members of a federation.
-    pub fn new(directory: Directory, members: Members) -> Self {
+    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
-        Authenticator { directory, members, remembered, forgotten: Arc::default() }
+        let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
+        let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
+        let issuers = Keys::new(issuers);
+        Authenticator { directory, members, oauth, keyring, issuers, remembered, standings, forgotten: Arc::default() }
     }
 
     /// The principal of a request; `now` in µs since the epoch.
@@ -100,6 +128,9 @@ impl Authenticator {
                 let token = authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
                 let digest = token::digest(token);
                 let look_up = async {
+                    if Token::looks_like_one(token) {
+                        return self.look_up_signed(token, now).await;
+                    }
                     let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
                     self.look_up(claim, &digest, now).await
                 };
@@ -107,7 +138,7 @@ impl Authenticator {
             }
         };
         // The end is tested at every request, not only when the credential was looked up.
-        if principal.expires_at.is_some_and(|end| end <= now) {
+        if principal.expires_at.is_some_and(|end| end <= now) || !principal.may_come_with(shown.certificate) {
             return Err(if shown.authorization.is_some() { Refusal::Unauthenticated } else { Refusal::Stranger });
         }
         Ok(principal)
@@ -132,10 +163,16 @@ impl Authenticator {
         Ok(principal)
     }
 
+    /// The keys that check access tokens of the server's own, as they are published.
+    pub async fn published_keys(&self, now: i64) -> Result<Vec<Map<String, Value>>, store::Error> {
+        self.keyring.published(now).await
+    }
+
     /// Remembers nothing any more: a client was changed, and whom it lets in is asked anew.
     pub fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.remembered.invalidate_all();
+        self.standings.invalidate_all();
     }
 
     async fn look_up(&self, claim: token::Claim, digest: &[u8; 32], now: i64) -> Result<Principal, Refusal> {
@@ -145,17 +182,21 @@ impl Authenticator {
         });
         let found = found.await.map_err(|error: store::Error| Refusal::from(error))?;
         let (tenant, credential) = found.ok_or(Refusal::Unauthenticated)?;
-        if !token::matches(digest, &credential.digest) || credential.revoked_at.is_some() {
-            return Err(Refusal::Unauthenticated);
-        }
-        if credential.expires_at.is_some_and(|end| end <= now) {
+        let is_token = credential.kind == CredentialKind::Token && token::matches(digest, &credential.digest);
+        if !is_token || !credential.holds(now) {
             return Err(Refusal::Unauthenticated);
         }
         let caller = self.directory.caller(claim.tenant, credential.client).await?.ok_or(Refusal::Unauthenticated)?;
         if !tenant.is_active() {
             return Err(Refusal::Suspended);
         }
-        Ok(Principal { caller, tenant: claim.tenant, credential: credential.id, expires_at: credential.expires_at })
+        Ok(Principal {
+            caller,
+            tenant: claim.tenant,
+            credential: credential.id,
+            expires_at: credential.expires_at,
+            certificate: None,
+        })
     }
 }
 

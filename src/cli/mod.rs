@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod schema;
 mod serve;
+mod signing_key;
 mod tenant;
 mod transfer;
 
@@ -79,6 +80,9 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// The keys that sign access tokens
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
     /// Schemas and resource types of an organisation's own
     #[command(subcommand)]
     Schema(schema::Command),
@@ -123,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::SigningKey(command) => signing_key::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),

@@ -1,15 +1,19 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
 use crate::auth::federation::{self, Source};
-use crate::config::{self, Config, ConfigError, TlsVersion};
+use crate::auth::issuer::keys;
+use crate::auth::oauth;
+use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
 use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
+use crate::jose::Algorithm;
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -32,6 +36,12 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   cors_origins      origins whose scripts may use the interface in a browser: none
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
+  oauth.algorithm   how access tokens are signed, ES256 or EdDSA; ES256
+  oauth.token_seconds                  how long one is good for, 600
+  issuers.networks  where else than in the public internet keys of issuers may lie: nowhere
+  issuers.keys_seconds, issuers.retry_seconds, issuers.outage_seconds
+                    when their keys are fetched again, how soon a second time, and how long they
+                    are good for when they cannot be; 600, 30, 86400
   tls.certificate, tls.key             PEM files; TLS is spoken when both are set
   tls.min_version   1.2 or 1.3; 1.2
   tls.hsts_seconds  how long browsers shall insist on https; not said
@@ -136,12 +146,43 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         cors_origins: config.cors_origins.clone(),
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
+        oauth: oauth(config),
+        issuers: issuers(config),
         hsts_seconds: config.tls.hsts_seconds,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
         error @ (StartError::Tls(_) | StartError::Federation(_)) => ConfigError::new(error.to_string()).into(),
         error => error.into(),
     })
+}
+
+/// How the keys of foreign issuers are had and kept.
+fn issuers(config: &Config) -> keys::Settings {
+    let named = config.issuers.networks.iter().map(|named| Network::new(named.address, named.bits));
+    let networks: Vec<Network> = named.collect();
+    keys::Settings {
+        named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
+        keys_seconds: config.issuers.keys_seconds,
+        retry_seconds: config.issuers.retry_seconds,
+        outage_seconds: config.issuers.outage_seconds,
+    }
+}
+
+/// How access tokens are made and checked.
+pub(super) fn oauth(config: &Config) -> oauth::Settings {
+    oauth::Settings {
+        issuer: config.public_url.clone(),
+        token_seconds: config.oauth.token_seconds,
+        algorithm: algorithm(config),
+    }
+}
+
+/// How access tokens are signed.
+pub(super) fn algorithm(config: &Config) -> Algorithm {
+    match config.oauth.algorithm {
+        SigningAlgorithm::Es256 => Algorithm::Es256,
+        SigningAlgorithm::EdDsa => Algorithm::EdDsa,
+    }
 }
 
 /// How TLS is spoken, if it is.

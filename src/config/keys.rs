@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{ClientCertificates, Config, LogFormat, Network, TlsVersion, federation, redact};
+use super::{ClientCertificates, Config, LogFormat, Network, SigningAlgorithm, TlsVersion, federation, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -189,13 +189,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "trusted_proxies",
         help: "a list of addresses or networks such as 10.0.0.0/8 whose Forwarded and X-Forwarded headers are believed",
-        set: |config, value| {
-            let networks = texts(value)?.into_iter().map(|text| {
-                Network::parse(&text).ok_or_else(|| format!("has {text:?}, which is no address or network."))
-            });
-            config.trusted_proxies = networks.collect::<Result<_, _>>()?;
-            Ok(())
-        },
+        set: |config, value| networks(value).map(|networks| config.trusted_proxies = networks),
         show: |config| shown(config.trusted_proxies.iter().map(ToString::to_string)),
         number: false,
     },
@@ -249,6 +243,61 @@ pub const KEYS: &[Key] = &[
         help: "the number of seconds that running requests get at shutdown, 0 to 3600",
         set: |config, value| number(&value, 0, 3600).map(|number| config.shutdown_seconds = number),
         show: |config| Some(config.shutdown_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "oauth.algorithm",
+        help: "how access tokens are signed, \"ES256\" or \"EdDSA\"",
+        set: |config, value| {
+            config.oauth.algorithm = match text(value)?.as_str() {
+                "ES256" => SigningAlgorithm::Es256,
+                "EdDSA" => SigningAlgorithm::EdDsa,
+                other => return Err(format!("is {other:?}.")),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(quoted(match config.oauth.algorithm {
+                SigningAlgorithm::Es256 => "ES256",
+                SigningAlgorithm::EdDsa => "EdDSA",
+            }))
+        },
+        number: false,
+    },
+    Key {
+        name: "oauth.token_seconds",
+        help: "the number of seconds that an access token is good for, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.oauth.token_seconds = number),
+        show: |config| Some(config.oauth.token_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.networks",
+        help: "a list of addresses or networks beside the public internet where the keys of issuers may lie; over http \
+               alone on this machine",
+        set: |config, value| networks(value).map(|networks| config.issuers.networks = networks),
+        show: |config| shown(config.issuers.networks.iter().map(ToString::to_string)),
+        number: false,
+    },
+    Key {
+        name: "issuers.keys_seconds",
+        help: "the number of seconds after which the keys of an issuer are fetched again, 1 to 86400",
+        set: |config, value| number(&value, 1, 86_400).map(|number| config.issuers.keys_seconds = number),
+        show: |config| Some(config.issuers.keys_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.retry_seconds",
+        help: "the number of seconds that pass between two fetches of the keys of an issuer, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.issuers.retry_seconds = number),
+        show: |config| Some(config.issuers.retry_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.outage_seconds",
+        help: "the number of seconds that the keys of an issuer are good for when it cannot be reached, 1 to 604800",
+        set: |config, value| number(&value, 1, 604_800).map(|number| config.issuers.outage_seconds = number),
+        show: |config| Some(config.issuers.outage_seconds.to_string()),
         number: true,
     },
     Key {
@@ -441,6 +490,13 @@ fn texts(value: Value) -> Result<Vec<String>, String> {
         }
         other => Err(format!("is {}, not a list.", article(&other))),
     }
+}
+
+/// A list of addresses and networks.
+fn networks(value: Value) -> Result<Vec<Network>, String> {
+    let network =
+        |text: String| Network::parse(&text).ok_or_else(|| format!("has {text:?}, which is no address or network."));
+    texts(value)?.into_iter().map(network).collect()
 }
 
 /// A list as TOML; an empty one is not set.

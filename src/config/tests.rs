@@ -33,6 +33,8 @@ fn every_key_of_a_file_arrives() {
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
          client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
+         [oauth]\nalgorithm = 'EdDSA'\ntoken_seconds = 60\n\
+         [issuers]\nnetworks = ['10.1.0.0/16']\nkeys_seconds = 5\nretry_seconds = 6\noutage_seconds = 7\n\
          [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n\
          [federation]\nname = 'moa'\nmetadata = 'https://m'\nanchor = '/f'\nissuer = 'urn:i'\ncopy = '/o'\n",
     )
@@ -61,6 +63,13 @@ fn every_key_of_a_file_arrives() {
         cors_origins: vec!["https://console.example.se".into()],
         log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
         shutdown_seconds: 1,
+        oauth: Oauth { algorithm: SigningAlgorithm::EdDsa, token_seconds: 60 },
+        issuers: Issuers {
+            networks: vec![Network::parse("10.1.0.0/16").expect("a network")],
+            keys_seconds: 5,
+            retry_seconds: 6,
+            outage_seconds: 7,
+        },
         tls: Tls {
             certificate: Some("/c".into()),
             key: Some("/k".into()),
@@ -125,6 +134,14 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ("public_url = 'id.example.se'", "matrikel.toml: public_url does not begin with https:// or http://."),
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
         ("[tls]\nmin_version = '1.1'", "matrikel.toml: tls.min_version is \"1.1\". It is the oldest version of TLS"),
+        (
+            "[oauth]\nalgorithm = 'HS256'",
+            "matrikel.toml: oauth.algorithm is \"HS256\". It is how access tokens are signed",
+        ),
+        (
+            "[issuers]\nnetworks = ['lan']",
+            "matrikel.toml: issuers.networks has \"lan\", which is no address or network.",
+        ),
         (
             "client_certificates = 'yes'",
             "matrikel.toml: client_certificates is \"yes\". It is where certificates of clients",

@@ -13,6 +13,7 @@ use scim::schema::Definition;
 use store::work::{Draft, document_of};
 use store::{Credential, CredentialKind, Record, ResourceId, Store, Tenant, TenantId, Work, format_instant};
 
+use super::scope::Scopes;
 use super::{Caller, Ctx, Directory, Error, Profile, Role};
 
 /// A credential that was just minted.
@@ -171,13 +172,22 @@ impl Directory {
         let Some(role) = text("role").and_then(Role::parse) else { return Ok(None) };
         Ok(Some(Caller {
             id: client,
+            user: None,
             name: text("name").unwrap_or_default().into(),
             role,
+            scopes: scopes_of(&document).unwrap_or_else(|| Scopes::of(role)),
             profile: text("profile").and_then(Profile::parse).unwrap_or_default(),
             domain: text("domain").map_or(client, shared_domain),
             sensitive: texts("sensitiveAttributes").collect(),
         }))
     }
+}
+
+/// What `scopes` says in the place of the role; `None`: nothing. A text that is none, which was stored before it was
+/// refused, lets nobody do anything.
+fn scopes_of(document: &Map<String, Value>) -> Option<Scopes> {
+    let texts: Vec<&str> = document.get("scopes")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    (!texts.is_empty()).then(|| Scopes::parse(texts).unwrap_or_default())
 }
 
 /// The provisioning domain that clients share by its name.

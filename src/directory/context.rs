@@ -10,6 +10,7 @@ use store::work::Origin;
 use store::{Random, ResourceId, TenantId};
 
 use super::once::Once;
+use super::scope::Scopes;
 
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +104,14 @@ impl Profile {
 pub struct Caller {
     /// Its client resource; [`ResourceId::SYSTEM`] for the operator at the command line.
     pub id: ResourceId,
+    /// The user that a token of a foreign issuer names.
+    pub user: Option<ResourceId>,
     /// Its name, for logs.
     pub name: Arc<str>,
     /// What it is here for.
     pub role: Role,
+    /// What it may do.
+    pub scopes: Scopes,
     /// How strictly it is read.
     pub profile: Profile,
     /// Its provisioning domain: whose `externalId` values it sees and sets.
@@ -166,8 +171,10 @@ impl Ctx {
     pub fn system(tenant: TenantId, now: i64, random: Random) -> Self {
         let caller = Caller {
             id: ResourceId::SYSTEM,
+            user: None,
             name: "operator".into(),
             role: Role::Administrator,
+            scopes: Scopes::admin(),
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
             sensitive: Arc::default(),

@@ -16,7 +16,7 @@ use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::revise::conclude;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, password};
+use super::{Ctx, Directory, Error, Written, issuers, password};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -32,6 +32,7 @@ impl Creation {
         let id = self.draft.id;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(&self.definition, id, work)?;
+        issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         let record = work.create(Draft { members, ..self.draft.clone() })?;
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
         Ok(State { record, external, groups: Vec::new(), members: None, nesting_seq: work.nesting_seq() })

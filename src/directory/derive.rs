@@ -6,7 +6,7 @@ use scim::resource::normalise;
 use scim::schema::{Attribute, Definition};
 use store::ResourceId;
 
-use super::clients;
+use super::{clients, issuers};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
@@ -15,6 +15,9 @@ pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>)
     normalise(definition, document);
     if definition.name() == clients::CLIENT {
         clients::check(definition, document)?;
+    }
+    if definition.name() == issuers::ISSUER {
+        issuers::check(document)?;
     }
     Ok(label(document))
 }

@@ -7,7 +7,7 @@ use store::{ResourceId, Work};
 
 use super::membership::is_membership;
 use super::shape::id_of;
-use super::{Ctx, Directory, Error, Planned, Precondition};
+use super::{Ctx, Directory, Error, Planned, Precondition, issuers};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -23,6 +23,7 @@ impl Removal {
         let record = work.record(self.id)?.filter(|record| record.kind == kind);
         let record = record.ok_or_else(|| scim::Error::not_found(kind, &self.id.to_string()))?;
         self.precondition.check(record.version)?;
+        issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         Ok(work.remove(self.id)?)
     }
 }

@@ -15,7 +15,7 @@ use super::derive::derive;
 use super::relation::{Moves, ReadMembers, are_few};
 use super::render::{State, has_groups};
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, issuers, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -104,6 +104,7 @@ impl Revising {
         let moves = Moves::of(self.revision.relation(), id, work)?;
         let record = if next.is_changed || !moves.is_empty() {
             let members = moves.deltas(definition, id, work)?;
+            issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::error::Failure;
 use super::{BASE_PATH, State, accept, proxy};
-use crate::auth::Shown;
-use crate::auth::role::{self, Access};
+use crate::auth::{Shown, scope};
+use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
@@ -91,7 +91,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     })
 }
 
-/// Authenticates a request, finds the resource type of its endpoint and asks whether the role may do that there.
+/// Authenticates a request, finds the resource type of its endpoint and asks whether the scopes allow that there.
 pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
     let ctx = context(request, state).await?;
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
@@ -100,7 +100,7 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
         .definition_at(&ctx, endpoint)
         .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
-    role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    scope::permit(&ctx.caller, &definition, access).map_err(Failure::Denied)?;
     if access == Access::Write && ctx.caller.profile.is_interop() {
         refuse_filter(request)?;
     }
@@ -133,9 +133,15 @@ pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>,
     if !is_utf8(query) {
         return Err(scim::Error::invalid_syntax("The query string is not UTF-8 when it is decoded.").into());
     }
-    web::Query::<Vec<(String, String)>>::from_query(query)
-        .map(web::Query::into_inner)
-        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+    pairs(query).ok_or_else(|| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// Names and values of a form, decoded; `None`: it is none, or not UTF-8 when it is decoded.
+pub(super) fn pairs(form: &str) -> Option<Vec<(String, String)>> {
+    if !is_utf8(form) {
+        return None;
+    }
+    web::Query::<Vec<(String, String)>>::from_query(form).ok().map(web::Query::into_inner)
 }
 
 /// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
@@ -225,7 +231,7 @@ fn request_id(request: &HttpRequest) -> Arc<str> {
 
 /// The base URL of answers: as configured, else as the client addressed us; what a trusted proxy says of that comes
 /// before what reached us.
-fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
+pub(super) fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
     if let Some(url) = &state.base_url {
         return Ok(Arc::clone(url));
     }

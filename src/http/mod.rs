@@ -16,6 +16,7 @@ mod hold;
 mod json;
 mod metrics;
 mod network;
+mod oauth;
 mod observe;
 mod once;
 mod peer;
@@ -74,6 +75,10 @@ pub struct Settings {
     pub has_metrics: bool,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How the keys of foreign issuers are had and kept.
+    pub issuers: crate::auth::issuer::keys::Settings,
+    /// How access tokens are made and checked.
+    pub oauth: crate::auth::oauth::Settings,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
 }
@@ -100,7 +105,8 @@ impl State {
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone(), members);
+        let authenticator =
+            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone());
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
         let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);

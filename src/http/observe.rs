@@ -99,7 +99,12 @@ fn broken_off(request_id: &Arc<str>, begun: Instant, panic: &(dyn Any + Send)) -
 fn lacks_scim_body(response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
     let is_scim = response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == SCIM_JSON.as_bytes());
-    (status.is_client_error() || status.is_server_error()) && !is_scim
+    // The token endpoint has words of its own.
+    let is_oauth = || {
+        let error = response.response().error().and_then(|error| error.as_error::<Failure>());
+        matches!(error, Some(Failure::OAuth(_)))
+    };
+    (status.is_client_error() || status.is_server_error()) && !is_scim && !is_oauth()
 }
 
 fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instant) {

@@ -101,6 +101,11 @@ impl Reading {
         Reading { source, authorities, told }
     }
 
+    /// Whether clients may have certificates at all.
+    pub(super) fn are_asked_for(&self) -> bool {
+        self.source != ClientCertificates::Off
+    }
+
     /// Takes the certificate of a new connection apart, if it showed one, and lays it beside the connection.
     pub(super) fn note(&self, stream: &dyn Any, with_it: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() else { return };

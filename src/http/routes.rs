@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
 use super::scim::{bulk, discovery, resources, search, types};
-use super::{Answer, health, respond};
+use super::{Answer, health, oauth, respond};
+use crate::auth::oauth::TOKEN_ENDPOINT;
 
 /// What discovery has for everyone.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
@@ -26,6 +27,10 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
     config
         .service(path("/healthz", READ).route(get().to(health::alive)))
         .service(path("/readyz", READ).route(get().to(health::ready)))
+        // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
+        .service(path(TOKEN_ENDPOINT, POST).route(web::post().to(oauth::token)))
+        .service(path(oauth::KEYS, READ).route(get().to(oauth::key_set)))
+        .service(path("/.well-known/oauth-authorization-server", READ).route(get().to(oauth::metadata)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
         .service(

@@ -15,8 +15,8 @@ use crate::statement::Among;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, Tenant, TenantId, change, credential,
-    deferred, dialect, idempotency, membership, meter, record, route, seal, tenant,
+    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
+    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, signing, tenant,
 };
 
 /// Members read at a time.
@@ -254,6 +254,11 @@ impl Reader {
     /// Where a key leads that names no tenant: a certificate, an issuer, a host name.
     pub fn route(&mut self, key: &str) -> Result<Option<Route>, Error> {
         route::find(&mut self.db, key)
+    }
+
+    /// The keys that sign access tokens, the oldest first.
+    pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>, Error> {
+        signing::all(&mut self.db)
     }
 
     /// The keys that lead to a tenant, in order, each with what of it.

@@ -19,7 +19,7 @@ use crate::reader::{Job, Reader};
 use crate::scan::total::Totals;
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
-use crate::{Credential, Error, OpenError, Tenant, TenantId, tenant};
+use crate::{Credential, Error, OpenError, SigningKey, Tenant, TenantId, signing, tenant};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -208,6 +208,14 @@ impl Store {
         let mut db =
             Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
         tenant::set_active(&mut db, tenant, active)
+    }
+
+    /// Adds a key that signs access tokens. With `others_end` (µs since 1970) all others end then at the latest; without,
+    /// nothing is added when a key of its algorithm lasts. Blocks.
+    pub fn add_signing_key(&self, key: &SigningKey, others_end: Option<i64>) -> Result<(), Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        signing::add(&mut db, key, others_end)
     }
 
     /// Every tenant, by id.

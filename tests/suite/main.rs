@@ -45,6 +45,8 @@ mod metrics;
 #[cfg(test)]
 mod mutual;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operating;

@@ -13,6 +13,8 @@ use crate::support::server::Server;
 /// How many of each kind.
 const SILENT: usize = 300;
 const SLOW: usize = 20;
+/// Connections that say nothing.
+const IDLE: usize = 10_000;
 /// Nothing takes so long; what does never ends.
 const NEVER: Duration = Duration::from_secs(60);
 /// Between two bytes.
@@ -99,6 +101,48 @@ async fn silent_and_slow_clients_cost_others_nothing_and_are_let_go() {
     }
     client.get("/Users").await.expect(200);
     drop(client);
+    wait_for_nobody(&server).await;
+}
+
+/// As many as there are to be, or as the files that one process may have open leave room for.
+fn idle_wanted() -> usize {
+    let said = std::process::Command::new("prlimit").args(["--nofile", "--output", "SOFT", "--noheadings"]).output();
+    let soft = String::from_utf8(said.expect("prlimit (util-linux) is there").stdout).expect("text");
+    soft.trim().parse().map_or(IDLE, |soft: usize| IDLE.min(soft.saturating_sub(400)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_cost_little_memory_and_nobody_time() {
+    let server = Server::sqlite_with(&[
+        ("MATRIKEL_HEAD_SECONDS", "600"),
+        ("MATRIKEL_IDLE_SECONDS", "600"),
+        ("MATRIKEL_METRICS_LISTEN", "127.0.0.1:0"),
+    ]);
+    let (token, place) = (server.tenant("idle"), address(&server));
+    let client = Client::new(&server.base_url, &token);
+    let made = client.post("/Users", &user("kept")).await.expect(201).id();
+    let before = server.memory();
+    let wanted = idle_wanted();
+    assert!(wanted >= 500, "room for {wanted} connections alone");
+    let mut idle = Vec::new();
+    while idle.len() < wanted {
+        idle.push(TcpStream::connect(&place).await.expect("a connection"));
+    }
+    // The last one is taken before others are served among all of them.
+    let last = idle.last_mut().expect("a connection");
+    last.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is taken");
+    let mut said = [0; 12];
+    last.read_exact(&mut said).await.expect("an answer");
+    assert_eq!(&said, b"HTTP/1.1 200");
+    for n in 0..20 {
+        client.post("/Users", &user(&format!("u{n}"))).await.expect(201);
+        client.get(&format!("/Users/{made}")).await.expect(200);
+    }
+    let open: usize = connections(&server).await.parse().expect("a number");
+    assert!(open > wanted, "{open} of {wanted} and one more are open");
+    let each = server.memory().saturating_sub(before) / wanted as u64;
+    assert!(each < 64 * 1024, "a connection costs {each} bytes");
+    drop((idle, client));
     wait_for_nobody(&server).await;
 }
 

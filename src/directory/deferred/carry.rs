@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{Answer, Figures, Host, Stored, text_of};
 use crate::directory::bulk::{BulkWritten, Ledger, read_sealed};
+use crate::directory::scope::Scopes;
 use crate::directory::{Caller, Ctx, Directory, Error, Profile, Role, Tolerances};
 
 /// Requests that are carried out at a time; others wait in the database.
@@ -203,7 +204,7 @@ impl Directory {
         }
         // What was carried out before its client was switched off stays, and is told.
         let permit = |kind: &Definition| match is_active {
-            true => host.permit(ctx.caller.role, kind),
+            true => host.permit(&ctx.caller, kind),
             false => Err("This client may not use the register any more.".to_owned()),
         };
         let ids: Vec<ResourceId> = stored.ids.into_iter().map(ResourceId).collect();
@@ -238,8 +239,10 @@ impl Directory {
 fn gone(client: ResourceId) -> Caller {
     Caller {
         id: client,
+        user: None,
         name: "".into(),
         role: Role::Consumer,
+        scopes: Scopes::default(),
         profile: Profile::default(),
         domain: client,
         sensitive: Arc::default(),

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::bulk::read_sealed;
 use super::envelope::Envelope;
-use super::{Ctx, Directory, Error, Role};
+use super::{Caller, Ctx, Directory, Error};
 
 pub(super) use carry::Lanes;
 
@@ -37,8 +37,8 @@ pub trait Host: Send + Sync + 'static {
     fn runtime(&self) -> tokio::runtime::Handle;
     /// µs since 1970.
     fn now(&self) -> i64;
-    /// Whether a client of that role may write resources of the type; the error is a sentence for it.
-    fn permit(&self, role: Role, definition: &Definition) -> Result<(), String>;
+    /// Whether a client may write resources of the type; the error is a sentence for it.
+    fn permit(&self, caller: &Caller, definition: &Definition) -> Result<(), String>;
     /// An error in the words of the protocol.
     fn told(&self, error: Error) -> scim::Error;
     /// Counts the tolerances that a client's request made use of.

@@ -15,7 +15,7 @@ use scim::schema::{Definition, Registry};
 use store::{Options, Random, ResourceId, Store, TenantId};
 
 use super::{Deferral, Host};
-use crate::directory::{Ctx, Directory, Error, Limits, Profile, Role, clients};
+use crate::directory::{Caller, Ctx, Directory, Error, Limits, Profile, Role, clients};
 
 const NOW: i64 = 1_790_000_000_000_000;
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -33,7 +33,7 @@ impl Host for Desk {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn permit(&self, _: Role, _: &Definition) -> Result<(), String> {
+    fn permit(&self, _: &Caller, _: &Definition) -> Result<(), String> {
         Ok(())
     }
 

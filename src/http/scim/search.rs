@@ -9,8 +9,8 @@ use scim::query::SearchRequest;
 use scim::schema::Definition;
 use store::GROUP_MEMBERSHIP;
 
-use crate::auth::role::{self, Access};
 use crate::directory::Ctx;
+use crate::directory::scope::Access;
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, body, respond};
 
@@ -51,13 +51,15 @@ pub(in crate::http) async fn everything_by_body(
     Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }
 
-/// The resource types that are searched together. Memberships are in their groups' `members` already.
+/// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
+/// groups' `members` already.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
-        .filter(|definition| role::sees(ctx.caller.role, definition) && definition.name() != GROUP_MEMBERSHIP)
+        .filter(|definition| ctx.caller.scopes.allow(definition.name(), Access::Read))
+        .filter(|definition| definition.name() != GROUP_MEMBERSHIP)
         .cloned()
         .collect()
 }

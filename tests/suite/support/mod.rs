@@ -6,6 +6,7 @@ pub(crate) mod catalogue;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod conformance;
+pub(crate) mod credential;
 pub(crate) mod curl;
 pub(crate) mod messages;
 pub(crate) mod pattern;
