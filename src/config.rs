@@ -2,6 +2,7 @@
 //! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
 //! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
 
+mod federation;
 mod keys;
 mod oauth;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::network::Network;
+pub use federation::{Federation, is_url};
 pub use keys::KEYS;
 pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
@@ -130,6 +132,8 @@ pub struct Config {
     pub client_ca: Option<PathBuf>,
     /// PEM file of what those have revoked.
     pub client_crl: Option<PathBuf>,
+    /// The federation whose members may come.
+    pub federation: Federation,
     /// Connections of clients at a time.
     pub connections: usize,
     /// Seconds that the head of a connection's first request may take.
@@ -175,6 +179,7 @@ impl Default for Config {
             client_certificates: ClientCertificates::Off,
             client_ca: None,
             client_crl: None,
+            federation: Federation::default(),
             connections: 20_000,
             head_seconds: 10,
             body_seconds: 30,
@@ -285,6 +290,7 @@ impl Config {
             _ => {}
         }
         self.check_clients()?;
+        self.federation.check(self.client_certificates)?;
         check_listen("listen", &self.listen)?;
         if let Some(listen) = &self.metrics_listen {
             check_listen("metrics_listen", listen)?;

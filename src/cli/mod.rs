@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod client;
 pub mod demo;
+mod federation;
 mod index;
 mod migrate;
 mod notify;
@@ -92,6 +93,9 @@ enum Command {
     /// What is indexed in an organisation's register
     #[command(subcommand)]
     Index(index::Command),
+    /// The school federation: its members, and what a small one of your own needs
+    #[command(subcommand)]
+    Federation(federation::Command),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -131,6 +135,7 @@ pub fn run() -> ExitCode {
         Command::View(command) => view::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
+        Command::Federation(command) => federation::run(&shared, command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

@@ -35,7 +35,8 @@ fn every_key_of_a_file_arrives() {
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
          [oauth]\nalgorithm = 'EdDSA'\ntoken_seconds = 60\n\
          [issuers]\nnetworks = ['10.1.0.0/16']\nkeys_seconds = 5\nretry_seconds = 6\noutage_seconds = 7\n\
-         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n",
+         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n\
+         [federation]\nname = 'moa'\nmetadata = 'https://m'\nanchor = '/f'\nissuer = 'urn:i'\ncopy = '/o'\n",
     )
     .expect("reads");
     let expected = Config {
@@ -78,6 +79,13 @@ fn every_key_of_a_file_arrives() {
         client_certificates: ClientCertificates::Optional,
         client_ca: Some("/a".into()),
         client_crl: Some("/r".into()),
+        federation: Federation {
+            name: Some("moa".into()),
+            metadata: Some("https://m".into()),
+            anchor: Some("/f".into()),
+            issuer: Some("urn:i".into()),
+            copy: Some("/o".into()),
+        },
         connections: 5000,
         head_seconds: 1,
         body_seconds: 2,
@@ -139,6 +147,14 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
             "client_certificates = 'yes'",
             "matrikel.toml: client_certificates is \"yes\". It is where certificates of clients",
         ),
+        (
+            "[federation]\nname = 'a b'",
+            "matrikel.toml: federation.name is \"a b\". It is what the federation is called",
+        ),
+        (
+            "[federation]\nmetadata = 'http://fed.example.se'",
+            "matrikel.toml: federation.metadata does not begin with https://.",
+        ),
         ("announce_memberships = 1", "matrikel.toml: announce_memberships is a number, not true or false."),
         ("announce_memberships = 'yes'", "matrikel.toml: announce_memberships is \"yes\"."),
         ("listen = ", "matrikel.toml is not valid TOML:"),
@@ -189,6 +205,12 @@ fn values_that_do_not_fit_each_other_are_refused() {
         (
             "client_certificates = 'proxy'\ntrusted_proxies = ['::1']\nclient_crl = 'c'",
             "client_crl is set without client_ca.",
+        ),
+        ("[federation]\nname = 'moa'\nanchor = 'a'", "federation.metadata is missing. A federation needs"),
+        ("[federation]\nissuer = 'urn:i'", "federation.name is missing."),
+        (
+            "[federation]\nname = 'moa'\nmetadata = 'm'\nanchor = 'a'",
+            "federation.metadata is set and client_certificates is off",
         ),
         ("metrics_listen = ':1'", "metrics_listen is \":1\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),

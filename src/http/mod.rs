@@ -11,6 +11,7 @@ mod body;
 mod cors;
 mod deferred;
 mod extract;
+mod federation;
 mod health;
 mod hold;
 mod json;
@@ -90,6 +91,7 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    federation: federation::Counts,
     metrics: metrics::Metrics,
     denials: audit::Denials,
     /// What browsers are told of https.
@@ -102,13 +104,13 @@ struct State {
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator =
-            Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone(), settings.issuers.clone());
+            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone());
         let runtime = tokio::runtime::Handle::current();
-        let (tolerances, metrics) =
-            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
+        let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
         State {
             authenticator,
@@ -116,6 +118,7 @@ impl State {
             settings,
             base_url,
             tolerances,
+            federation,
             metrics,
             denials: audit::Denials::default(),
             hsts,

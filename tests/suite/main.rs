@@ -27,6 +27,8 @@ mod extension;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
@@ -42,6 +44,8 @@ mod issuers;
 mod memberships;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod mutual;
 #[cfg(test)]
 mod oauth;
 #[cfg(test)]
