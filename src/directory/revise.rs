@@ -231,7 +231,7 @@ impl Directory {
         }
         let (directory, caller, kind, revision) = (self.clone(), ctx.clone(), definition.clone(), revision.clone());
         self.store
-            .read(move |reader| {
+            .read_for(ctx.tenant, move |reader| {
                 let mut state = directory.state_of(&caller, &kind, id, reader)?;
                 let moves = directory.would_move(&caller, id, &revision, reader)?;
                 if with_members && !moves {
@@ -266,7 +266,7 @@ impl Directory {
     {
         let (tenant, origin) = (ctx.tenant, ctx.origin());
         if ctx.simulate {
-            return self.store.read(move |reader| reader.simulate(tenant, origin, run)).await;
+            return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
         if ctx.once.is_none() {
             return self.store.write(tenant, origin, run).await;

@@ -74,7 +74,7 @@ impl Directory {
             true => directory.merged_pages(reader, &caller, &parts, &binding, (start_index, count)),
             false => directory.pages(reader, &caller, parts, &binding, start_index, count),
         };
-        let body = self.store.read(move |reader| reader.snapshot(read)).await?.to_json();
+        let body = self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await?.to_json();
         Ok(Found { body, feed_position: None })
     }
 
@@ -144,7 +144,7 @@ impl Directory {
             _ if is_merged => directory.merged_leg(reader, &caller, &parts, start.1, (backwards, count)),
             _ => directory.leg(reader, &caller, &parts, &bound, (start, backwards), count),
         };
-        let leg = self.store.read(move |reader| reader.snapshot(read)).await?;
+        let leg = self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await?;
 
         let seal = |(part, from): Spot, backwards| {
             let part = u16::try_from(part).unwrap_or(u16::MAX);

@@ -1,4 +1,4 @@
-//! Reads, on threads of their own: one connection a thread, one queue, first come first served.
+//! Reads, on threads of their own: one connection a thread, one queue in which tenants take turns.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use crate::nesting::Nesting;
 use crate::roll::Roll;
 use crate::statement::Among;
 use crate::store::Shared;
+use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
@@ -44,8 +45,8 @@ impl Reader {
     }
 
     /// Serves jobs until nobody can send any more.
-    pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    pub(crate) fn serve(mut self, jobs: &Turns) {
+        while let Some(job) = jobs.take() {
             // Where one connection was lost the others were too: they are seen to before a caller finds out.
             if self.losses != self.shared.losses.load(Ordering::Relaxed) {
                 self.mend();
@@ -259,6 +260,11 @@ impl Reader {
     /// The keys that sign access tokens, the oldest first.
     pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>, Error> {
         signing::all(&mut self.db)
+    }
+
+    /// Whether any key begins with `prefix`, which ends in a colon.
+    pub fn has_routes(&mut self, prefix: &str) -> Result<bool, Error> {
+        route::any(&mut self.db, prefix)
     }
 
     /// The keys that lead to a tenant, in order, each with what of it.

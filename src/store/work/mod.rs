@@ -194,6 +194,11 @@ impl<'d> Work<'d> {
         self.open.audit.push(entry);
     }
 
+    /// Notes when a credential was last used, in µs since 1970. It is no change of the client.
+    pub fn touch_credential(&mut self, id: Uuid, at: i64) {
+        self.open.used.insert(id, at);
+    }
+
     /// Has a key that names no tenant (a certificate, an issuer, a host name) lead to this one, and to what of it. Fails with
     /// [`Error::Taken`] when it leads to another tenant.
     pub fn put_route(&mut self, key: &str, target: Option<ResourceId>) -> Result<(), Error> {

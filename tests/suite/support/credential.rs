@@ -6,7 +6,7 @@ use matrikel::auth::token;
 use scim::schema::Registry;
 use serde_json::Value;
 use store::work::Origin;
-use store::{Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
+use store::{By, Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
 use uuid::Uuid;
 
 use super::server::{Server, command};
@@ -97,7 +97,7 @@ impl Holder {
 }
 
 fn origin() -> Origin {
-    Origin { actor: ResourceId::SYSTEM, cause: "operator", now: 1, random: Random::os() }
+    Origin { actor: ResourceId::SYSTEM, cause: "operator", by: By::default(), now: 1, random: Random::os() }
 }
 
 fn open(server: &Server) -> Store {
