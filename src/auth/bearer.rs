@@ -110,8 +110,8 @@ pub struct Authenticator {
     /// How often everything was forgotten.
     pub(super) forgotten: Arc<AtomicU64>,
     /// What was good within the last hour: it is never braked.
-    proven: Cache<[u8; 32], ()>,
-    brake: Arc<Brake>,
+    pub(super) proven: Cache<[u8; 32], ()>,
+    pub(super) brake: Arc<Brake>,
     /// When credentials were used.
     pub(crate) used: Used,
 }

@@ -74,6 +74,7 @@ impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::Directory(error) => error.into(),
+            Denial::Braked(seconds) => Refusal::Braked(seconds).into(),
             denial => Failure::OAuth(denial),
         }
     }

@@ -8,7 +8,6 @@ use actix_web::{HttpResponse, Resource, Route, web};
 use super::error::Failure;
 use super::scim::{bulk, credentials, discovery, resources, search, types, views};
 use super::{Answer, health, oauth, respond};
-use crate::auth::oauth::TOKEN_ENDPOINT;
 
 /// What discovery has for everyone.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
@@ -32,8 +31,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
         .service(one_resource().guard(guard::fn_guard(is_of_users_or_groups)))
         // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
-        .service(path(TOKEN_ENDPOINT, POST).route(web::post().to(oauth::token)))
-        .service(path(oauth::KEYS, READ).route(get().to(oauth::key_set)))
+        .service(path("/oauth/token", POST).route(web::post().to(oauth::token)))
+        .service(path("/oauth/jwks", READ).route(get().to(oauth::key_set)))
         .service(path("/.well-known/oauth-authorization-server", READ).route(get().to(oauth::metadata)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))

@@ -11,6 +11,7 @@ The tenant must be new. Checked are:
 Ends with 'N passed, M failed' and exits with 1 if anything failed.
 """
 
+import base64
 import json
 import re
 import sys
@@ -298,7 +299,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views")
+GUARDED = ("Clients", "Views", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -384,6 +385,41 @@ def check_view(server, view):
     server.send("DELETE", f"/scim/v2/Views/{made}", 409, at="/scim/v2/Views/{id}")
     server.send("DELETE", f"/scim/v2/Clients/{user}", 204, at="/scim/v2/Clients/{id}")
     server.send("DELETE", f"/scim/v2/Views/{made}", 204, at="/scim/v2/Views/{id}")
+
+
+def check_issuers(server):
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    issuer = {
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Issuer"],
+        "issuer": "https://login.kommun.example",
+        "rules": [{"claim": "azp", "value": "personnel", "client": me}],
+    }
+    issuers = [issuer | {"name": name, "audiences": ["urn:" + name]} for name in ("login", "entra")]
+    change = {"op": "replace", "path": "leewaySeconds", "value": 10}
+    check_kind(server, "Issuers", "Issuer", issuers, change, "name")
+
+
+def check_tokens(server):
+    """The token endpoint, and what everybody may read of it."""
+    path, form = "/oauth/token", {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = "grant_type=client_credentials"
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+    of_me = f"{server.origin}/scim/v2/Clients/{me}/credentials"
+    secret = server.session.post(of_me, json={"kind": "secret"}, headers=headers, timeout=60).json()
+    basic = base64.b64encode(f"{secret['clientId']}:{secret['secret']}".encode()).decode()
+    known = {"headers": form | {"Authorization": f"Basic {basic}"}}
+    server.send("POST", path, 200, body=asked, **known)
+    server.send("POST", path, 400, body=asked + "&scope=nothing", **known)
+    server.send("POST", path, 401, body=asked, headers=form)
+    server.send("POST", path, 401, body=asked + "&client_id=x&client_secret=y", headers=form | {"Authorization": None})
+    server.send("POST", path, 400, body={}, headers={"Authorization": None})
+    server.send("POST", path, 413, body=b"a=" + b"b" * (1 << 15), headers=form)
+    for path in ("/oauth/jwks", "/.well-known/oauth-authorization-server"):
+        for method in ("GET", "HEAD"):
+            server.send(method, path, 200, headers={"Authorization": None, "Accept": "*/*"})
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 400, headers={"Host": "a b"})
 
 
 def check_memberships(server):
@@ -543,6 +579,8 @@ def check_answers(server):
     change = {"op": "replace", "path": "description", "value": "For the cloud."}
     check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
     check_view(server, view | {"name": "used"})
+    check_issuers(server)
+    check_tokens(server)
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),

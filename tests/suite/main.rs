@@ -41,6 +41,8 @@ mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod memberships;
 #[cfg(test)]
 mod metrics;
