@@ -1,19 +1,19 @@
 //! What an operator sets: one TOML file, then environment variables, then flags of the command line; the later wins.
 //! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
-//! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
+//! The keys themselves are a table in `keys`. Shows none of the secrets that it reads: the
+//! database's password and master keys.
 
 mod federation;
 mod keys;
-mod network;
 mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::network::Network;
 pub use federation::{Federation, is_url};
 pub use keys::KEYS;
-pub use network::Network;
 pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.
@@ -61,6 +61,22 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said.
     pub hsts_seconds: Option<u64>,
+}
+
+/// The master keys for secrets: in a file, or in the environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// File with a key a line, the current one first.
+    pub key_file: Option<PathBuf>,
+    /// What such a file holds.
+    pub keys: Option<String>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.as_ref().map(|_| "…");
+        f.debug_struct("Secrets").field("key_file", &self.key_file).field("keys", &keys).finish()
+    }
 }
 
 /// What is logged, and how.
@@ -127,6 +143,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
+    /// Where the master keys for secrets are.
+    pub secrets: Secrets,
     /// Where certificates of clients come from.
     pub client_certificates: ClientCertificates,
     /// PEM file of the authorities behind them.
@@ -181,6 +199,7 @@ impl Default for Config {
             client_ca: None,
             client_crl: None,
             federation: Federation::default(),
+            secrets: Secrets { key_file: None, keys: None },
             connections: 20_000,
             head_seconds: 10,
             body_seconds: 30,

@@ -30,3 +30,6 @@ SELECT create_distributed_table('deferred', 'tenant_id', colocate_with => 'tenan
 SELECT create_distributed_table('deferred_outcome', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('idempotency', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('import_state', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('audit', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('audit_head', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('sealing_key', 'tenant_id', colocate_with => 'tenant_clock');

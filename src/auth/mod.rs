@@ -4,6 +4,7 @@
 pub mod bearer;
 pub mod certificate;
 pub mod federation;
+pub mod issue;
 pub mod issuer;
 mod jwt;
 pub mod oauth;

@@ -5,6 +5,7 @@
 use scim::schema::Definition;
 
 use crate::directory::Caller;
+use crate::directory::audit::AUDIT_EVENT;
 use crate::directory::scope::{self, Access};
 
 /// Whether the client may know of the resource type at all. What holds identities is no secret, even to who may not
@@ -16,6 +17,9 @@ pub fn knows(caller: &Caller, definition: &Definition) -> bool {
 
 /// Whether the client may do that with resources of the type; the error is the sentence for it.
 pub fn permit(caller: &Caller, definition: &Definition, access: Access) -> Result<(), String> {
+    if definition.name() == AUDIT_EVENT && access == Access::Write {
+        return Err("Nobody writes audit events: they tell of what was done.".to_owned());
+    }
     if caller.scopes.allow(definition.name(), access) {
         return Ok(());
     }

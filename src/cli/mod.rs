@@ -1,6 +1,7 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod audit;
 mod backup;
 mod bench;
 mod check;
@@ -8,6 +9,7 @@ mod client;
 pub mod demo;
 mod federation;
 mod index;
+mod key;
 mod migrate;
 mod notify;
 mod open;
@@ -18,6 +20,7 @@ mod serve;
 mod signing_key;
 mod tenant;
 mod transfer;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +83,9 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// What clients may see
+    #[command(subcommand)]
+    View(view::Command),
     /// The keys that sign access tokens
     #[command(subcommand)]
     SigningKey(signing_key::Command),
@@ -92,6 +98,12 @@ enum Command {
     /// The school federation: its members, and what a small one of your own needs
     #[command(subcommand)]
     Federation(federation::Command),
+    /// The keys that secrets are sealed under
+    #[command(subcommand)]
+    Key(key::Command),
+    /// What was done in an organisation's register, and what was denied
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -127,10 +139,13 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::View(command) => view::run(&shared, &command),
         Command::SigningKey(command) => signing_key::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),
+        Command::Key(command) => key::run(&shared, &command),
+        Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

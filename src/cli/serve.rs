@@ -12,7 +12,7 @@ use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
 use crate::jose::Algorithm;
 use crate::telemetry;
 
@@ -50,6 +50,8 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   federation.name, federation.metadata the school federation (RFC 9932): what it is called, https URL or file
   federation.anchor, federation.issuer JWK set of the keys that sign it; who must have signed it
   federation.copy   where the metadata is kept over a restart, data_dir/federation-NAME.json
+  secrets.key_file  file of the master keys that secrets are sealed under: none
+  secrets.keys      the same keys in the environment, instead of a file
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75
@@ -142,7 +144,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
         announce_memberships: config.announce_memberships,
-        trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
+        trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
@@ -158,8 +160,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
 
 /// How the keys of foreign issuers are had and kept.
 fn issuers(config: &Config) -> keys::Settings {
-    let named = config.issuers.networks.iter().map(|named| Network::new(named.address, named.bits));
-    let networks: Vec<Network> = named.collect();
+    let networks = config.issuers.networks.clone();
     keys::Settings {
         named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
         keys_seconds: config.issuers.keys_seconds,

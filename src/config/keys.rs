@@ -427,6 +427,20 @@ pub const KEYS: &[Key] = &[
         number: false,
     },
     Key {
+        name: "secrets.key_file",
+        help: "the file of the master keys that secrets are sealed under, a name and 64 hexadecimal digits a line",
+        set: |config, value| text(value).map(|text| config.secrets.key_file = Some(PathBuf::from(text))),
+        show: |config| config.secrets.key_file.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "secrets.keys",
+        help: "the master keys themselves, instead of a file; best in the environment",
+        set: |config, value| text(value).map(|text| config.secrets.keys = Some(text)),
+        show: |config| config.secrets.keys.as_ref().map(|_| quoted("…")),
+        number: false,
+    },
+    Key {
         name: "connections",
         help: "the number of connections of clients at a time, 1 to 1000000; the system must allow as many open files",
         set: |config, value| number(&value, 1, 1_000_000).map(|number| config.connections = number),

@@ -33,6 +33,7 @@ fn every_key_of_a_file_arrives() {
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
          client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
+         [secrets]\nkey_file = '/s'\nkeys = 'secret'\n\
          [oauth]\nalgorithm = 'EdDSA'\ntoken_seconds = 60\n\
          [issuers]\nnetworks = ['10.1.0.0/16']\nkeys_seconds = 5\nretry_seconds = 6\noutage_seconds = 7\n\
          [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n\
@@ -76,6 +77,7 @@ fn every_key_of_a_file_arrives() {
             min_version: TlsVersion::Tls13,
             hsts_seconds: Some(9),
         },
+        secrets: Secrets { key_file: Some("/s".into()), keys: Some("secret".into()) },
         client_certificates: ClientCertificates::Optional,
         client_ca: Some("/a".into()),
         client_crl: Some("/r".into()),
@@ -91,6 +93,7 @@ fn every_key_of_a_file_arrives() {
         body_seconds: 2,
         idle_seconds: 3,
         stalled_seconds: 4,
+        ..Config::default()
     };
     assert_eq!(config, expected);
 }

@@ -67,13 +67,14 @@ impl Joining {
         }
         let state = self.revising.run(ctx, &mut Notes::new(), work)?;
         let (kind, member_label) = work.kinds(&[member])?.remove(&member).unwrap_or_default();
+        let seen = ctx.look(work, &[group, member])?;
         Ok(Link {
             id: self.id,
             kind,
             since: state.record.seq,
             at: Some(state.record.modified_at),
-            group_label: state.record.label,
-            member_label,
+            group_label: seen.label(group, state.record.label).unwrap_or_default(),
+            member_label: seen.label(member, member_label).unwrap_or_default(),
         })
     }
 }
@@ -146,6 +147,7 @@ impl Directory {
         if !ctx.views.are_everything() {
             self.check_ends_seen(ctx, id).await?;
         }
+        self.check_moving(ctx)?;
         let element = serde_json::json!({ "value": id.member.to_string() });
         let revising = self.moving(id, RelationChange::Add(vec![element]))?;
         Ok(Joining { id, revising })
@@ -175,6 +177,7 @@ impl Directory {
             let (directory, caller) = (self.clone(), ctx.clone());
             self.store.read(move |reader| directory.link_of(&caller, id, reader).map(drop)).await?;
         }
+        self.check_moving(ctx)?;
         let revising = self.moving(id, RelationChange::RemoveValues(vec![id.member.to_string()]))?;
         Ok(Leaving { id, precondition: precondition.clone(), revising })
     }
@@ -250,6 +253,15 @@ impl Directory {
         Ok(counted)
     }
 
+    /// Fails with 403 when the members of groups are not among what the caller may write.
+    fn check_moving(&self, ctx: &Ctx) -> Result<(), Error> {
+        let group = self.registry_of(ctx.tenant).definition(GROUP).cloned();
+        match group.and_then(|group| ctx.authority(&group)) {
+            Some(held) if !held.covers_members() => Err(held.refuse_members().into()),
+            _ => Ok(()),
+        }
+    }
+
     /// A revision of the group.
     fn moving(&self, id: MembershipId, change: RelationChange) -> Result<Revising, Error> {
         let group = self.registry.definition(GROUP).cloned();
@@ -285,6 +297,7 @@ impl Directory {
             Ok::<_, Error>((seen(id.group)?, seen(id.member)?))
         });
         match seen.await? {
+            _ if !ctx.views.of(GROUP).sees_memberships() => Err(no_group(&id.group.to_string()).into()),
             (true, true) => Ok(()),
             (false, _) => Err(no_group(&id.group.to_string()).into()),
             (true, false) => Err(no_member(&id.member.to_string()).into()),
@@ -309,7 +322,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<String, Error> {
         let mut document = link.document(&ctx.base_url, ctx.lens(), &self.registry_of(ctx.tenant));
-        ctx.view(definition).project_membership(&mut document);
+        ctx.views.of(GROUP).project_membership(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

@@ -3,6 +3,7 @@
 //! Two at a time are told apart by the tenant's lock. Only what was carried out is remembered: an error is found out anew.
 
 use sha2::{Digest, Sha256};
+use store::By;
 use store::idempotency::Keyed;
 use store::work::Origin;
 use store::{Random, ResourceId, TenantId, Work};
@@ -76,7 +77,7 @@ impl Directory {
     pub async fn spend(&self, tenant: TenantId, client: ResourceId, id: &str, now: i64) -> Result<bool, Error> {
         let digest = Sha256::new().chain_update(b"matrikel client assertion").chain_update(id.as_bytes());
         let key = digest.finalize().to_vec();
-        let origin = Origin { actor: client, cause: "request", now, random: Random::os() };
+        let origin = Origin { actor: client, cause: "request", by: By::default(), now, random: Random::os() };
         let spent = self.store.write(tenant, origin, move |work| {
             if work.keyed(client, &key)?.is_some_and(|keyed| !keyed.is_over(now)) {
                 return Ok(false);

@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use store::scan::{Cut, Page, Query, Sort, Step, Stretch};
 use store::{Reader, Seq};
 
+use super::audit::is_audit;
 use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
 use super::membership::is_membership;
@@ -53,6 +54,34 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if definitions.iter().all(|definition| definition.secrets().is_empty()) {
+            return self.search_known(ctx, definitions, request).await;
+        }
+        loop {
+            let keys = self.secret_keys(ctx.tenant).await?;
+            let Some(concealed) = Directory::conceal(definitions, request, &keys)? else {
+                return self.search_known(ctx, definitions, request).await;
+            };
+            let found = self.search_known(ctx, definitions, &concealed).await?;
+            // A rotation that began or ended meanwhile has other keys, and what was found may not be all.
+            if self.secret_keys(ctx.tenant).await? == keys {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The same for a request that names no secret value any more.
+    async fn search_known(
+        &self,
+        ctx: &Ctx,
+        definitions: &[Arc<Definition>],
+        request: &SearchRequest,
+    ) -> Result<Found, Error> {
+        if let [definition] = definitions
+            && is_audit(definition)
+        {
+            return self.search_audit(ctx, definition, request).await;
+        }
         if let Some(found) = self.look_up(ctx, definitions, request).await? {
             return Ok(found);
         }
@@ -280,7 +309,7 @@ impl Directory {
         Query {
             definition: definition.clone(),
             filter: None,
-            view: ctx.view(definition).clone(),
+            views: ctx.views.clone(),
             sort: None,
             start: 1,
             mark: None,
@@ -300,6 +329,7 @@ impl Ctx {
     /// 403 sensitive when a search that came in a URL filters by an attribute that the caller must keep out of URLs, as
     /// those end up in logs (RFC 7644 section 7.5.2).
     pub fn check_sensitive(&self, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<(), Error> {
+        Ctx::check_secrets(definitions, request)?;
         if self.caller.sensitive.is_empty() {
             return Ok(());
         }

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::Views;
+use store::{By, ResourceId};
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -33,6 +33,9 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 pub(super) struct Asker {
     pub(super) client: Arc<str>,
     pub(super) tenant: i64,
+    pub(super) id: ResourceId,
+    /// The credential that was shown.
+    pub(super) credential: Option<Uuid>,
     /// What was needed to understand the request; known when it has been answered.
     pub(super) tolerances: Tolerances,
 }
@@ -73,22 +76,32 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     request.extensions_mut().insert(Asker {
         client: Arc::clone(&principal.caller.name),
         tenant: principal.tenant.0,
+        id: principal.caller.id,
+        credential: Some(principal.credential),
         tolerances: tolerances.clone(),
     });
     let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: Views::everything(),
+        views: principal.caller.outlook.views(catalog.registry()),
         now,
         random: Random::os(),
         base_url: base_url(request, state)?,
+        by: means(request, state, principal.credential),
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
         once: None,
         simulate: false,
         tolerances,
     })
+}
+
+/// By what means a request came. Whose proxies are many to ask is asked of a write alone.
+fn means(request: &HttpRequest, state: &State, credential: Uuid) -> By {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let address = if is_read { None } else { proxy::client(request, &state.settings.trusted_proxies) };
+    By { credential: Some(credential), address, request: Some(request_id(request)) }
 }
 
 /// Authenticates a request, finds the resource type of its endpoint and asks whether the scopes allow that there.

@@ -6,6 +6,7 @@ pub mod error;
 pub mod server;
 
 mod accept;
+mod audit;
 mod body;
 mod cors;
 mod deferred;
@@ -15,7 +16,6 @@ mod health;
 mod hold;
 mod json;
 mod metrics;
-mod network;
 mod oauth;
 mod observe;
 mod once;
@@ -37,8 +37,8 @@ use actix_web::http::header::HeaderValue;
 use crate::auth::Authenticator;
 use crate::auth::federation::Members;
 use crate::directory::Directory;
+pub use crate::network::Network;
 use error::Failure;
-pub use network::Network;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 
@@ -93,6 +93,7 @@ struct State {
     tolerances: tolerance::Counts,
     federation: federation::Counts,
     metrics: metrics::Metrics,
+    denials: audit::Denials,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -111,6 +112,19 @@ impl State {
         let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
         let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, federation, metrics, hsts, peers, runtime }
+        let denials = audit::Denials::default();
+        State {
+            authenticator,
+            directory,
+            settings,
+            base_url,
+            tolerances,
+            federation,
+            metrics,
+            denials,
+            hsts,
+            peers,
+            runtime,
+        }
     }
 }

@@ -36,8 +36,10 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
     let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await;
     let granted = granted.map_err(Failure::from)?;
     request.extensions_mut().insert(Asker {
-        client: granted.client,
+        client: granted.client_name,
         tenant: granted.tenant.0,
+        id: granted.client,
+        credential: Some(granted.credential),
         tolerances: Tolerances::default(),
     });
     let answer = json!({

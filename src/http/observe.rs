@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
-use super::{State, cors, hold};
+use super::{State, audit, cors, hold};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -64,6 +64,7 @@ pub(super) async fn observe(
     let asker = response.request().extensions().get::<Asker>().cloned();
     if let Some(state) = &state {
         state.metrics.record(&response, asker.as_ref(), begun);
+        audit::look_at(&response, state);
         if let Some(hsts) = &state.hsts {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }

@@ -37,6 +37,52 @@ pub(super) fn addressed(request: &HttpRequest, trusted: &[Network]) -> Addressed
     }
 }
 
+/// The address of the client itself: the nearest one that is no trusted proxy's. What a proxy tells is believed from
+/// trusted ones alone.
+pub(super) fn client(request: &HttpRequest, trusted: &[Network]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    if trusted.is_empty() || !is_trusted(peer) {
+        return Some(peer);
+    }
+    let header = |name: &str| {
+        let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+        Some(values.collect::<Vec<_>>().join(",")).filter(|text| !text.trim().is_empty())
+    };
+    match header("forwarded") {
+        Some(text) => nearest(split(&text, ',').into_iter().rev().map(forwarded_for), peer, is_trusted),
+        None => {
+            let text = header("x-forwarded-for").unwrap_or_default();
+            nearest(text.split(',').rev().map(|text| node(text.trim())), peer, is_trusted)
+        }
+    }
+}
+
+/// The first address that is not a trusted proxy's; of a chain that is trusted whole, or goes on with what is no address,
+/// the last that is known.
+fn nearest(
+    chain: impl Iterator<Item = Option<IpAddr>>,
+    peer: IpAddr,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let mut known = peer;
+    for address in chain {
+        let Some(address) = address else { break };
+        known = address.to_canonical();
+        if !is_trusted(known) {
+            break;
+        }
+    }
+    Some(known)
+}
+
+/// For whom an element of `Forwarded` was passed on.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pairs = split(element, ';').into_iter().filter_map(|pair| pair.split_once('='));
+    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    named.next().and_then(|(_, value)| node(value.trim().trim_matches('"')))
+}
+
 fn read_forwarded(text: &str, is_trusted: impl Fn(IpAddr) -> bool) -> Addressed {
     let mut found = Addressed::default();
     for element in split(text, ',').into_iter().rev() {
@@ -81,6 +127,8 @@ fn scheme(text: &str) -> Option<String> {
 fn node(text: &str) -> Option<IpAddr> {
     let bare = match text.strip_prefix('[') {
         Some(rest) => rest.split(']').next()?,
+        // An IPv6 address as X-Forwarded-For has it.
+        None if text.matches(':').count() > 1 => text,
         None => text.split(':').next()?,
     };
     bare.parse().ok()

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, discovery, resources, search, types};
+use super::scim::{bulk, credentials, discovery, resources, search, types, views};
 use super::{Answer, health, oauth, respond};
 use crate::auth::oauth::TOKEN_ENDPOINT;
 
@@ -15,6 +15,7 @@ pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+const CREDENTIAL: &str = "DELETE, OPTIONS";
 const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
@@ -70,6 +71,16 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(get().to(resources::fetch))
                 .route(web::delete().to(resources::remove)),
         )
+        // what was done and what was denied: read by administrators, written by nobody
+        .service(path("/scim/v2/{endpoint:AuditEvents}", READ).route(get().to(search::by_query)))
+        .service(path("/scim/v2/{endpoint:AuditEvents}/{id}", READ).route(get().to(resources::fetch)))
+        .service(path("/scim/v2/Clients/{id}/credentials", POST).route(web::post().to(credentials::add)))
+        .service(
+            path("/scim/v2/Clients/{id}/credentials/{credential}", CREDENTIAL)
+                .route(web::delete().to(credentials::revoke)),
+        )
+        // what the clients of a view see
+        .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
         // RFC 7644 sections 3.3 to 3.6
         .service(
             path("/scim/v2/{endpoint}", TYPE)

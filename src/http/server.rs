@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, deferred, extract, metrics, observe, peer, routes, tolerance};
+use super::{Settings, State, audit, deferred, extract, metrics, observe, peer, routes, tolerance};
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
 
@@ -144,8 +144,11 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     let nowhere = || io::Error::other("no address was bound");
     let address = server.addrs().first().copied().ok_or_else(nowhere).map_err(failed(&listen.address))?;
     let server = server.run();
-    let mut chores =
-        vec![tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
+    let mut chores = vec![
+        tokio::spawn(report(state.clone())),
+        tokio::spawn(deferred::keep(state.clone().into_inner())),
+        tokio::spawn(audit::keep(state.clone().into_inner())),
+    ];
     let scheme = if certificates.is_some() { "https" } else { "http" };
     if let Some(certificates) = certificates {
         state.metrics.note_certificate(certificates.expires_at());
@@ -227,6 +230,7 @@ impl Running {
         self.handle.stop(true).await;
         self.chores.iter().for_each(JoinHandle::abort);
         self.state.tolerances.log();
+        audit::finish(&self.state).await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await?;
         }

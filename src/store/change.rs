@@ -4,6 +4,9 @@
 //! `digest = SHA-256(previous digest, header, commitment)` and `commitment = HMAC-SHA-256(salt, content)`. The header
 //! holds no personal data. Content and salt can be erased, and the chain still verifies by the commitment.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,7 +15,7 @@ use uuid::Uuid;
 
 use crate::db::Db;
 use crate::record::resource_id;
-use crate::statement::{Statement, insert};
+use crate::statement::{Statement, Value, insert};
 use crate::{Error, Random, ResourceId, Seq, TenantId};
 
 /// What a change did.
@@ -56,6 +59,49 @@ pub struct Delta {
     pub joined: bool,
 }
 
+/// By what a change was made, beside its actor. Personal data may lie in it, so it is content of the change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct By {
+    /// The credential that was shown.
+    pub credential: Option<Uuid>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// The request's id.
+    pub request: Option<Arc<str>>,
+}
+
+impl By {
+    fn is_nothing(&self) -> bool {
+        *self == By::default()
+    }
+
+    /// In columns of the table, in their order.
+    fn columns(&self) -> [Value; 3] {
+        [
+            self.credential.map(|credential| credential.as_bytes().to_vec()).into(),
+            self.address.map(|address| address.to_string()).into(),
+            self.request.as_deref().map(str::to_owned).into(),
+        ]
+    }
+
+    /// Out of columns of the table.
+    fn read(credential: Option<Vec<u8>>, address: Option<String>, request: Option<String>) -> Result<Self, Error> {
+        let no_address = |_| Error::Corrupt("an address of a change is none".into());
+        Ok(By {
+            credential: credential.map(|bytes| resource_id(&bytes)).transpose()?.map(|id| id.0),
+            address: address.map(|address| address.parse()).transpose().map_err(no_address)?,
+            request: request.map(Arc::from),
+        })
+    }
+
+    /// What is committed to.
+    fn text(&self) -> String {
+        let credential = self.credential.map(|credential| credential.to_string()).unwrap_or_default();
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        format!("{credential} {address} {}", self.request.as_deref().unwrap_or_default())
+    }
+}
+
 /// One change, before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -77,6 +123,8 @@ pub struct Change {
     pub txn: Uuid,
     /// Why: `request`, `operator`, `due` …
     pub cause: String,
+    /// By what, beside the actor.
+    pub by: By,
     /// The document after the change; `None` when it is as it was, or gone.
     pub doc: Option<String>,
     /// What became of the actor's `externalId`: `Some(None)` when it was taken away.
@@ -130,7 +178,13 @@ fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+fn commit(
+    salt: &[u8],
+    doc: Option<&str>,
+    external: Option<&str>,
+    chunks: &[Vec<u8>],
+    by: &By,
+) -> Result<Vec<u8>, Error> {
     let mut mac = Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
     for part in [doc, external] {
         mac.update(&[u8::from(part.is_some())]);
@@ -142,10 +196,17 @@ fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<
         mac.update(&(chunk.len() as u64).to_be_bytes());
         mac.update(chunk);
     }
+    // Changes of earlier versions had none, and hold as they are.
+    if !by.is_nothing() {
+        let text = by.text();
+        mac.update(b"by");
+        mac.update(&(text.len() as u64).to_be_bytes());
+        mac.update(text.as_bytes());
+    }
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-fn link(previous: &[u8], header: &[u8], commitment: &[u8]) -> Vec<u8> {
+pub(crate) fn link(previous: &[u8], header: &[u8], commitment: &[u8]) -> Vec<u8> {
     Sha256::new().chain_update(previous).chain_update(header).chain_update(commitment).finalize().to_vec()
 }
 
@@ -163,7 +224,7 @@ pub(crate) fn append(
         let chunks = change.member_chunks();
         change.members = Vec::new();
         let external = change.external_text();
-        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks)?;
+        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks, &change.by)?;
         let one = Kept { change, external, salt: Some(salt), commitment, chunks };
         head = one.link(tenant, &head);
         kept.push((one, head.clone()));
@@ -194,9 +255,9 @@ impl Kept {
     pub(crate) fn is_whole(&self) -> Result<bool, Error> {
         let (doc, external) = (self.change.doc.as_deref(), self.external.as_deref());
         match &self.salt {
-            Some(salt) => Ok(commit(salt, doc, external, &self.chunks)? == self.commitment),
+            Some(salt) => Ok(commit(salt, doc, external, &self.chunks, &self.change.by)? == self.commitment),
             // Without its salt no content can be told from a forged one, so there must be none.
-            None => Ok(doc.is_none() && external.is_none() && self.chunks.is_empty()),
+            None => Ok(doc.is_none() && external.is_none() && self.chunks.is_empty() && self.change.by.is_nothing()),
         }
     }
 }
@@ -209,6 +270,7 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
         for (n, chunk) in (0_i64..).zip(chunks) {
             member_rows.push(vec![tenant.into(), change.seq.into(), n.into(), chunk.into()]);
         }
+        let [credential, address, request] = change.by.columns();
         rows.push(vec![
             tenant.into(),
             change.seq.into(),
@@ -225,17 +287,85 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
             salt.into(),
             commitment.into(),
             head.into(),
+            credential,
+            address,
+            request,
         ]);
     }
     insert(
         db,
         "INSERT INTO change (tenant_id, seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, \
-         salt, commitment, digest)",
+         salt, commitment, digest, credential, address, request)",
         rows,
         "",
     )?;
     insert(db, "INSERT INTO change_member (tenant_id, seq, chunk, members)", member_rows, "")?;
     Ok(())
+}
+
+type TraceRow = (
+    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
+    (Option<Vec<u8>>, Option<String>, Option<String>),
+);
+type TraceTypes = (
+    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
+    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
+);
+
+/// Changes with numbers from `from` and below `below`, the newest first, at most `limit`; of one resource, or of all.
+pub(crate) fn traces(
+    db: &mut Db,
+    tenant: TenantId,
+    (from, below): (Seq, Seq),
+    resource: Option<ResourceId>,
+    limit: i64,
+) -> Result<Vec<Change>, Error> {
+    let mut statement = Statement::<TraceTypes>::new(
+        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, credential, address, request \
+         FROM change WHERE tenant_id = ",
+    )
+    .bind(tenant);
+    if let Some(resource) = resource {
+        statement = statement.sql(" AND resource_id = ").bind(resource);
+    }
+    let rows = statement
+        .sql(" AND seq >= ")
+        .bind(from)
+        .sql(" AND seq < ")
+        .bind(below)
+        .sql(" ORDER BY seq DESC LIMIT ")
+        .bind(limit)
+        .load::<TraceRow>(db)?;
+    let trace =
+        |((seq, resource, kind, op, version, at, actor, txn, cause), (credential, address, request)): TraceRow| {
+            Ok(Change {
+                seq,
+                resource: resource_id(&resource)?,
+                kind,
+                op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
+                version,
+                at,
+                actor: resource_id(&actor)?,
+                txn: resource_id(&txn)?.0,
+                cause,
+                by: By::read(credential, address, request)?,
+                doc: None,
+                external: None,
+                members: Vec::new(),
+            })
+        };
+    rows.into_iter().map(trace).collect()
+}
+
+/// The instant of the first change from a number on; `None`: there is none.
+pub(crate) fn instant_from(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<(Seq, i64)>, Error> {
+    Ok(Statement::<(BigInt, BigInt)>::new("SELECT seq, at FROM change WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND seq >= ")
+        .bind(seq)
+        .sql(" ORDER BY seq LIMIT 1")
+        .get_result::<(i64, i64)>(db)
+        .optional()?)
 }
 
 /// The transaction that made a change; `None`: no such change.
@@ -253,10 +383,12 @@ pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<U
 type Row = (
     (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
     (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>),
+    (Option<Vec<u8>>, Option<String>, Option<String>),
 );
 type Types = (
     (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
     (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary),
+    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
 );
 
 /// A change as stored.
@@ -294,8 +426,8 @@ pub(crate) fn slice(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Re
 
 fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = Statement::<Types>::new(
-        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest \
-         FROM change WHERE tenant_id = ",
+        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest, \
+         credential, address, request FROM change WHERE tenant_id = ",
     )
     .bind(tenant)
     .sql(" AND seq > ")
@@ -308,7 +440,8 @@ fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row
 
 /// A row with its member deltas, and its digest.
 fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
-    let ((seq, resource, kind, op, version, at, actor, txn, cause), (doc, external, salt, commitment, digest)) = row;
+    let (header, (doc, external, salt, commitment, digest), (credential, address, request)) = row;
+    let (seq, resource, kind, op, version, at, actor, txn, cause) = header;
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")
@@ -325,6 +458,7 @@ fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Erro
         actor: resource_id(&actor)?,
         txn: resource_id(&txn)?.0,
         cause,
+        by: By::read(credential, address, request)?,
         doc,
         external: None,
         members: Vec::new(),

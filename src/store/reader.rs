@@ -11,12 +11,13 @@ use crate::external::{self, ExternalKey};
 use crate::idempotency::Keyed;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::secret::SealingKey;
 use crate::statement::Among;
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
-    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, signing, tenant,
+    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
 };
 
 /// Members read at a time.
@@ -104,6 +105,11 @@ impl Reader {
             work.begin(origin)?;
             body(&mut work)
         })
+    }
+
+    /// The tenant's keys for secrets, as they are stored.
+    pub fn sealing_keys(&mut self, tenant: TenantId) -> Result<Vec<SealingKey>, Error> {
+        secret::keys(&mut self.db, tenant)
     }
 
     /// One resource.

@@ -2,25 +2,30 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+pub(crate) mod arrangement;
 mod links;
 mod page;
 mod place;
+mod sight;
 pub(crate) mod total;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::{View, Views};
+use serde_json::{Map, Value};
 
-use crate::assemble::{Derived, assemble, etag};
+use crate::assemble::etag;
 use crate::clock::Clock;
 use crate::index::KindIndexes;
 use crate::plan::{Access, COUNTED, Planner};
 use crate::reader::Reader;
+use crate::sight::asks_about;
 use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
@@ -33,8 +38,8 @@ pub struct Query {
     pub definition: Arc<Definition>,
     /// The client's filter, before its view.
     pub filter: Option<Filter<Checked>>,
-    /// What the client may see.
-    pub view: Arc<View>,
+    /// What the client may see of each resource type.
+    pub views: Arc<Views>,
     /// The order; `None`: by id.
     pub sort: Option<Sort>,
     /// Place of the first resource of the page, from 1.
@@ -94,6 +99,16 @@ pub struct Hit {
     pub members: Option<Vec<MemberRef>>,
     /// `meta.version`.
     pub etag: String,
+    /// All of it as a document, where something had to be taken away: what leads to resources that the client does not
+    /// see.
+    pub document: Option<Map<String, Value>>,
+}
+
+impl Query {
+    /// What the client may see of the type.
+    pub fn view(&self) -> &Arc<View> {
+        self.views.of(self.definition.name())
+    }
 }
 
 /// Documents read at a time.
@@ -104,7 +119,11 @@ const KEPT: usize = 1_000;
 impl Reader {
     /// Answers a search. Every statement of it sees the same state.
     pub fn search(&mut self, tenant: TenantId, query: &Query) -> Result<Page, Error> {
-        self.snapshot(|reader| Search::new(reader, tenant, query)?.run())
+        self.snapshot(|reader| {
+            let mut page = Search::new(reader, tenant, query)?.run()?;
+            reader.veil(tenant, query, &mut page.hits)?;
+            Ok(page)
+        })
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
@@ -161,7 +180,7 @@ impl Reader {
             };
             let members = needs.members.is_some().then(|| members.remove(&id).unwrap_or_default());
             let external = externals.remove(&id);
-            Hit { record, external, groups: needs.groups.then_some(groups), members, etag }
+            Hit { record, external, groups: needs.groups.then_some(groups), members, etag, document: None }
         };
         Ok(records.into_iter().map(hit).collect())
     }
@@ -224,6 +243,14 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
+/// Whether an attribute orders anything: it is seen, and where it leads to.
+pub fn orders(view: &View, path: &str) -> bool {
+    view.sees(path) && !asks_about(view.references(), path)
+}
+
+/// Places in order, least first, and the records of some of them.
+type Tested = (Arc<Vec<Place>>, HashMap<ResourceId, Record>);
+
 struct Search<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -231,6 +258,8 @@ struct Search<'s> {
     kind: &'s str,
     indexes: Arc<KindIndexes>,
     filter: Option<Filter<Checked>>,
+    /// The client's part of the filter, where it has to be asked of a document from which something was taken away.
+    veiled: Option<Filter<Checked>>,
     sort: Option<&'s Sort>,
     /// The state that is read.
     clock: Clock,
@@ -243,10 +272,17 @@ impl<'s> Search<'s> {
         let clock = Clock::read(&mut reader.db, tenant)?;
         let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
         let indexes = catalog.indexes.of(kind)?.clone();
-        let filter = query.view.restrict(query.filter.clone()).map(Filter::push_not);
+        let view = query.view();
+        let filter = view.restrict(query.filter.clone()).map(Filter::push_not);
+        let closed = view.references();
+        let veiled = query
+            .filter
+            .as_ref()
+            .filter(|filter| !closed.is_empty() && filter.attributes().iter().any(|path| asks_about(closed, path)));
+        let veiled = veiled.map(|filter| view.masked(filter.clone()).push_not());
         // An attribute that is hidden orders nothing: every resource is without it.
-        let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
-        Ok(Search { reader, tenant, query, kind, indexes, filter, sort, clock, touched: 0 })
+        let sort = query.sort.as_ref().filter(|sort| orders(view, &sort.target.canonical));
+        Ok(Search { reader, tenant, query, kind, indexes, filter, veiled, sort, clock, touched: 0 })
     }
 
     /// What an access proposes; `None`: everything.
@@ -284,6 +320,9 @@ impl<'s> Search<'s> {
 
     /// See [`Planner::exact`].
     fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
+        if self.veiled.is_some() {
+            return None;
+        }
         // An exact access never depends on nesting.
         let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: None };
         planner.exact(filter)
@@ -312,12 +351,9 @@ impl<'s> Search<'s> {
         Ok(measured)
     }
 
-    /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.
-    fn test(
-        &mut self,
-        candidates: Option<Vec<ResourceId>>,
-        filter: &Filter<Checked>,
-    ) -> Result<(Vec<Place>, HashMap<ResourceId, Record>), Error> {
+    /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
+    /// records.
+    fn test(&mut self, candidates: Option<Vec<ResourceId>>, filter: &Filter<Checked>) -> Result<Tested, Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();
@@ -342,7 +378,8 @@ impl<'s> Search<'s> {
                 }
             }
         }
-        Ok((places, kept))
+        places.sort_unstable();
+        Ok((Arc::new(places), kept))
     }
 
     /// Those of the resources that are of the type, in the order given.
@@ -368,18 +405,21 @@ impl<'s> Search<'s> {
             }
         }
         let registry = self.reader.shared.registry_of(self.tenant);
-        for hit in self.reader.derive(self.tenant, self.query, records, needs, false)? {
+        let hits = self.reader.derive(self.tenant, self.query, records, needs, false)?;
+        let hits = match self.veiled.clone() {
+            None => hits,
+            Some(veiled) => self.unveiled(hits, &veiled)?,
+        };
+        let mut tops = filter.tops();
+        tops.extend(self.sort.map(|sort| sort.target.top()));
+        let tops: Vec<&str> = tops.into_iter().collect();
+        for hit in hits {
             let id = hit.record.id;
-            let derived = Derived {
-                base_url: &self.query.base_url,
-                external: hit.external.as_deref(),
-                groups: hit.groups.as_deref(),
-                members: hit.members.as_deref(),
-                member_names: true,
-                etag: &hit.etag,
+            let document = match &hit.document {
+                Some(document) => Cow::Borrowed(document),
+                None => Cow::Owned(sight::part(&hit, self.query, &registry, &tops)?),
             };
-            let document = assemble(&hit.record, &derived, &registry)?;
-            if !filter.matches(&document) {
+            if self.veiled.is_none() && !filter.matches(&document) {
                 continue;
             }
             // The id is the second part of every place already.
@@ -396,17 +436,28 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// The page behind the mark, or else the one that begins at `start`.
-    fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
-        places.sort_unstable();
-        if self.sort.is_some_and(|sort| sort.descending) {
-            places.reverse();
+    /// Those that the view shows, and that match as far as the client sees where they lead to.
+    fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
+        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
+        for hit in &mut hits {
+            hit.document = Some(sight::whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
         }
-        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
-        if let Some(mark) = &self.query.mark {
-            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
-        }
+        hits.retain(|hit| hit.document.is_some());
+        self.reader.veil(self.tenant, self.query, &mut hits)?;
+        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
+        Ok(hits)
+    }
+
+    /// The page behind the mark, or else the one that begins at `start`, of all places, least first.
+    fn page_of(&self, places: &[Place]) -> Vec<Place> {
+        let start = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).collect()
+        let mark = self.query.mark.as_ref();
+        if self.descending() {
+            let skip = mark.map_or(start, |mark| places.len() - places.partition_point(|place| place < mark));
+            return places.iter().rev().skip(skip).take(count).cloned().collect();
+        }
+        let skip = mark.map_or(start, |mark| places.partition_point(|place| place <= mark));
+        places.iter().skip(skip).take(count).cloned().collect()
     }
 }

@@ -16,6 +16,7 @@ use crate::known::Known;
 use crate::meter::{self, Figures, Meter};
 use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
+use crate::scan::arrangement::Arrangements;
 use crate::scan::total::Totals;
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     /// How many resources match what was asked before.
     pub(crate) totals: Totals,
+    /// Who matches what was asked before, in order.
+    pub(crate) arrangements: Arrangements,
     pub(crate) known: Known,
 }
 
@@ -93,6 +96,7 @@ impl Store {
             losses: AtomicUsize::new(0),
             meter: Meter::default(),
             totals: Totals::new(options.keep_from),
+            arrangements: Arrangements::new(options.keep_from),
             known: Known::new(options.tenants),
         });
         let mut threads = Vec::new();

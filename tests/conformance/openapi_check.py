@@ -416,6 +416,31 @@ def check_memberships(server):
     on_one("DELETE", 204, one)
 
 
+def check_audit(server):
+    """Events are read by administrators and written by nobody."""
+    path, one_path = "/scim/v2/AuditEvents", "/scim/v2/AuditEvents/{id}"
+    searches = [("GET", path, None), ("HEAD", path, None), ("POST", path + "/.search", SEARCH)]
+    for method, where, body in searches:
+        writes = 'kind eq "write"'
+        server.send(method, where, 200, body=body and body | {"filter": writes}, params={"filter": writes})
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+        server.send(method, where, 403, body=body, token=server.consumer)
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1}).json()
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1})
+    server.send("GET", path, 400, params={"cursor": page["nextCursor"], "count": 2})
+    one = f"{path}/{page['Resources'][0]['id']}"
+    etag = server.send("GET", one, 200, at=one_path).headers["ETag"]
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 304, at=one_path, headers={"If-None-Match": etag})
+        server.send(method, path + "/nothing", 404, at=one_path)
+        server.send(method, one, 400, at=one_path, params={"attributes": "id", "excludedAttributes": "meta"})
+        server.send(method, one, 403, at=one_path, token=server.consumer)
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD")])
+    check_refusals(server, [(m, w, w, b) for m, w, b in searches])
+    server.send("OPTIONS", one, 204, at=one_path)
+
+
 def check_bulk(server):
     path = "/scim/v2/Bulk"
     example = resolve(document["components"]["examples"]["BulkRequest"])["value"]
@@ -525,6 +550,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
     check_memberships(server)
+    check_audit(server)
     check_bulk(server)
     check_documents(server)
     for path in document["paths"]:

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bulk;
@@ -71,3 +73,4 @@ mod tls;
 mod types;
 #[cfg(test)]
 mod upkeep;
+mod views;

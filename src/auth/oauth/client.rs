@@ -86,7 +86,8 @@ impl Authenticator {
         let unsigned = || store::Error::Unavailable("no token can be signed".into());
         let token = signed.and_then(Result::ok).ok_or_else(unsigned)?;
         let expires_in = u32::try_from((end - now) / SECOND).unwrap_or_default();
-        Ok(AccessToken { token, expires_in, scope: grant.scope, client: caller.name.clone(), tenant })
+        let (scope, client_name) = (grant.scope, caller.name.clone());
+        Ok(AccessToken { token, expires_in, scope, client, credential, client_name, tenant })
     }
 
     async fn prove(&self, proof: Proof<'_>, shown: &Shown<'_>, now: i64) -> Result<Option<Proven>, Denial> {

@@ -96,7 +96,7 @@ async fn ensure_client(
     let issued = Issued::new(tenant, None)?;
     match existing {
         Some(id) => {
-            clients::rotate(directory, &ctx, id, issued.credential).await?;
+            clients::rotate(directory, &ctx, id, issued.credential, None).await?;
         }
         None => {
             clients::create(directory, &ctx, name, role, Profile::default(), issued.credential).await?;

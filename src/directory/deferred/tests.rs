@@ -71,7 +71,7 @@ impl Register {
 
 async fn client(directory: &Directory, tenant: TenantId, name: &str) -> Ctx {
     let system = Ctx::system(tenant, NOW, Random::os());
-    let credential = clients::NewCredential { id: uuid::Uuid::new_v4(), digest: vec![0; 32], expires_at: None };
+    let credential = clients::NewCredential { id: uuid::Uuid::new_v4(), digest: vec![0; 32], ..Default::default() };
     let id = clients::create(directory, &system, name, Role::Source, Profile::Rfc, credential).await.expect("a client");
     let caller = directory.caller(tenant, id).await.expect("reads").expect("a client");
     Ctx { caller, base_url: "https://scim.example".into(), ..system }

@@ -222,7 +222,13 @@ mod tests {
     #[test]
     fn clients_beyond_the_limit_are_counted_as_one() {
         let metrics = Metrics::new(0, true);
-        let asker = |n: usize| Asker { client: format!("c{n}").into(), tenant: 1, tolerances: Tolerances::default() };
+        let asker = |n: usize| Asker {
+            client: format!("c{n}").into(),
+            tenant: 1,
+            id: store::ResourceId::SYSTEM,
+            credential: None,
+            tolerances: Tolerances::default(),
+        };
         for n in (0..CLIENTS + 5).chain(0..CLIENTS + 5) {
             metrics.client(&asker(n)).microseconds.fetch_add(1, Ordering::Relaxed);
         }

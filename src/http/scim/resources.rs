@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use crate::directory::clients::CLIENT;
 use crate::directory::issuers::ISSUER;
 use crate::directory::scope::Access;
+use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
@@ -41,7 +42,17 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
-    Ok(respond::fetched(fetched))
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
+}
+
+/// What was fetched; a client with the dates at which its credentials were used.
+async fn with_use(state: &State, ctx: &Ctx, definition: &Definition, fetched: Fetched) -> Result<Fetched, Failure> {
+    Ok(match fetched {
+        Fetched::Found { etag, location, body } if definition.name() == CLIENT => {
+            Fetched::Found { etag, location, body: state.directory.with_use(ctx, body).await? }
+        }
+        fetched => fetched,
+    })
 }
 
 /// GET of `/Me`: the user that a token names, else the client that asks, whatever it may do (RFC 7644 section 3.11). Its
@@ -53,7 +64,8 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
     let definition = definition.ok_or_else(|| scim::Error::not_found(kind, "Me"))?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
-    Ok(respond::fetched(state.directory.fetch(&ctx, &definition, &id.to_string(), &condition, &projection).await?))
+    let fetched = state.directory.fetch(&ctx, &definition, &id.to_string(), &condition, &projection).await?;
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
 /// PUT: 200.
@@ -132,9 +144,9 @@ async fn named(
     Ok(state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?)
 }
 
-/// After a client or an issuer was changed, or may have been, nobody is let in for what it was before.
+/// After a client, an issuer or a view was changed, or may have been, nobody is let in for what it was before.
 fn forget(state: &State, definition: &Definition) {
-    if [CLIENT, ISSUER].contains(&definition.name()) {
+    if [CLIENT, ISSUER, VIEW].contains(&definition.name()) {
         state.authenticator.forget();
     }
 }

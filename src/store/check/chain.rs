@@ -1,4 +1,5 @@
-//! The chain of changes: every number is there, every link holds, and whoever came and did not go lives.
+//! The chain of changes: every number is there, every link holds, and whoever came and did not go lives. The chain of the
+//! audit holds too.
 
 use diesel::sql_types::{BigInt, Binary};
 
@@ -6,7 +7,7 @@ use super::{Check, ROWS, SLICE};
 use crate::clock::Clock;
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, change};
+use crate::{Error, audit, change};
 
 impl Check<'_, '_> {
     pub(super) fn chain(&mut self, clock: &Clock) -> Result<(), Error> {
@@ -31,6 +32,10 @@ impl Check<'_, '_> {
         self.report.changes = seq.unsigned_abs();
         if (seq, &head) != (clock.seq, &clock.digest) {
             self.find("change", format!("ends at {seq}, and not where the clock stands, at {}", clock.seq));
+        }
+        let (_, finding) = audit::follow(&mut self.reader.db, self.tenant, self.watch)?;
+        if let Some(finding) = finding {
+            self.find("audit", finding);
         }
         self.lost()?;
         self.loose_deltas()

@@ -38,7 +38,7 @@ async fn tenants(server: &Server, count: usize) -> Vec<String> {
         let tenant = store.create_tenant(&format!("t{n}"), "T", NEW_YEAR).expect("a tenant").id;
         let id = Uuid::new_v4();
         let minted = token::mint(tenant, id, &token::random_bytes().expect("random"));
-        let credential = NewCredential { id, digest: minted.digest, expires_at: None };
+        let credential = NewCredential { id, digest: minted.digest, expires_at: None, ..NewCredential::default() };
         let ctx = Ctx::system(tenant, NEW_YEAR, Random::os());
         clients::create(&directory, &ctx, "admin", Role::Administrator, Profile::Rfc, credential)
             .await

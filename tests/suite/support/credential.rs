@@ -5,6 +5,7 @@ use std::sync::Arc;
 use matrikel::auth::token;
 use scim::schema::Registry;
 use serde_json::Value;
+use store::change::By;
 use store::work::Origin;
 use store::{Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
 use uuid::Uuid;
@@ -97,7 +98,7 @@ impl Holder {
 }
 
 fn origin() -> Origin {
-    Origin { actor: ResourceId::SYSTEM, cause: "operator", now: 1, random: Random::os() }
+    Origin { actor: ResourceId::SYSTEM, cause: "operator", by: By::default(), now: 1, random: Random::os() }
 }
 
 fn open(server: &Server) -> Store {
