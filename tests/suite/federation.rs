@@ -108,8 +108,7 @@ impl Operator {
         server.tenant("town");
         for name in ["one", "two"] {
             server.client("town", name, "source");
-            let entity = format!("https://{name}.example.se");
-            server.certify("town", name, &json!({ "entity": entity, "federation": "moa" }));
+            server.certify("town", name, &format!("entity=moa https://{name}.example.se"));
         }
         server
     }

@@ -9,7 +9,7 @@ async fn where_certificates_are_required_there_is_no_connection_without_one() {
     place.server.tenant("town");
     place.server.client("town", "hr", "source");
     let pair = Pair::alone(Wish::client(2, "hr"));
-    place.server.certify("town", "hr", &json!({ "spki": STANDARD.encode(pair.pin()) }));
+    place.server.certify("town", "hr", &format!("spki={}", STANDARD.encode(pair.pin())));
     assert_eq!(place.status(&pair), 200);
     assert_eq!(place.status(&Pair::alone(Wish::client(3, "stranger"))), 401, "one without a client is no better");
     for further in [["--tls-max", "1.3"], ["--tls-max", "1.2"]] {
@@ -45,7 +45,7 @@ async fn a_session_of_before_brings_nobodys_certificate() {
     place.server.tenant("town");
     place.server.client("town", "hr", "source");
     let pair = Pair::alone(Wish::client(2, "hr"));
-    place.server.certify("town", "hr", &json!({ "spki": STANDARD.encode(pair.pin()) }));
+    place.server.certify("town", "hr", &format!("spki={}", STANDARD.encode(pair.pin())));
     let file = pair.file(place.folder.path(), "hr");
     let (file, session) = (file.to_str().expect("text"), place.folder.path().join("session"));
     let session = session.to_str().expect("text");

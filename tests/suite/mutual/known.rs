@@ -13,11 +13,11 @@ async fn a_certificate_stands_for_the_client_that_its_rule_names(place: &Place) 
         server.client("town", name, "source");
     }
     let pinned = Pair::alone(Wish::client(2, "pinned"));
-    let pin = server.certify("town", "pinned", &json!({ "spki": STANDARD.encode(pinned.pin()) }));
-    server.certify("town", "by-dns", &json!({ "dns": "hr.example.se" }));
-    server.certify("town", "by-uri", &json!({ "uri": "https://hr.example.se/x" }));
-    server.certify("town", "by-email", &json!({ "email": "hr@example.se" }));
-    server.certify("town", "by-subject", &json!({ "subject": "CN=hr\\, main,O=Storstads kommun" }));
+    let pin = server.certify("town", "pinned", &format!("spki={}", STANDARD.encode(pinned.pin())));
+    server.certify("town", "by-dns", "dns=hr.example.se");
+    server.certify("town", "by-uri", "uri=https://hr.example.se/x");
+    server.certify("town", "by-email", "email=hr@example.se");
+    server.certify("town", "by-subject", "subject=CN=hr\\, main,O=Storstads kommun");
 
     // A key that is pinned needs nobody to vouch for it.
     assert_eq!(place.status(&pinned), 200);
@@ -123,7 +123,7 @@ async fn what_an_authority_has_revoked_is_noticed_under_way() {
     );
     place.server.tenant("town");
     place.server.client("town", "hr", "source");
-    place.server.certify("town", "hr", &json!({ "dns": "hr.example.se" }));
+    place.server.certify("town", "hr", "dns=hr.example.se");
     let wish = |serial| Wish { names: &["dns:hr.example.se"], ..Wish::client(serial, "hr") };
     let (first, second) = (authority.issue(wish(20)), authority.issue(wish(21)));
     assert_eq!((place.status(&first), place.status(&second)), (200, 200));

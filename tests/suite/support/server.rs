@@ -107,26 +107,13 @@ impl Server {
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
-    /// Has a certificate stand for a client, by a rule such as `{"dns": "hr.example.se"}`; answers the credential's id.
-    pub(crate) fn certify(&self, slug: &str, client: &str, rule: &Value) -> uuid::Uuid {
-        let (rule, id) = (matrikel::directory::Rule::parse(rule).expect("a rule"), uuid::Uuid::new_v4());
-        let blob = |id: &str| if self.is_postgres() { format!("decode('{id}', 'hex')") } else { format!("x'{id}'") };
-        let listed = command(&self.database_url, &["client", "list", "--tenant", slug, "--json"]);
-        let listed: Value = serde_json::from_str(&listed).expect("JSON");
-        let clients = listed.as_array().expect("a list");
-        let found = clients.iter().find(|known| known["name"] == client).expect("the client");
-        let target = blob(&found["id"].as_str().expect("an id").replace('-', ""));
-        let tenant = format!("(SELECT tenant_id FROM tenant WHERE slug = '{slug}')");
-        self.execute(&format!(
-            "INSERT INTO credential (tenant_id, credential_id, client_id, kind, digest, material, created_at) \
-             VALUES ({tenant}, {}, {target}, 'certificate', {}, '{}', 0); \
-             INSERT INTO route (key, tenant_id, target) VALUES ('{}', {tenant}, {target})",
-            blob(&id.simple().to_string()),
-            blob("00"),
-            rule.material(),
-            rule.route(),
-        ));
-        id
+    /// Has a certificate stand for a client, by a rule such as `dns=hr.example.se`; answers the credential's id.
+    pub(crate) fn certify(&self, slug: &str, client: &str, rule: &str) -> uuid::Uuid {
+        let add = ["client", "credential", "add", "--tenant", slug, client, "--kind", "certificate", "--json"];
+        let made = command(&self.database_url, &[&add[..], &["--certificate", rule]].concat());
+        let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
+        let id = made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}"));
+        id.parse().expect("an id")
     }
 
     /// Memory that the server holds now, in bytes.
