@@ -77,4 +77,5 @@ mod tls;
 mod types;
 #[cfg(test)]
 mod upkeep;
+#[cfg(test)]
 mod views;
