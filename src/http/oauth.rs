@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Failure;
 use super::extract::{self, Asker};
-use super::{Answer, BASE_PATH, State, body};
+use super::{Answer, BASE_PATH, State, body, proxy};
 use crate::auth::Shown;
 use crate::auth::oauth::{Denial, TOKEN_ENDPOINT, TokenRequest, keys};
 use crate::directory::Tolerances;
@@ -30,10 +30,14 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
     let shown = Shown {
         authorization: authorization.as_deref(),
         certificate: certificate.as_ref(),
-        address: request.peer_addr().map(|address| address.ip()),
+        address: proxy::client(&request, &state.settings.trusted_proxies),
     };
+    state.authenticator.check_brake(&shown, now)?;
     let issuer = issuer(&request, &state)?;
     let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await;
+    if matches!(granted, Err(Denial::Client { .. })) {
+        state.authenticator.note_failure(&shown, now);
+    }
     let granted = granted.map_err(Failure::from)?;
     request.extensions_mut().insert(Asker {
         client: granted.client,

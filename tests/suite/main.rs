@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bulk;
@@ -12,6 +14,8 @@ mod cli;
 mod clients;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -37,6 +41,8 @@ mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod memberships;
 #[cfg(test)]
 mod metrics;
@@ -59,6 +65,8 @@ mod slow;
 mod store_tests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tenancy;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
