@@ -422,6 +422,30 @@ def check_tokens(server):
         server.send(method, path, 400, headers={"Host": "a b"})
 
 
+def check_credentials(server):
+    """A client is given credentials, and one is taken away."""
+    body = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source", "name": "nightly"}
+    client = server.send("POST", "/scim/v2/Clients", 201, body=body).json()["id"]
+    at = "/scim/v2/Clients/{id}/credentials"
+    where, one = f"/scim/v2/Clients/{client}/credentials", at + "/{credential}"
+    key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    made = server.send("POST", where, 201, at=at, body={"kind": "token", "label": "first"}).json()
+    for _, status in ((1, 201), (2, 409)):
+        server.send("POST", where, status, at=at, body={"kind": "key", "jwk": key})
+    server.send("POST", where, 400, at=at, body={"kind": "password"})
+    server.send("POST", where, 403, at=at, body={"kind": "token"}, token=server.consumer)
+    missing = "/scim/v2/Clients/01913a52-0000-7000-8000-000000000000/credentials"
+    server.send("POST", missing, 404, at=at, body={"kind": "token"})
+    check_refusals(server, [("POST", where, at, {"kind": "token"})])
+    gone = f"{where}/{made['value']}"
+    server.send("DELETE", gone, 403, at=one, token=server.consumer)
+    check_refusals(server, [("DELETE", gone, one, None)])
+    server.send("DELETE", gone, 204, at=one)
+    server.send("DELETE", f"{where}/{client}", 404, at=one)
+    for path, file in ((where, at), (gone, one)):
+        server.send("OPTIONS", path, 204, at=file)
+
+
 def check_memberships(server):
     """Every operation on memberships, of a group and a user made for it."""
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
@@ -581,6 +605,7 @@ def check_answers(server):
     check_view(server, view | {"name": "used"})
     check_issuers(server)
     check_tokens(server)
+    check_credentials(server)
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),
