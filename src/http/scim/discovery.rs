@@ -10,6 +10,7 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::role;
 use crate::directory::Ctx;
+use crate::directory::audit::AUDIT_EVENT;
 use crate::directory::types::Document;
 use crate::http::error::Failure;
 use crate::http::{Answer, Settings, State, extract, respond};
@@ -61,7 +62,11 @@ pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Da
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
     // Suites make, change and delete what they find in the list, and a membership is never changed.
-    let is_listed = |name: &str| state.settings.announce_memberships || name != GROUP_MEMBERSHIP;
+    let is_listed = |name: &str| match name {
+        GROUP_MEMBERSHIP => state.settings.announce_memberships,
+        // Nor is an event, or made or deleted.
+        name => name != AUDIT_EVENT,
+    };
     let definitions = catalog.registry().definitions().iter();
     let definitions = definitions.filter(|definition| role::sees(ctx.caller.role, definition));
     let mut documents = Vec::new();
