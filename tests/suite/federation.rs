@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -334,4 +335,29 @@ fn the_commands_say_what_is_to_be_believed_and_what_is_not() {
     let header: Value = serde_json::from_slice(&header).expect("JSON");
     let names: Vec<_> = header.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(names, ["alg", "kid", "iss", "iat", "exp"], "all of it is protected");
+}
+
+/// What `docs/connect/federation.md` tells a reader to type, at another port and with nothing else in the folder.
+#[test]
+fn the_page_for_suppliers_works_as_it_stands() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/connect/federation.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let blocks: Vec<_> = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() > 6, "{} blocks", blocks.len());
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{}", blocks.concat());
+    let folder = TempDir::new().expect("a folder");
+    let programs = PathBuf::from(env!("CARGO_BIN_EXE_matrikel"));
+    let programs = programs.parent().and_then(|folder| folder.to_str()).expect("a folder");
+    let output = Command::new("timeout")
+        .args(["120", "bash", "-c", &script.replace("8443", &port.to_string())])
+        .current_dir(folder.path())
+        .env("PATH", format!("{programs}:{}", std::env::var("PATH").expect("a path")))
+        .env_remove("DATABASE_URL")
+        .output()
+        .expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("\"totalResults\":1") && said.contains("\n401\n"), "{said}{complained}");
 }
