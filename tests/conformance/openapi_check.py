@@ -213,8 +213,8 @@ def check_routes(server):
         kind["endpoint"].strip("/")
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
-    # The list of resource types passes over them, over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Issuers", "AuditEvents"]
+    # The list of resource types passes over them; over memberships unless the operator says otherwise.
+    endpoints += ["GroupMemberships", "Views", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
