@@ -244,3 +244,59 @@ impl Keys {
 fn binding(purpose: &str, id: i64) -> Vec<u8> {
     [purpose.as_bytes(), &id.to_be_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGITS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn keys_are_read_in_order_and_shown_by_name_alone() {
+        let ring = Keyring::of_text(&format!("# of this year\n2026:{DIGITS}\n\n  old-1:{DIGITS}\n")).expect("keys");
+        assert_eq!(ring.names(), ["2026", "old-1"]);
+        assert_eq!(format!("{ring:?}"), "Keyring(2026, old-1)");
+        assert!(ring.find("old-1").is_some() && ring.find("other").is_none());
+        assert!(Keyring::default().is_empty() && Keyring::default().current().is_none());
+        let line = Keyring::line("new").expect("a key");
+        assert_eq!(Keyring::of_text(&line).expect("a key").names(), ["new"]);
+        assert_ne!(Keyring::line("new").expect("a key"), line);
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_by_its_line_and_nothing_of_it() {
+        let table = [
+            (String::new(), "there is no key"),
+            ("# nothing\n".into(), "there is no key"),
+            (DIGITS.into(), "line 1 is no key"),
+            (format!("a:{DIGITS}\nb b:{DIGITS}"), "line 2 has a name"),
+            (format!(":{DIGITS}"), "line 1 has a name"),
+            (format!("a:{DIGITS}\na:{DIGITS}"), "line 2 has the name of another"),
+            (format!("a:{}", &DIGITS[1..]), "line 1 does not hold 32 bytes"),
+            (format!("a:{DIGITS}00"), "line 1 does not hold 32 bytes"),
+            (format!("a:{}", DIGITS.replace('a', "x")), "line 1 does not hold 32 bytes"),
+        ];
+        for (text, expected) in table {
+            let said = Keyring::of_text(&text).expect_err(expected).to_string();
+            assert!(said.contains(expected) && !said.contains("8899"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_tenant_opens_under_its_own_master_key_purpose_and_number_alone() {
+        let keys = Keys::new(Keyring::of_text(&format!("one:{DIGITS}")).expect("a key"));
+        let row = keys.make(SEAL, 1, 0).expect("a key");
+        let opened = keys.open_one(&row).expect("opens");
+        assert_eq!(keys.open_one(&keys.seal(SEAL, 1, &opened, 0).expect("sealed")).expect("opens"), opened);
+        let other = Keys::new(Keyring::of_text(&Keyring::line("one").expect("a key")).expect("a key"));
+        assert!(other.open_one(&row).is_err(), "another key of that name");
+        for wrong in [
+            SealingKey { purpose: FIND.into(), ..row.clone() },
+            SealingKey { id: 2, ..row.clone() },
+            SealingKey { master: "two".into(), ..row.clone() },
+            SealingKey { sealed: row.sealed.iter().map(|byte| byte ^ 1).collect(), ..row.clone() },
+        ] {
+            assert!(keys.open_one(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

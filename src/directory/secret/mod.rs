@@ -1,6 +1,6 @@
 //! Secrets at rest. The value of an attribute whose schema says `secret` leaves the document before it is stored: it is
 //! sealed under a key of its resource, which is sealed under a key of the tenant, which is sealed under a master key that
-//! the database does not have ([`keys`]). A keyed hash stands for it where it is to be found or to be unique, under another
+//! the database does not have (`keys`). A keyed hash stands for it where it is to be found or to be unique, under another
 //! key. What it is comes out of here alone, in the answer to a request that asks for it by name; a filter may ask whether
 //! it is that whole value, and nothing less.
 
