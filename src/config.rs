@@ -163,6 +163,16 @@ pub struct Config {
     pub idle_seconds: u64,
     /// Seconds that a client may take nothing of an answer that waits for it.
     pub stalled_seconds: u64,
+    /// Requests a second of a client that has no limit of its own; 0: any number.
+    pub client_requests: u32,
+    /// Requests of such a client that may be under way; 0: any number.
+    pub client_concurrent: u32,
+    /// Requests a second of a tenant; 0: any number.
+    pub tenant_requests: u32,
+    /// Requests of a tenant that may be under way; 0: any number.
+    pub tenant_concurrent: u32,
+    /// Failed attempts to authenticate of one address that are let pass at once; 0: any number.
+    pub failed_attempts: u32,
 }
 
 impl Default for Config {
@@ -205,6 +215,11 @@ impl Default for Config {
             body_seconds: 30,
             idle_seconds: 75,
             stalled_seconds: 60,
+            client_requests: 0,
+            client_concurrent: 256,
+            tenant_requests: 0,
+            tenant_concurrent: 1_024,
+            failed_attempts: 300,
         }
     }
 }

@@ -20,12 +20,15 @@ use super::certificate::PeerCertificate;
 use super::federation::Members;
 use super::issuer::keys::{self, Keys};
 use super::jwt::{Standing, Whose};
+use super::limit::{Brake, Limits};
 use super::oauth::keys::Keyring;
+use super::used::Used;
 use super::{oauth, token};
 use crate::directory::{self, Caller, Directory};
 use crate::jose::Token;
 
 const REMEMBER: Duration = Duration::from_secs(5);
+const PROVEN: Duration = Duration::from_secs(3_600);
 const REMEMBER_AT_MOST: u64 = 10_000;
 
 /// The authenticated client of a request.
@@ -77,6 +80,9 @@ pub enum Refusal {
     /// Whether the token is true cannot be known: its issuer's keys cannot be had.
     #[error("the issuer of the token cannot be reached")]
     IssuerAway,
+    /// The address has failed too often; it may try again after so many seconds.
+    #[error("too many failed attempts")]
+    Braked(u32),
     /// It could not be found out.
     #[error(transparent)]
     Directory(#[from] directory::Error),
@@ -103,6 +109,11 @@ pub struct Authenticator {
     pub(super) standings: Cache<Whose, Arc<Standing>>,
     /// How often everything was forgotten.
     pub(super) forgotten: Arc<AtomicU64>,
+    /// What was good within the last hour: it is never braked.
+    pub(super) proven: Cache<[u8; 32], ()>,
+    pub(super) brake: Arc<Brake>,
+    /// When credentials were used.
+    pub(crate) used: Used,
 }
 
 impl Authenticator {
@@ -112,7 +123,28 @@ impl Authenticator {
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
         let issuers = Keys::new(issuers);
-        Authenticator { directory, members, oauth, keyring, issuers, remembered, standings, forgotten: Arc::default() }
+        let proven = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_idle(PROVEN).build();
+        let (forgotten, brake) = (Arc::default(), Arc::new(Brake::new(Limits::default().failures)));
+        let used = Used::default();
+        Authenticator {
+            directory,
+            members,
+            oauth,
+            keyring,
+            issuers,
+            remembered,
+            standings,
+            forgotten,
+            proven,
+            brake,
+            used,
+        }
+    }
+
+    /// The same with another brake on failures.
+    #[must_use]
+    pub fn with_brake(self, brake: Brake) -> Self {
+        Authenticator { brake: Arc::new(brake), ..self }
     }
 
     /// The principal of a request; `now` in µs since the epoch.
@@ -120,11 +152,12 @@ impl Authenticator {
         let principal = match (shown.authorization, shown.certificate) {
             (None, Some(certificate)) => {
                 let look_up = self.holder(certificate, now);
-                self.remembered_or(certificate.digest(), look_up).await.and_then(|principal| {
+                self.remembered_or(certificate.digest(), shown, now, look_up).await.and_then(|principal| {
                     if certificate.is_current(now) { Ok(principal) } else { Err(Refusal::Stranger) }
                 })?
             }
             (authorization, _) => {
+                // Who shows nothing tries nothing.
                 let token = authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
                 let digest = token::digest(token);
                 let look_up = async {
@@ -134,7 +167,7 @@ impl Authenticator {
                     let claim = token::parse(token).ok_or(Refusal::Unauthenticated)?;
                     self.look_up(claim, &digest, now).await
                 };
-                self.remembered_or(digest, look_up).await?
+                self.remembered_or(digest, shown, now, look_up).await?
             }
         };
         // The end is tested at every request, not only when the credential was looked up.
@@ -148,13 +181,28 @@ impl Authenticator {
     async fn remembered_or(
         &self,
         digest: [u8; 32],
+        shown: &Shown<'_>,
+        now: i64,
         look_up: impl Future<Output = Result<Principal, Refusal>>,
     ) -> Result<Arc<Principal>, Refusal> {
         if let Some(principal) = self.remembered.get(&digest) {
             return Ok(principal);
         }
+        let address = shown.address.zip(u64::try_from(now).ok());
+        if let Some(seconds) = address.and_then(|(address, now)| self.brake.wait(address, now))
+            && !self.proven.contains_key(&digest)
+        {
+            return Err(Refusal::Braked(seconds));
+        }
         let known = self.forgotten.load(Ordering::SeqCst);
-        let principal = Arc::new(look_up.await?);
+        let principal = look_up.await.inspect_err(|refusal| {
+            if let (Refusal::Unauthenticated | Refusal::Stranger, Some((address, now))) = (refusal, address) {
+                self.brake.note(address, now);
+            }
+        });
+        let principal = Arc::new(principal?);
+        self.proven.insert(digest, ());
+        self.used.note(principal.tenant, principal.credential, now);
         self.remembered.insert(digest, Arc::clone(&principal));
         // What was looked up may have been changed since.
         if self.forgotten.load(Ordering::SeqCst) != known {

@@ -7,8 +7,10 @@ pub mod federation;
 pub mod issue;
 pub mod issuer;
 mod jwt;
+pub mod limit;
 pub mod oauth;
 pub mod scope;
 pub mod token;
+pub mod used;
 
 pub use bearer::{Authenticator, Principal, Refusal, Shown};

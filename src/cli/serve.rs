@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Shared, notify, open, output, wait};
 use crate::auth::federation::{self, Source};
 use crate::auth::issuer::keys;
+use crate::auth::limit::{Bounds, Limits};
 use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
@@ -56,6 +57,9 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75
   stalled_seconds   what a client may take nothing of its answer, 60
+  client_requests, tenant_requests      requests a second, 0: any number (0)
+  client_concurrent, tenant_concurrent  requests at a time, 0: any number (256, 1024)
+  failed_attempts   to authenticate, of one address, before it is slowed down (300)
 
 Examples:
   matrikel serve
@@ -150,6 +154,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         body_timeout: Duration::from_secs(config.body_seconds),
         oauth: oauth(config),
         issuers: issuers(config),
+        limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
@@ -166,6 +171,16 @@ fn issuers(config: &Config) -> keys::Settings {
         keys_seconds: config.issuers.keys_seconds,
         retry_seconds: config.issuers.retry_seconds,
         outage_seconds: config.issuers.outage_seconds,
+    }
+}
+
+/// How much clients and tenants may ask for.
+fn limits(config: &Config) -> Limits {
+    let bounds = |per_second, concurrent| Bounds { per_second, burst: per_second, concurrent };
+    Limits {
+        client: bounds(config.client_requests, config.client_concurrent),
+        tenant: bounds(config.tenant_requests, config.tenant_concurrent),
+        failures: config.failed_attempts,
     }
 }
 

@@ -31,13 +31,20 @@ pub(super) enum Command {
         json: bool,
     },
     /// Change what an organisation's register insists on
-    #[command(after_help = "Example: matrikel tenant set storstad --unique-group-names on")]
+    #[command(after_help = "Examples:\n  matrikel tenant set storstad --unique-group-names on\n  \
+        matrikel tenant set storstad --host id.storstad.example")]
     Set {
         /// Short name of the tenant
         slug: String,
         /// Whether two groups may have the same displayName; off when a tenant is created
-        #[arg(long, value_enum, value_name = "ON|OFF", required = true)]
-        unique_group_names: Switch,
+        #[arg(long, value_enum, value_name = "ON|OFF", required_unless_present_any = ["host", "no_host"])]
+        unique_group_names: Option<Switch>,
+        /// A host name that is this organisation's alone: a token of another is worth nothing there
+        #[arg(long, value_name = "NAME")]
+        host: Vec<String>,
+        /// A host name that is not any more
+        #[arg(long, value_name = "NAME")]
+        no_host: Vec<String>,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
@@ -47,6 +54,18 @@ pub(super) enum Command {
     Suspend {
         /// Short name of the tenant
         slug: String,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erase an organisation and all that it has, for good; broken off, it is finished by the same command
+    #[command(after_help = "Example: matrikel tenant erase storstad --confirm storstad")]
+    Erase {
+        /// Short name of the tenant
+        slug: String,
+        /// The same short name again
+        #[arg(long, value_name = "SLUG")]
+        confirm: String,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
@@ -105,18 +124,56 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             }
             Ok(())
         }
-        Command::Set { slug, unique_group_names, json } => {
+        Command::Set { slug, unique_group_names, host, no_host, json } => {
             let tenant = open::tenant(store, &slug).await?;
             let ctx = Ctx::system(tenant.id, now(), Random::os());
-            let on = unique_group_names == Switch::On;
-            directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
-            remember(directory, &tenant, "tenantSet", &["uniqueGroupNames"]).await?;
-            let rule = if on { "no two groups may share" } else { "groups may share" };
-            tell(
-                &tenant,
-                json,
-                &format!("was changed: {rule} a displayName. A running server notices within a second."),
-            )
+            let (mut said, mut parts) = (Vec::new(), Vec::new());
+            if let Some(rule) = unique_group_names {
+                let on = rule == Switch::On;
+                directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
+                let rule = if on { "no two groups may share" } else { "groups may share" };
+                said.push(format!("{rule} a displayName"));
+                parts.push("uniqueGroupNames");
+            }
+            if !host.is_empty() || !no_host.is_empty() {
+                directory.set_hosts(&ctx, &host, &no_host).await.context("no host name was changed")?;
+                said.extend(host.iter().map(|name| format!("{name} leads to it")));
+                said.extend(no_host.iter().map(|name| format!("{name} leads nowhere")));
+                parts.push("hosts");
+            }
+            remember(directory, &tenant, "tenantSet", &parts).await?;
+            let said = said.join(", ");
+            tell(&tenant, json, &format!("was changed: {said}. A running server notices within ten seconds."))
+        }
+        Command::Erase { slug, confirm, json } => {
+            let tenant = open::tenant(store, &slug).await?;
+            if confirm != slug {
+                return Err(ConfigError::new(format!(
+                    "Nothing was erased: --confirm says {confirm:?}. All that {slug} has would be gone for good; say \
+                     --confirm {slug} if that is meant."
+                ))
+                .into());
+            }
+            let store = store.clone();
+            let mut told = 0;
+            let erased = tokio::task::spawn_blocking(move || {
+                store.erase_tenant(tenant.id, |rows| {
+                    if rows / 100_000 > told {
+                        told = rows / 100_000;
+                        // Whoever does not listen misses nothing.
+                        let _ = output::remark(format!("{rows} rows are gone"));
+                    }
+                })
+            });
+            let rows = erased.await?.context("not all was erased; the same command goes on with it")?;
+            if json {
+                output::say(json!({ "slug": slug, "erased": true, "rows": rows }))?;
+            } else {
+                output::say(format!(
+                    "Tenant {slug} is erased: {rows} rows. Backups and exports of it are yours to destroy."
+                ))?;
+            }
+            Ok(())
         }
         Command::Suspend { slug, json } => {
             set_active(directory, &slug, false).await?;

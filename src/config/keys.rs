@@ -475,6 +475,41 @@ pub const KEYS: &[Key] = &[
         show: |config| Some(config.stalled_seconds.to_string()),
         number: true,
     },
+    Key {
+        name: "client_requests",
+        help: "the requests a second of a client without a limit of its own, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.client_requests = number),
+        show: |config| Some(config.client_requests.to_string()),
+        number: true,
+    },
+    Key {
+        name: "client_concurrent",
+        help: "the requests of such a client that may be under way, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.client_concurrent = number),
+        show: |config| Some(config.client_concurrent.to_string()),
+        number: true,
+    },
+    Key {
+        name: "tenant_requests",
+        help: "the requests a second of a tenant, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.tenant_requests = number),
+        show: |config| Some(config.tenant_requests.to_string()),
+        number: true,
+    },
+    Key {
+        name: "tenant_concurrent",
+        help: "the requests of a tenant that may be under way, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.tenant_concurrent = number),
+        show: |config| Some(config.tenant_concurrent.to_string()),
+        number: true,
+    },
+    Key {
+        name: "failed_attempts",
+        help: "the failed attempts to authenticate that one address may make at once, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.failed_attempts = number),
+        show: |config| Some(config.failed_attempts.to_string()),
+        number: true,
+    },
 ];
 
 fn text(value: Value) -> Result<String, String> {

@@ -31,6 +31,8 @@ fn every_key_of_a_file_arrives() {
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
+         client_requests = 1\nclient_concurrent = 2\ntenant_requests = 3\ntenant_concurrent = 4\n\
+         failed_attempts = 5\n\
          client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
          [secrets]\nkey_file = '/s'\nkeys = 'secret'\n\
@@ -93,6 +95,11 @@ fn every_key_of_a_file_arrives() {
         body_seconds: 2,
         idle_seconds: 3,
         stalled_seconds: 4,
+        client_requests: 1,
+        client_concurrent: 2,
+        tenant_requests: 3,
+        tenant_concurrent: 4,
+        failed_attempts: 5,
         ..Config::default()
     };
     assert_eq!(config, expected);

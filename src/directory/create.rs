@@ -95,7 +95,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
-        self.remember_keys(ctx, definition).await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 

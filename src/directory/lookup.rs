@@ -45,7 +45,9 @@ impl Directory {
         let found = match at_once.transpose()? {
             None | Some(Found::Long) => {
                 let (caller, definition) = (ctx.clone(), definition.clone());
-                self.store.read(move |reader| find(reader, &caller, &definition, &common, false)).await?
+                self.store
+                    .read_for(ctx.tenant, move |reader| find(reader, &caller, &definition, &common, false))
+                    .await?
             }
             Some(found) => found,
         };

@@ -16,6 +16,7 @@ mod derive;
 mod envelope;
 mod error;
 mod fetch;
+mod hosts;
 mod indexes;
 pub mod issuers;
 mod lookup;

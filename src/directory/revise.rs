@@ -43,14 +43,14 @@ struct Outcome {
     is_changed: bool,
 }
 
-/// A document as it is stored, and what lies sealed beside it.
-type Stored = (Map<String, Value>, Option<Vec<u8>>);
-
 /// A password that was hashed before the lock was taken.
 struct Sealed {
     clear: String,
     hash: Vec<u8>,
 }
+
+/// A document as it is stored, and what lies sealed beside it.
+type Sealing = (Map<String, Value>, Option<Vec<u8>>);
 
 /// What was worked out of a state before the lock. It holds under the lock for the same version.
 struct Foreseen {
@@ -173,7 +173,7 @@ impl Revising {
         record: &Record,
         doc: Map<String, Value>,
         password: Option<&str>,
-    ) -> Result<Stored, Error> {
+    ) -> Result<Sealing, Error> {
         let before = Secrets::read(record.secret.as_deref())?;
         let password = match password {
             None => None,
@@ -230,7 +230,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
-        self.remember_keys(ctx, definition).await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -281,7 +281,7 @@ impl Directory {
         }
         let (directory, caller, kind, revision) = (self.clone(), ctx.clone(), definition.clone(), revision.clone());
         self.store
-            .read(move |reader| {
+            .read_for(ctx.tenant, move |reader| {
                 let mut state = directory.state_of(&caller, &kind, id, reader)?;
                 let moves = directory.would_move(&caller, id, &revision, reader)?;
                 if with_members && !moves {
@@ -316,7 +316,7 @@ impl Directory {
     {
         let (tenant, origin) = (ctx.tenant, ctx.origin());
         if ctx.simulate {
-            return self.store.read(move |reader| reader.simulate(tenant, origin, run)).await;
+            return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
         if ctx.once.is_none() {
             return self.store.write(tenant, origin, run).await;

@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, ResponseError};
 
 use super::oauth;
 use crate::auth::Refusal;
+use crate::auth::limit::Excess;
 use crate::auth::oauth::Denial;
 use crate::directory;
 
@@ -46,6 +47,14 @@ pub enum Failure {
     /// No token, and a certificate that stands for no client.
     #[error("the certificate stands for no client")]
     Stranger,
+    /// There was too much of something; another try makes sense after so many seconds.
+    #[error("limited: {detail}")]
+    Limited {
+        /// A sentence without its end.
+        detail: String,
+        /// From 1 on.
+        seconds: u32,
+    },
     /// The path has other methods only; the value of `Allow`.
     #[error("the path has only the methods {0}")]
     Method(&'static str),
@@ -65,6 +74,7 @@ impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::Directory(error) => error.into(),
+            Denial::Braked(seconds) => Refusal::Braked(seconds).into(),
             denial => Failure::OAuth(denial),
         }
     }
@@ -79,8 +89,18 @@ impl From<Refusal> for Failure {
                 "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
             ),
             Refusal::IssuerAway => Failure::IssuerAway,
+            Refusal::Braked(seconds) => Failure::Limited {
+                detail: "Too many attempts from this address failed to authenticate".to_owned(),
+                seconds,
+            },
             Refusal::Directory(error) => error.into(),
         }
+    }
+}
+
+impl From<Excess> for Failure {
+    fn from(excess: Excess) -> Self {
+        Failure::Limited { detail: format!("Too many {}", excess.what), seconds: excess.seconds }
     }
 }
 
@@ -120,6 +140,9 @@ impl Failure {
                 503,
                 "Whether this token is valid cannot be found out now: its issuer cannot be reached. Try again soon.",
             ),
+            Failure::Limited { detail, seconds } => {
+                scim::Error::status(429, format!("{detail}. Try again in {seconds} s."))
+            }
             Failure::OAuth(denial) => scim::Error::status(oauth::status(denial).as_u16(), denial.to_string()),
             Failure::Unauthenticated => scim::Error::status(401, "Send a valid token: Authorization: Bearer mk_…"),
             Failure::Stranger => scim::Error::status(
@@ -156,6 +179,9 @@ impl ResponseError for Failure {
             }
             (_, 401) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\""));
+            }
+            (Failure::Limited { seconds, .. }, _) => {
+                response.insert_header((header::RETRY_AFTER, *seconds));
             }
             (_, 429 | 503 | 507) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));

@@ -25,17 +25,20 @@ mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tenancy;
 mod tls;
 mod tolerance;
+mod used;
 mod watched;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
 use crate::auth::federation::Members;
+use crate::auth::limit::{Brake, Limiter, Limits};
 use crate::directory::Directory;
 pub use crate::network::Network;
 use error::Failure;
@@ -79,6 +82,8 @@ pub struct Settings {
     pub issuers: crate::auth::issuer::keys::Settings,
     /// How access tokens are made and checked.
     pub oauth: crate::auth::oauth::Settings,
+    /// How much clients and tenants may ask for.
+    pub limits: Limits,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
 }
@@ -94,6 +99,10 @@ struct State {
     federation: federation::Counts,
     metrics: metrics::Metrics,
     denials: audit::Denials,
+    limiter: Limiter,
+    /// Since when time is counted for limits.
+    begun: Instant,
+    hosts: tenancy::Hosts,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -107,7 +116,9 @@ impl State {
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
         let authenticator =
-            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone());
+            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone())
+                .with_brake(Brake::new(settings.limits.failures));
+        let limiter = Limiter::new(settings.limits);
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
         let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
@@ -122,6 +133,9 @@ impl State {
             federation,
             metrics,
             denials,
+            limiter,
+            begun: Instant::now(),
+            hosts: tenancy::Hosts::default(),
             hsts,
             peers,
             runtime,

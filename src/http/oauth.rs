@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::error::Failure;
 use super::extract::{self, Asker};
-use super::{Answer, BASE_PATH, State, body};
+use super::{Answer, BASE_PATH, State, body, proxy};
 use crate::auth::Shown;
 use crate::auth::oauth::{Denial, TOKEN_ENDPOINT, TokenRequest, keys};
 use crate::directory::Tolerances;
 use crate::jose::Algorithm;
 
 /// Where the key set lies below the issuer.
-pub(super) const KEYS: &str = "/oauth/jwks";
+const KEYS: &str = "/oauth/jwks";
 /// Longest form in bytes: room for a signed token, and the rest.
 const FORM_LIMIT: usize = 16 * 1024;
 
@@ -30,7 +30,7 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
     let shown = Shown {
         authorization: authorization.as_deref(),
         certificate: certificate.as_ref(),
-        address: request.peer_addr().map(|address| address.ip()),
+        address: proxy::client(&request, &state.settings.trusted_proxies),
     };
     let issuer = issuer(&request, &state)?;
     let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await;
@@ -141,6 +141,7 @@ fn read(form: &[(String, String)]) -> Result<TokenRequest, &'static str> {
 pub(super) fn status(denial: &Denial) -> StatusCode {
     match denial {
         Denial::Client { .. } => StatusCode::UNAUTHORIZED,
+        Denial::Braked(_) => StatusCode::TOO_MANY_REQUESTS,
         Denial::Directory(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
-use super::{State, audit, cors, hold};
+use super::{State, audit, cors, hold, tenancy};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,6 +31,7 @@ pub(super) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
+    tenancy::take_slug(&mut request);
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);
     request.extensions_mut().insert(id.clone());

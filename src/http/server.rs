@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, audit, deferred, extract, metrics, observe, peer, routes, tolerance};
+use super::{Settings, State, audit, deferred, extract, metrics, observe, peer, routes, tenancy, tolerance, used};
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
 
@@ -148,6 +148,8 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         tokio::spawn(report(state.clone())),
         tokio::spawn(deferred::keep(state.clone().into_inner())),
         tokio::spawn(audit::keep(state.clone().into_inner())),
+        tokio::spawn(used::keep(state.clone().into_inner())),
+        tokio::spawn(tenancy::keep(state.clone().into_inner())),
     ];
     let scheme = if certificates.is_some() { "https" } else { "http" };
     if let Some(certificates) = certificates {
@@ -231,6 +233,7 @@ impl Running {
         self.chores.iter().for_each(JoinHandle::abort);
         self.state.tolerances.log();
         audit::finish(&self.state).await;
+        used::write(&self.state).await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await?;
         }

@@ -31,8 +31,8 @@ const SCHEMAS: &str = "schemas";
 /// What every view shows: without them an answer is no SCIM resource.
 const ALWAYS: [&str; 3] = ["schemas", "id", "meta"];
 
-/// An extension and its attributes.
-type Added = (String, Vec<Target>);
+/// URN of a core schema, and those of the extensions with their attributes.
+type Schemas = (String, Vec<(String, Vec<Target>)>);
 
 /// A client's view of one resource type.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +43,7 @@ pub struct View {
     /// `None`: everything.
     released: Option<BTreeSet<String>>,
     /// URN of the core schema, and those of the extensions with their attributes, as far as [`View::of`] has told.
-    schemas: Option<(String, Vec<Added>)>,
+    schemas: Option<Schemas>,
     /// Whether what resources are called may be seen.
     names: bool,
     /// What leads to resources that the client may not see.

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::reader::Reader;
 use crate::statement::{Statement, insert};
-use crate::{Change, Error, Random, ResourceId, Seq, TenantId, change};
+use crate::{Change, Error, Random, ResourceId, Seq, TenantId, change, trace};
 
 /// Something to be remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,13 +178,13 @@ impl Reader {
         let Span { mut changes, mut entries } = span;
         let db = &mut self.db;
         if let Some(from) = from {
-            let first = first_at(changes.1, from, |seq| change::instant_from(db, tenant, seq))?;
+            let first = first_at(changes.1, from, |seq| trace::instant_from(db, tenant, seq))?;
             changes.0 = changes.0.max(first);
             let first = first_at(entries.1, from, |n| instant_from(db, tenant, n))?;
             entries.0 = entries.0.max(first);
         }
         if let Some(below) = below {
-            let end = first_at(changes.1, below, |seq| change::instant_from(db, tenant, seq))?;
+            let end = first_at(changes.1, below, |seq| trace::instant_from(db, tenant, seq))?;
             changes.1 = changes.1.min(end);
             let end = first_at(entries.1, below, |n| instant_from(db, tenant, n))?;
             entries.1 = entries.1.min(end);
@@ -200,7 +200,7 @@ impl Reader {
         resource: Option<ResourceId>,
         limit: usize,
     ) -> Result<Vec<Change>, Error> {
-        change::traces(&mut self.db, tenant, span, resource, i64::try_from(limit).unwrap_or(i64::MAX))
+        trace::traces(&mut self.db, tenant, span, resource, i64::try_from(limit).unwrap_or(i64::MAX))
     }
 
     /// Entries of a span, the newest first, at most `limit`.

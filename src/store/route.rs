@@ -37,6 +37,19 @@ pub(crate) fn find(db: &mut Db, key: &str) -> Result<Option<Route>, Error> {
     .transpose()
 }
 
+/// Whether a key begins like that. `prefix` ends in a colon.
+pub(crate) fn any(db: &mut Db, prefix: &str) -> Result<bool, Error> {
+    let end = prefix.replace(':', ";");
+    let found = Statement::<Text>::new("SELECT key FROM route WHERE key >= ")
+        .bind(prefix)
+        .sql(" AND key < ")
+        .bind(end)
+        .sql(" LIMIT 1")
+        .get_result::<String>(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// The keys that lead to a tenant, in order, each with what of it.
 pub(crate) fn of_tenant(db: &mut Db, tenant: TenantId) -> Result<Vec<(String, Option<ResourceId>)>, Error> {
     let rows = Statement::<(Text, Nullable<Binary>)>::new("SELECT key, target FROM route WHERE tenant_id = ")

@@ -30,6 +30,7 @@ use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 pub use place::{Cut, Place, Step, Stretch};
+pub use sight::orders;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -243,13 +244,10 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
-/// Whether an attribute orders anything: it is seen, and where it leads to.
-pub fn orders(view: &View, path: &str) -> bool {
-    view.sees(path) && !asks_about(view.references(), path)
-}
-
-/// Places in order, least first, and the records of some of them.
-type Tested = (Arc<Vec<Place>>, HashMap<ResourceId, Record>);
+/// Who matches, least first.
+type Places = Arc<Vec<Place>>;
+/// The same, and the records of some of them.
+type Tested = (Places, HashMap<ResourceId, Record>);
 
 struct Search<'s> {
     reader: &'s mut Reader,
@@ -434,18 +432,6 @@ impl<'s> Search<'s> {
             }
         }
         Ok(())
-    }
-
-    /// Those that the view shows, and that match as far as the client sees where they lead to.
-    fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
-        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
-        for hit in &mut hits {
-            hit.document = Some(sight::whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
-        }
-        hits.retain(|hit| hit.document.is_some());
-        self.reader.veil(self.tenant, self.query, &mut hits)?;
-        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
-        Ok(hits)
     }
 
     /// The page behind the mark, or else the one that begins at `start`, of all places, least first.

@@ -10,7 +10,7 @@ use crate::support::server::{Server, attempt, command};
 
 const ADDRESS: &str = "127.0.0.1";
 
-struct Register {
+pub(crate) struct Register {
     server: Server,
     hr: Api,
     cloud: Api,
@@ -18,7 +18,7 @@ struct Register {
 }
 
 impl Register {
-    fn new(server: Server) -> Self {
+    pub(crate) fn new(server: Server) -> Self {
         let admin = Api::new(&server, server.tenant("storstad"));
         let api = |name: &str, role: &str| Api::new(&server, server.client("storstad", name, role));
         let (hr, cloud) = (api("hr", "source"), api("cloud", "consumer"));
@@ -231,7 +231,7 @@ async fn only_administrators_read_events_and_nobody_writes_them(register: Regist
     assert!(!seen.contains("\"hr\""), "nothing of another tenant: {seen}");
 }
 
-async fn events_are_filtered_and_paged(register: Register) {
+pub(crate) async fn events_are_filtered_and_paged(register: Register) {
     let Register { hr, cloud, admin, .. } = &register;
     for n in 0..25 {
         hr.post("/Users", &user(&format!("p{n}"))).await.expect(201);

@@ -41,6 +41,8 @@ mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod memberships;
 #[cfg(test)]
 mod metrics;
@@ -58,6 +60,8 @@ mod points;
 mod protocol;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod security;
 #[cfg(test)]

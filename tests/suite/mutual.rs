@@ -21,6 +21,7 @@ use crate::support::server::Server;
 mod handshake;
 mod known;
 mod proxy;
+mod token;
 
 /// A server with TLS, and what its clients need.
 struct Place {

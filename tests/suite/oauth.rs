@@ -10,6 +10,7 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::support::api::Api;
+use crate::support::conformance::private_key_jwt;
 use crate::support::credential::Holder;
 use crate::support::server::{Server, attempt, command};
 
@@ -344,4 +345,37 @@ async fn a_short_token_ends_and_the_algorithm_is_the_operators_choice() {
     assert_eq!(metadata["issuer"], root(&server));
     let methods = &metadata["token_endpoint_auth_methods_supported"];
     assert_eq!(methods, &json!(["client_secret_basic", "client_secret_post"]));
+}
+
+/// What docs/connect/script.md has a script do, by curl; and what Authlib does with a key.
+#[tokio::test]
+async fn curl_and_authlib_get_tokens_and_use_them() {
+    let server = Server::sqlite_with(&[("MATRIKEL_PUBLIC_URL", ISSUER)]);
+    server.tenant("storstad");
+    server.client("storstad", "cloud", "consumer");
+    let holder = Holder::find(&server, "storstad", "cloud").await;
+    let (_, secret) = holder.secret(&server).await;
+    let curl = |arguments: &[&str]| -> Value {
+        let said = std::process::Command::new("curl").args(["-sS", "--noproxy", "*"]).args(arguments).output();
+        let said = said.expect("curl runs");
+        serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+    };
+    let credentials = format!("{}:{secret}", holder.id());
+    let endpoint = format!("{}/oauth/token", root(&server));
+    let form = ["-u", &credentials, "-d", "grant_type=client_credentials", "-d", "scope=User:read", &endpoint];
+    let given = curl(&form);
+    let header = format!("Authorization: Bearer {}", given["access_token"].as_str().expect("a token"));
+    let users = curl(&["-H", &header, &format!("{}/Users", server.base_url)]);
+    assert_eq!(users["totalResults"], 0);
+
+    let key = PrivateKey::generate(Algorithm::Es256).expect("a key");
+    let mut jwk = key.public_jwk().expect("a JWK");
+    jwk.shift_remove("use");
+    holder.key(&server, &Value::Object(jwk)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("key.pem");
+    let pem = openssl::pkey::PKey::private_key_from_pkcs8(&key.to_pkcs8().expect("a key")).expect("a key");
+    std::fs::write(&file, pem.private_key_to_pem_pkcs8().expect("PEM")).expect("written");
+    let said = private_key_jwt(root(&server), ISSUER, &holder.id(), &file.display().to_string());
+    assert!(said.as_ref().is_ok_and(|said| said.contains("read 0 users")), "{said:?}");
 }

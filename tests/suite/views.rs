@@ -94,7 +94,7 @@ async fn a_client_sees_through_its_view_at_once(server: &Server) {
     assert_eq!(cloud.find("/Users", "title eq \"x\"", "").await.len(), 0);
     let seen = cloud.get(&format!("/Groups/{crew}")).await.expect(200).body;
     assert_eq!(seen["members"].as_array().map(Vec::len), Some(1));
-    assert_eq!(cloud.get("/").await.expect(200).body["totalResults"], 2, "one user, one group");
+    assert_eq!(cloud.get("").await.expect(200).body["totalResults"], 2, "one user, one group");
     cloud.post("/Users", &user_with("bo", &json!({}))).await.expect(409);
     cloud.post("/Groups", &group("secret", &[])).await.expect(403);
     let error =

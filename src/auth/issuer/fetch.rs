@@ -139,7 +139,8 @@ fn metadata_url(issuer: &str) -> Option<String> {
     Some(url.into())
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and what it came from, in one line.
+pub(in crate::auth) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -2,6 +2,8 @@
 //! 2.3.1), a token that the client has signed, or the certificate of its connection (RFC 8705 section 2). What a client
 //! may have is its own business: a scope narrows it and never widens it.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use store::{Credential, CredentialKind, ResourceId, TenantId};
@@ -22,6 +24,17 @@ enum Proof<'r> {
     Secret { id: String, secret: String, by_header: bool },
     Assertion(&'r str),
     Certificate { id: &'r str },
+}
+
+impl Proof<'_> {
+    /// By what a proof is remembered to have been good once: that of a secret, which comes again and again.
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Proof::Secret { secret, .. } => token::digest(secret),
+            Proof::Assertion(text) => token::digest(text),
+            Proof::Certificate { id } => token::digest(id),
+        }
+    }
 }
 
 /// A client that is known, by a credential of its own.
@@ -60,7 +73,20 @@ impl Authenticator {
             None => return Err(Denial::Request("grant_type is missing. It is client_credentials.")),
         }
         let unknown = || Denial::Client { by_header };
-        let proven = self.prove(proof, shown, now).await?.ok_or_else(unknown)?;
+        let address = shown.address.zip(u64::try_from(now).ok());
+        let digest = proof.digest();
+        if let Some(seconds) = address.and_then(|(address, now)| self.brake.wait(address, now))
+            && !self.proven.contains_key(&digest)
+        {
+            return Err(Denial::Braked(seconds));
+        }
+        let Some(proven) = self.prove(proof, shown, now).await? else {
+            if let Some((address, now)) = address {
+                self.brake.note(address, now);
+            }
+            return Err(unknown());
+        };
+        self.proven.insert(digest, ());
         let Proven { tenant, client, credential, certificate, ends_at } = proven;
         let standing = self.standing((tenant, client, Some(credential)), now).await;
         let caller = &standing
@@ -70,6 +96,11 @@ impl Authenticator {
                 _ => unknown(),
             })?
             .caller;
+        let is_near = |address: IpAddr| caller.networks.iter().any(|network| network.contains(address));
+        if !caller.networks.is_empty() && !shown.address.is_some_and(is_near) {
+            return Err(unknown());
+        }
+        self.used.note(tenant, credential, now);
         let settings = &*self.oauth;
         let issuer = settings.issuer.as_deref().unwrap_or(issuer);
         if !request.resources.iter().all(|resource| is_resource(issuer, resource)) {

@@ -160,8 +160,8 @@ fn none() -> Error {
     store::Error::Unavailable("there is no master key; set secrets.key_file".to_owned()).into()
 }
 
-/// A tenant's keys and the rows they were opened from.
-type Opened = (Vec<SealingKey>, Arc<TenantKeys>);
+/// Rows, and the keys that they are.
+struct Opened(Vec<SealingKey>, Arc<TenantKeys>);
 
 /// Keys of tenants that were opened already. Cheap to clone; clones share them.
 #[derive(Clone)]
@@ -179,7 +179,7 @@ impl Keys {
     /// The keys of these rows. Fails with [`store::Error::Unavailable`] when the master key of one is not here.
     pub(super) fn open(&self, tenant: TenantId, rows: &[SealingKey]) -> Result<Arc<TenantKeys>, Error> {
         let keys = self.open_apart(tenant, rows)?;
-        self.opened.insert(tenant, Arc::new((rows.to_vec(), keys.clone())));
+        self.opened.insert(tenant, Arc::new(Opened(rows.to_vec(), keys.clone())));
         Ok(keys)
     }
 

@@ -6,8 +6,6 @@
 
 mod keys;
 pub mod rotate;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,8 +34,8 @@ pub(super) use keys::{Keys, TenantKeys};
 const DATA_KEY: &str = "matrikel data key 1";
 const VALUE: &str = "matrikel secret 1";
 
-/// A document as it is stored, and what lies sealed beside it.
-type Sealing<'d> = (Cow<'d, Map<String, Value>>, Option<Vec<u8>>);
+/// A document that has tokens, and what lies beside it.
+type Sealed<'d> = (Cow<'d, Map<String, Value>>, Option<Vec<u8>>);
 
 /// Seals the secrets of one tenant's resources.
 #[derive(Clone)]
@@ -59,12 +57,14 @@ impl Directory {
         Ok(Some(Sealer { keys: self.keys.clone(), tenant: ctx.tenant, definition: definition.clone(), known }))
     }
 
-    /// Sees to it that secrets of a type can be shown.
-    pub(super) async fn remember_keys(&self, ctx: &Ctx, definition: &Definition) -> Result<(), Error> {
-        if !definition.secrets().is_empty() {
-            self.secret_keys(ctx.tenant).await?;
+    /// Sees to it that secrets of a type can be shown. A key that is missing is told when it is needed, so that
+    /// everything else is served without it.
+    pub(super) async fn remember_keys(&self, ctx: &Ctx, definition: &Definition) {
+        if !definition.secrets().is_empty()
+            && let Err(error) = self.secret_keys(ctx.tenant).await
+        {
+            tracing::debug!(%error, tenant = ctx.tenant.0, "secrets cannot be shown");
         }
-        Ok(())
     }
 
     /// 400 invalidValue for a schema with secret attributes where there is no master key to seal them under.
@@ -116,22 +116,28 @@ impl Directory {
         Ok(())
     }
 
-    /// A search with what stands for secrets in the place of their values; `None`: it asks about none.
+    /// Whether a filter asks about a secret. Fails with 403 sensitive for a search that is sorted by one.
+    pub(super) fn asks_about_secrets(definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<bool, Error> {
+        let definitions: Vec<&Definition> = definitions.iter().map(AsRef::as_ref).collect();
+        if let Some(secret) = request.sort_by.as_deref().and_then(|path| filter::secret(&definitions, path)) {
+            return Err(filter::refusal(secret).into());
+        }
+        let parsed = request.filter.as_deref().map(Filter::parse).transpose()?;
+        Ok(parsed.is_some_and(|parsed| parsed.secret(&definitions).is_some()))
+    }
+
+    /// A search with what stands for secrets in the place of their values.
     ///
     /// Fails with 403 sensitive for any other question about a secret than `eq` and `pr`.
     pub(super) fn conceal(
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
         keys: &TenantKeys,
-    ) -> Result<Option<SearchRequest>, Error> {
+    ) -> Result<SearchRequest, Error> {
         let definitions: Vec<&Definition> = definitions.iter().map(AsRef::as_ref).collect();
-        if let Some(secret) = request.sort_by.as_deref().and_then(|path| filter::secret(&definitions, path)) {
-            return Err(filter::refusal(secret).into());
-        }
-        let Some(parsed) = request.filter.as_deref().map(Filter::parse).transpose()? else { return Ok(None) };
-        if parsed.secret(&definitions).is_none() {
-            return Ok(None);
-        }
+        let Some(parsed) = request.filter.as_deref().map(Filter::parse).transpose()? else {
+            return Ok(request.clone());
+        };
         let concealed = parsed.conceal(&definitions, &mut |path, value| {
             let mut tokens =
                 keys.find.iter().map(|(id, key)| token(*id, key, path, value)).collect::<Result<Vec<_>, _>>()?;
@@ -141,7 +147,7 @@ impl Directory {
             }
             Ok::<_, Error>(tokens)
         })?;
-        Ok(Some(SearchRequest { filter: Some(concealed.to_string()), ..request.clone() }))
+        Ok(SearchRequest { filter: Some(concealed.to_string()), ..request.clone() })
     }
 }
 
@@ -182,7 +188,7 @@ impl Sealer {
         document: &'d Map<String, Value>,
         before: &Secrets,
         password: Option<String>,
-    ) -> Result<Sealing<'d>, Error> {
+    ) -> Result<Sealed<'d>, Error> {
         let mut secrets = Secrets { password, ..Secrets::default() };
         if !self.definition.secrets().iter().any(|secret| secret.value(document).is_some()) {
             return Ok((Cow::Borrowed(document), secrets.bytes()?));
@@ -212,7 +218,7 @@ impl Sealer {
             let compared = of_text(&value, secret.rule);
             let (current, key) = keys.current_find()?;
             for (older, key) in keys.find.iter().filter(|(id, _)| **id != current) {
-                let held = at(secret, token(*older, key, &secret.path, &compared)?);
+                let held = at(secret, &token(*older, key, &secret.path, &compared)?);
                 work.check_unique(self.definition.name(), id, &held)?;
             }
             let token = token(current, key, &secret.path, &compared)?;
@@ -246,7 +252,7 @@ fn recognise(
 }
 
 /// A document that has that value alone.
-fn at(secret: &SecretPath, value: String) -> Map<String, Value> {
+fn at(secret: &SecretPath, value: &str) -> Map<String, Value> {
     let document = match &secret.extension {
         Some(urn) => json!({ urn.as_str(): { secret.name.as_str(): value } }),
         None => json!({ secret.name.as_str(): value }),

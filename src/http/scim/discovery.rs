@@ -10,6 +10,7 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::scope;
 use crate::directory::Ctx;
+use crate::directory::clients::CLIENT;
 use crate::directory::types::Document;
 use crate::directory::views::VIEW;
 use crate::http::error::Failure;
@@ -62,10 +63,10 @@ pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Da
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
     // Suites make, change and delete what they find in the list, with values of their own making: a membership is never
-    // changed, and a view names types and attributes that are there.
+    // changed, a view names types and attributes that are there, and a client a view.
     let is_listed = |name: &str| match name {
         GROUP_MEMBERSHIP => state.settings.announce_memberships,
-        name => name != VIEW,
+        name => ![CLIENT, VIEW].contains(&name),
     };
     let definitions = catalog.registry().definitions().iter();
     let definitions = definitions.filter(|definition| scope::knows(&ctx.caller, definition));

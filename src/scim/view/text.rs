@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(32);
+                let mut members = Vec::with_capacity(16);
                 while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
                     members.push((name, value));
                 }
@@ -156,7 +156,8 @@ impl View {
             }
             let before = out.len();
             push_name(&mut out, name);
-            if fates.get(&**name).is_none_or(|fate| fate.push(value.get(), &mut out).is_none()) {
+            let is_seen = fates.get(&**name).and_then(|fate| fate.push(value.get(), &mut out)).is_some();
+            if !is_seen {
                 out.truncate(before);
                 if name.contains(':') {
                     gone.push(name);

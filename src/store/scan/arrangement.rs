@@ -10,9 +10,8 @@ use moka::sync::Cache;
 
 use scim::filter::{Checked, Filter};
 
-use super::place::Place;
 use super::total::{Question, is_own, is_own_path};
-use super::{Needs, Search};
+use super::{Needs, Places, Search};
 use crate::{Error, ResourceId, Seq, record};
 
 /// Most memory that all of them take together, in bytes.
@@ -27,7 +26,7 @@ const PLACE: usize = 64;
 struct Known {
     seq: Seq,
     digest: Vec<u8>,
-    places: Arc<Vec<Place>>,
+    places: Places,
 }
 
 /// The answers that a node keeps, by question and path of the order.
@@ -49,7 +48,7 @@ impl Arrangements {
 
 impl Search<'_> {
     /// Who matches, least first, if that was kept and still holds or can be brought up to date.
-    pub(super) fn arranged(&mut self, filter: &Filter<Checked>) -> Result<Option<Arc<Vec<Place>>>, Error> {
+    pub(super) fn arranged(&mut self, filter: &Filter<Checked>) -> Result<Option<Places>, Error> {
         let Some(question) = self.arrangement(filter) else { return Ok(None) };
         let Some(known) = self.reader.shared.arrangements.known.get(&question) else { return Ok(None) };
         if known.seq == self.clock.seq && known.digest == self.clock.digest {
@@ -80,7 +79,7 @@ impl Search<'_> {
     }
 
     /// Keeps who matches at the state that is read, least first.
-    pub(super) fn arrange(&mut self, filter: &Filter<Checked>, places: &Arc<Vec<Place>>) {
+    pub(super) fn arrange(&mut self, filter: &Filter<Checked>, places: &Places) {
         if (places.len() as u64) < self.reader.shared.arrangements.from || places.len() > MOST {
             return;
         }
@@ -89,7 +88,7 @@ impl Search<'_> {
         }
     }
 
-    fn keep_arrangement(&self, question: (Question, String), places: Arc<Vec<Place>>) {
+    fn keep_arrangement(&self, question: (Question, String), places: Places) {
         let kept = &self.reader.shared.arrangements.known;
         // A reader in an older snapshot leaves the newer one where it is.
         if kept.get(&question).is_none_or(|known| known.seq <= self.clock.seq) {

@@ -93,7 +93,8 @@ impl Search<'_> {
             return Ok(None);
         }
         let ids = self.candidates(Some(access))?.unwrap_or_default();
-        self.cut_out(&ids.into_iter().map(|id| Place { key: None, id }).collect::<Vec<_>>(), filter).map(Some)
+        let places: Vec<Place> = ids.into_iter().map(|id| Place { key: None, id }).collect();
+        self.cut_out(&places, filter).map(Some)
     }
 
     /// What holds a text: the keys say it, and their order where it is asked for; documents are read for the page alone.

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
+use scim::view::View;
 
-use super::{BATCH, Hit, Needs, Query};
+use super::{BATCH, Hit, Needs, Query, Search};
 use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, Told, look, veil};
+use crate::sight::{Reading, Sight, Told, asks_about, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -140,5 +141,24 @@ fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
         members: hit.members.as_deref(),
         member_names: true,
         etag: &hit.etag,
+    }
+}
+
+/// Whether an attribute orders anything: it is seen, and where it leads to.
+pub fn orders(view: &View, path: &str) -> bool {
+    view.sees(path) && !asks_about(view.references(), path)
+}
+
+impl Search<'_> {
+    /// Those that the view shows, and that match as far as the client sees where they lead to.
+    pub(super) fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
+        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
+        for hit in &mut hits {
+            hit.document = Some(whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
+        }
+        hits.retain(|hit| hit.document.is_some());
+        self.reader.veil(self.tenant, self.query, &mut hits)?;
+        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
+        Ok(hits)
     }
 }

@@ -9,7 +9,8 @@ use super::{
     ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
     SealingKeyLine, Trailer, TransferError, raw,
 };
-use crate::change::{By, Kept};
+use crate::by::By;
+use crate::change::Kept;
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::reader::Reader;

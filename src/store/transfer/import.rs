@@ -10,8 +10,9 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::survey::{Survey, fault, parse, survey};
 use super::{ChangeLine, Header, Hex, Line, SealingKeyLine, TransferError};
+use crate::by::By;
 use crate::catalog::{self, Catalog};
-use crate::change::{By, Change, Kept, Op};
+use crate::change::{Change, Kept, Op};
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::credential::Credential;

@@ -25,6 +25,7 @@ impl Work<'_> {
             || !self.settled.resources.is_empty()
             || !self.settled.sealing_keys.is_empty()
             || !self.settled.credentials.is_empty()
+            || !self.settled.used.is_empty()
             || !self.settled.routes.is_empty()
             || !self.settled.seal_keys.is_empty()
             || !self.settled.deferred.is_empty()
@@ -92,6 +93,7 @@ impl Work<'_> {
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        credential::touch(self.db, tenant, settled.used.drain())?;
         route::store(self.db, tenant, settled.routes.drain())?;
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let outcomes = settled.outcomes.drain().collect();

@@ -35,6 +35,8 @@ pub(super) struct Layer {
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
+    /// When credentials were last used.
+    pub(super) used: HashMap<Uuid, i64>,
     /// Where keys lead that name no tenant.
     pub(super) routes: HashMap<String, Option<Option<ResourceId>>>,
     /// By purpose.
@@ -90,6 +92,7 @@ impl Layer {
         self.touched.extend(upper.touched);
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
+        self.used.extend(upper.used);
         self.routes.extend(upper.routes);
         self.seal_keys.extend(upper.seal_keys);
         self.deferred.extend(upper.deferred);

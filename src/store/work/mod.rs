@@ -21,8 +21,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::audit::Entry;
+use crate::by::By;
 use crate::catalog::Catalog;
-use crate::change::{By, Change, Delta};
+use crate::change::{Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
@@ -193,6 +194,11 @@ impl<'d> Work<'d> {
     /// Remembers something that leaves no change. It is durable when the write is answered.
     pub fn audit(&mut self, entry: Entry) {
         self.open.audit.push(entry);
+    }
+
+    /// Notes when a credential was last used, in µs since 1970. It is no change of the client.
+    pub fn touch_credential(&mut self, id: Uuid, at: i64) {
+        self.open.used.insert(id, at);
     }
 
     /// Has a key that names no tenant (a certificate, an issuer, a host name) lead to this one, and to what of it. Fails with

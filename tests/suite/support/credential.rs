@@ -7,7 +7,7 @@ use scim::schema::Registry;
 use serde_json::Value;
 use store::change::By;
 use store::work::Origin;
-use store::{Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
+use store::{By, Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
 use uuid::Uuid;
 
 use super::server::{Server, command};

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod credential;
 pub(crate) mod curl;
+pub(crate) mod issuer;
 pub(crate) mod messages;
 pub(crate) mod pattern;
 pub(crate) mod postgres;
