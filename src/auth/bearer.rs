@@ -211,6 +211,20 @@ impl Authenticator {
         Ok(principal)
     }
 
+    /// Fails when the address of a request has failed to authenticate too often; for who shows something else than a
+    /// token, such as a client's secret.
+    pub fn check_brake(&self, shown: &Shown<'_>, now: i64) -> Result<(), Refusal> {
+        let wait = shown.address.zip(u64::try_from(now).ok()).and_then(|(address, now)| self.brake.wait(address, now));
+        wait.map_or(Ok(()), |seconds| Err(Refusal::Braked(seconds)))
+    }
+
+    /// Notes that it has failed once more.
+    pub fn note_failure(&self, shown: &Shown<'_>, now: i64) {
+        if let Some((address, now)) = shown.address.zip(u64::try_from(now).ok()) {
+            self.brake.note(address, now);
+        }
+    }
+
     /// The keys that check access tokens of the server's own, as they are published.
     pub async fn published_keys(&self, now: i64) -> Result<Vec<Map<String, Value>>, store::Error> {
         self.keyring.published(now).await

@@ -14,3 +14,15 @@ pub mod token;
 pub mod used;
 
 pub use bearer::{Authenticator, Principal, Refusal, Shown};
+
+/// An error and what caused it, outermost first, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

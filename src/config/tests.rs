@@ -100,7 +100,6 @@ fn every_key_of_a_file_arrives() {
         tenant_requests: 3,
         tenant_concurrent: 4,
         failed_attempts: 5,
-        ..Config::default()
     };
     assert_eq!(config, expected);
 }

@@ -19,6 +19,7 @@ mod fetch;
 mod hosts;
 mod indexes;
 pub mod issuers;
+mod leading;
 mod lookup;
 mod mark;
 mod membership;

@@ -189,7 +189,8 @@ impl Revising {
                 let (doc, secret) = sealer.seal(work, record.id, &doc, &before, password)?;
                 Ok((doc.into_owned(), secret))
             }
-            None => Ok((doc, Secrets { password, ..Secrets::default() }.bytes()?)),
+            // Nothing of it is secret, or nothing that is secret is touched.
+            None => Ok((doc, Secrets { password, ..before }.bytes()?)),
         }
     }
 }

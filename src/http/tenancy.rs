@@ -52,7 +52,7 @@ pub(super) fn take_slug(request: &mut ServiceRequest) {
         let ends = |after: &str| start.ends_with('/') || after.is_empty() || after.starts_with('/');
         rest.strip_prefix(*start).is_some_and(ends)
     };
-    if slug.is_empty() || slug.len() > 63 || !WITHIN.iter().any(|start| is_within(&start)) {
+    if slug.is_empty() || slug.len() > 63 || !WITHIN.iter().any(is_within) {
         return;
     }
     let slug = Slug(slug.into());

@@ -270,16 +270,14 @@ pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<U
         .transpose()
 }
 
-type Row = (
-    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
-    (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>),
-    (Option<Vec<u8>>, Option<String>, Option<String>),
-);
-type Types = (
-    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
-    (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary),
-    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
-);
+/// The columns of the header, and those of [`By`].
+pub(crate) type HeaderRow = (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String);
+pub(crate) type HeaderTypes = (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text);
+pub(crate) type ByRow = (Option<Vec<u8>>, Option<String>, Option<String>);
+pub(crate) type ByTypes = (Nullable<Binary>, Nullable<Text>, Nullable<Text>);
+
+type Row = (HeaderRow, (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>), ByRow);
+type Types = (HeaderTypes, (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary), ByTypes);
 
 /// A change as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,15 +328,24 @@ fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row
 
 /// A row with its member deltas, and its digest.
 fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
-    let (header, (doc, external, salt, commitment, digest), (credential, address, request)) = row;
-    let (seq, resource, kind, op, version, at, actor, txn, cause) = header;
+    let (header, (doc, external, salt, commitment, digest), by) = row;
+    let change = Change { doc, ..read_header(tenant, header, by)? };
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")
-        .bind(seq)
+        .bind(change.seq)
         .sql(" ORDER BY chunk")
         .load::<Vec<u8>>(db)?;
-    let change = Change {
+    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+}
+
+/// A change without its content.
+pub(crate) fn read_header(
+    tenant: TenantId,
+    (seq, resource, kind, op, version, at, actor, txn, cause): HeaderRow,
+    (credential, address, request): ByRow,
+) -> Result<Change, Error> {
+    Ok(Change {
         seq,
         resource: resource_id(&resource)?,
         kind,
@@ -349,14 +356,13 @@ fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Erro
         txn: resource_id(&txn)?.0,
         cause,
         by: By::read(credential, address, request)?,
-        doc,
+        doc: None,
         external: None,
         members: Vec::new(),
-    };
-    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+    })
 }
 
-pub(crate) fn corrupt(tenant: TenantId, seq: Seq, what: &str) -> Error {
+fn corrupt(tenant: TenantId, seq: Seq, what: &str) -> Error {
     Error::Corrupt(format!("change {seq} of tenant {tenant}: {what}"))
 }
 

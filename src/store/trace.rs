@@ -1,23 +1,12 @@
 //! What the audit tells of changes: their rows without content, the newest first. Verifies nothing.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::BigInt;
 
-use crate::by::By;
-use crate::change::{Change, Op, corrupt};
+use crate::change::{ByRow, ByTypes, Change, HeaderRow, HeaderTypes, read_header};
 use crate::db::Db;
-use crate::record::resource_id;
 use crate::statement::Statement;
 use crate::{Error, ResourceId, Seq, TenantId};
-
-type TraceRow = (
-    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
-    (Option<Vec<u8>>, Option<String>, Option<String>),
-);
-type TraceTypes = (
-    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
-    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
-);
 
 /// Changes with numbers from `from` and below `below`, the newest first, at most `limit`; of one resource, or of all.
 pub(crate) fn traces(
@@ -27,7 +16,7 @@ pub(crate) fn traces(
     resource: Option<ResourceId>,
     limit: i64,
 ) -> Result<Vec<Change>, Error> {
-    let mut statement = Statement::<TraceTypes>::new(
+    let mut statement = Statement::<(HeaderTypes, ByTypes)>::new(
         "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, credential, address, request \
          FROM change WHERE tenant_id = ",
     )
@@ -42,26 +31,8 @@ pub(crate) fn traces(
         .bind(below)
         .sql(" ORDER BY seq DESC LIMIT ")
         .bind(limit)
-        .load::<TraceRow>(db)?;
-    let trace =
-        |((seq, resource, kind, op, version, at, actor, txn, cause), (credential, address, request)): TraceRow| {
-            Ok(Change {
-                seq,
-                resource: resource_id(&resource)?,
-                kind,
-                op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
-                version,
-                at,
-                actor: resource_id(&actor)?,
-                txn: resource_id(&txn)?.0,
-                cause,
-                by: By::read(credential, address, request)?,
-                doc: None,
-                external: None,
-                members: Vec::new(),
-            })
-        };
-    rows.into_iter().map(trace).collect()
+        .load::<(HeaderRow, ByRow)>(db)?;
+    rows.into_iter().map(|(header, by)| read_header(tenant, header, by)).collect()
 }
 
 /// The instant of the first change from a number on; `None`: there is none.

@@ -140,13 +140,16 @@ def check_attributes():
             continue
         common = {"schemas", "id", "externalId", "meta"}
         properties = dict(schemas[name]["properties"])
-        check(common <= set(properties), f"{name} lacks one of {sorted(common)}")
+        # What nobody writes has no form in which it is written, and no name that a client gives it.
+        is_written = f"{name}Written" in schemas
+        wanted = common if is_written else common - {"externalId"}
+        check(wanted <= set(properties), f"{name} lacks one of {sorted(wanted)}")
         for extension in kind["schemaExtensions"]:
             there = resolve(properties.pop(extension["schema"], {}))
             attributes = by_urn[extension["schema"]]["attributes"]
             compare(extension["schema"], attributes, there.get("properties", {}), there.get("required", []))
         properties = {key: value for key, value in properties.items() if key not in common}
-        required = set(schemas[f"{name}Written"]["required"]) - {"schemas"}
+        required = set(schemas[f"{name}Written"]["required"] if is_written else []) - {"schemas"}
         compare(name, by_urn[kind["schema"]]["attributes"], properties, required)
 
 
@@ -211,7 +214,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them, over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -422,6 +425,30 @@ def check_tokens(server):
         server.send(method, path, 400, headers={"Host": "a b"})
 
 
+def check_credentials(server):
+    """A client is given credentials, and one is taken away."""
+    body = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source", "name": "nightly"}
+    client = server.send("POST", "/scim/v2/Clients", 201, body=body).json()["id"]
+    at = "/scim/v2/Clients/{id}/credentials"
+    where, one = f"/scim/v2/Clients/{client}/credentials", at + "/{credential}"
+    key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    made = server.send("POST", where, 201, at=at, body={"kind": "token", "label": "first"}).json()
+    for _, status in ((1, 201), (2, 409)):
+        server.send("POST", where, status, at=at, body={"kind": "key", "jwk": key})
+    server.send("POST", where, 400, at=at, body={"kind": "password"})
+    server.send("POST", where, 403, at=at, body={"kind": "token"}, token=server.consumer)
+    missing = "/scim/v2/Clients/01913a52-0000-7000-8000-000000000000/credentials"
+    server.send("POST", missing, 404, at=at, body={"kind": "token"})
+    check_refusals(server, [("POST", where, at, {"kind": "token"})])
+    gone = f"{where}/{made['value']}"
+    server.send("DELETE", gone, 403, at=one, token=server.consumer)
+    check_refusals(server, [("DELETE", gone, one, None)])
+    server.send("DELETE", gone, 204, at=one)
+    server.send("DELETE", f"{where}/{client}", 404, at=one)
+    for path, file in ((where, at), (gone, one)):
+        server.send("OPTIONS", path, 204, at=file)
+
+
 def check_memberships(server):
     """Every operation on memberships, of a group and a user made for it."""
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
@@ -581,6 +608,7 @@ def check_answers(server):
     check_view(server, view | {"name": "used"})
     check_issuers(server)
     check_tokens(server)
+    check_credentials(server)
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),

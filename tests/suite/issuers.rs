@@ -17,7 +17,7 @@ use crate::support::api::Api;
 use crate::support::credential::Holder;
 use crate::support::issuer::{Played, Real};
 use crate::support::messages::user;
-use crate::support::server::Server;
+use crate::support::server::{Server, command};
 
 const URN: &str = "urn:matrikel:scim:schemas:1.0:Issuer";
 const AUDIENCE: &str = "urn:matrikel";
@@ -64,8 +64,9 @@ fn claims(issuer: &Played, more: Value) -> Map<String, Value> {
         "iss": issuer.issuer, "aud": AUDIENCE, "azp": "hr", "exp": seconds() + 300, "iat": seconds(), "sub": "s",
     });
     let claims = claims.as_object_mut().expect("an object");
-    for (name, value) in more.as_object().expect("an object") {
-        if value.is_null() { drop(claims.shift_remove(name)) } else { drop(claims.insert(name.clone(), value.clone())) }
+    let Value::Object(more) = more else { panic!("no object: {more}") };
+    for (name, value) in more {
+        if value.is_null() { drop(claims.shift_remove(&name)) } else { drop(claims.insert(name, value)) }
     }
     claims.clone()
 }
@@ -375,4 +376,19 @@ async fn a_real_issuer_is_understood_in_every_algorithm_and_after_its_keys_were_
         assert!(Instant::now() < deadline, "the newest keys are not fetched");
     };
     until(401, &short).await;
+}
+
+/// A file of one tenant has no routes: they are laid anew where it is read in.
+#[tokio::test]
+async fn a_register_that_moves_takes_its_issuers_along() {
+    let register = Register::new(Server::sqlite_with(&HERE)).await;
+    let issuer = Played::start();
+    register.admin.post("/Issuers", &register.document(&issuer.issuer, "azp")).await.expect(201);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("storstad.jsonl");
+    let lines = command(register.server.database_url(), &["export", "--tenant", "storstad"]);
+    std::fs::write(&file, lines).expect("written");
+    let other = Server::sqlite_with(&HERE);
+    command(other.database_url(), &["import", "--tenant", "storstad", file.to_str().expect("text")]);
+    Api::new(&other, issuer.sign(&claims(&issuer, json!({})))).get("/Users").await.expect(200);
 }

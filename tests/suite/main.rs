@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bulk;
@@ -14,6 +16,8 @@ mod cli;
 mod clients;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -42,6 +46,8 @@ mod idempotency;
 mod interface;
 #[cfg(test)]
 mod issuers;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod memberships;
 #[cfg(test)]
@@ -72,9 +78,12 @@ mod store_tests;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tenancy;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod types;
 #[cfg(test)]
 mod upkeep;
+#[cfg(test)]
 mod views;

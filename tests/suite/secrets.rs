@@ -227,6 +227,29 @@ async fn a_secret_is_found_by_its_whole_value_and_by_nothing_less(register: &Reg
     assert!(!wrong.body.to_string().contains("zq7w"), "{}", wrong.body);
 }
 
+async fn a_secret_stays_where_others_are_changed(register: &Register) {
+    register.describe().await;
+    let Register { hr, admin, .. } = register;
+    let value = json!([{ "op": "add", "path": "schemaExtensions", "value": [{ "schema": CARD, "required": false }] }]);
+    admin.patch("/ResourceTypes/Group", &value).await.expect(200);
+    let bo = hr.post("/Users", &user_with("bo", &json!({}))).await.expect(201).body["id"].clone();
+    let body = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group", CARD], "displayName": "Crew",
+        CARD: { "pin": PIN, "issuer": "Storstad" } });
+    let group = hr.post("/Groups", &body).await.expect(201).body["id"].clone();
+    let path = format!("/Groups/{}", group.as_str().expect("an id"));
+    let urn = "urn:ietf:params:scim:schemas:core:2.0:GroupMembership";
+    let joined = json!({ "schemas": [urn], "group": { "value": group }, "member": { "value": bo } });
+    let joined = hr.post("/GroupMemberships", &joined).await.expect(201).body["id"].clone();
+    hr.delete(&format!("/GroupMemberships/{}", joined.as_str().expect("an id"))).await.expect(204);
+    hr.patch(&path, &json!([{ "op": "add", "path": "members", "value": [{ "value": bo }] }])).await.expect(204);
+    hr.patch(&path, &json!([{ "op": "replace", "path": "displayName", "value": "Team" }])).await.expect(204);
+    hr.delete(&format!("/Users/{}", bo.as_str().expect("an id"))).await.expect(204);
+    let shown = hr.get(&format!("{path}?attributes=displayName,{CARD}:pin")).await.expect(200).body;
+    assert_eq!((shown["displayName"].as_str(), shown[CARD]["pin"].as_str()), (Some("Team"), Some(PIN)));
+    assert_eq!(register.search("/Groups", &format!("{CARD}:pin eq \"{PIN}\"")).await.len(), 1);
+    verify(&register.server).await;
+}
+
 async fn what_could_not_be_kept_secret_is_no_schema(register: &Register) {
     let attribute =
         |more: Value| with(json!({ "name": "number", "type": "string", "secret": true, "returned": "request" }), &more);
@@ -373,6 +396,7 @@ crate::support::both::on_both_databases! {
     Register:
     a_secret_is_nowhere_but_in_the_answer_to_who_asks,
     a_secret_is_found_by_its_whole_value_and_by_nothing_less,
+    a_secret_stays_where_others_are_changed,
     what_could_not_be_kept_secret_is_no_schema,
     keys_are_rotated_while_the_server_serves,
     a_rotation_that_broke_off_is_gone_on_with,

@@ -15,7 +15,7 @@ use super::jws::{Distrust, Verified};
 use super::key::{self, KeyError, PublicKey};
 use super::metadata::{self, Invalid};
 use super::{Known, Members, SECOND};
-use crate::auth::issuer::fetch::chain;
+use crate::auth::chain;
 
 /// Largest metadata in bytes: of some ten thousand members.
 const SIZE: usize = 32 * 1024 * 1024;

@@ -12,6 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Map, Value};
 
+use crate::auth::chain;
 use crate::directory::issuers::{Issuer, is_fetchable};
 use crate::jose::PublicKey;
 
@@ -137,18 +138,6 @@ fn metadata_url(issuer: &str) -> Option<String> {
     let path = format!("{METADATA}{}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     Some(url.into())
-}
-
-/// An error and what it came from, in one line.
-pub(in crate::auth) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Resolves names to those of their addresses that may be asked.

@@ -24,6 +24,9 @@ pub(in crate::cli) struct Traits {
     /// What becomes of a request that would change more than that
     #[arg(long, value_enum)]
     outside: Option<OutsideName>,
+    /// Name of the view through which it sees the register
+    #[arg(long, value_name = "VIEW")]
+    pub(super) view: Option<String>,
     /// A network that it asks from, such as 192.0.2.0/24
     #[arg(long, value_name = "NETWORK")]
     network: Vec<String>,

@@ -8,14 +8,15 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use serde_json::json;
-use store::{CredentialKind, ResourceId, TenantId};
+use serde_json::{Value, json};
+use store::{CredentialKind, Record, ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::{Shared, now, open, output, wait};
 use crate::auth::issue::{self, DAY, Wanted};
 use crate::config::ConfigError;
 use crate::directory::clients::{self, NewCredential};
+use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Directory, Profile, Random, Role};
 use asked::{Traits, rule_of};
 
@@ -254,7 +255,8 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
                 anyhow::bail!("there is a client {name} already; `matrikel client rotate` gives it a new token");
             }
             let issued = Issued::new(tenant, Some(ctx.now + days * DAY))?;
-            let (more, profile) = (traits.values()?, Profile::from(*profile));
+            let (mut more, profile) = (traits.values()?, Profile::from(*profile));
+            more.extend(view_of(directory, &ctx, traits).await?);
             let role = role.map_or_else(|| traits.role(), Role::from);
             let id = clients::create_with(directory, &ctx, name, role, profile, more, issued.credential).await?;
             Ok(show::token(place, name, id, &issued.token, issued.expires_at)?)
@@ -285,6 +287,7 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
         Command::Set { name, place, role, profile, traits, active, clear } => {
             let id = find(directory, &ctx, name).await?;
             let mut values = traits.values()?;
+            values.extend(view_of(directory, &ctx, traits).await?);
             if let Some(role) = role {
                 values.insert("role".to_owned(), Role::from(*role).as_str().into());
             }
@@ -294,7 +297,7 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             if let Some(active) = active {
                 values.insert("active".to_owned(), (*active == super::tenant::Switch::On).into());
             }
-            values.extend(clear.iter().map(|name| (name.clone(), serde_json::Value::Null)));
+            values.extend(clear.iter().map(|name| (name.clone(), Value::Null)));
             if values.is_empty() {
                 return Err(ConfigError::new("Say what is to change; `matrikel client set --help` lists it.").into());
             }
@@ -360,6 +363,18 @@ impl Issued {
             issue::Issued::token(tenant, expires_at).context("there is no randomness")?;
         Ok(Issued { token: secret.unwrap_or_default(), credential, expires_at })
     }
+}
+
+/// The view that is named, as an attribute of the client.
+async fn view_of(directory: &Directory, ctx: &Ctx, traits: &Traits) -> anyhow::Result<Option<(String, Value)>> {
+    let Some(name) = &traits.view else { return Ok(None) };
+    let tenant = ctx.tenant;
+    let views = directory.store().read(move |reader| reader.records_of(tenant, VIEW));
+    let views: Vec<Record> = views.await.map_err(|error: store::Error| error)?;
+    let view = views.iter().find(|view| view.label.eq_ignore_ascii_case(name) || view.id.to_string() == *name);
+    let view = view
+        .ok_or_else(|| ConfigError::new(format!("There is no view {name}. `matrikel view list` shows which are.")))?;
+    Ok(Some(("view".to_owned(), view.id.to_string().into())))
 }
 
 async fn find(directory: &Directory, ctx: &Ctx, name: &str) -> anyhow::Result<ResourceId> {

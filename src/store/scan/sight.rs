@@ -12,7 +12,7 @@ use super::{BATCH, Hit, Needs, Query, Search};
 use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, Told, asks_about, look, veil};
+use crate::sight::{Documents, Reading, Sight, asks_about, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -64,7 +64,7 @@ impl Reader {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<Told>, Error> {
+    ) -> Result<Documents, Error> {
         let query = Query::through(definition.clone(), sight);
         let needs = filter.map(|filter| Needs::of(filter, None)).unwrap_or_default();
         let registry = self.registry_of(tenant);

@@ -12,8 +12,8 @@ async fn a_token_that_was_had_with_a_certificate_comes_with_it_alone() {
     server.client("town", "other", "source");
     let pair = Pair::alone(Wish::client(2, "hr"));
     let other = Pair::alone(Wish::client(3, "other"));
-    server.certify("town", "hr", &json!({ "spki": STANDARD.encode(pair.pin()) }));
-    server.certify("town", "other", &json!({ "spki": STANDARD.encode(other.pin()) }));
+    server.certify("town", "hr", &format!("spki={}", STANDARD.encode(pair.pin())));
+    server.certify("town", "other", &format!("spki={}", STANDARD.encode(other.pin())));
     let id = format!("client_id={}", Holder::find(server, "town", "hr").await.id());
     let endpoint = format!("{}/oauth/token", server.base_url.trim_end_matches("/scim/v2"));
     let ask = |pair: Option<&Pair>| {

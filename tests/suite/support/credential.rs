@@ -5,7 +5,6 @@ use std::sync::Arc;
 use matrikel::auth::token;
 use scim::schema::Registry;
 use serde_json::Value;
-use store::change::By;
 use store::work::Origin;
 use store::{By, Credential, CredentialKind, Options, Random, ResourceId, Store, TenantId};
 use uuid::Uuid;
