@@ -359,5 +359,5 @@ fn the_page_for_suppliers_works_as_it_stands() {
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complained}");
-    assert!(said.contains("\"totalResults\":1") && said.contains("\n401\n"), "{said}{complained}");
+    assert!(said.contains("\"totalResults\":1") && said.contains("401\n"), "{said}{complained}");
 }
