@@ -108,8 +108,8 @@ fn every_statement_on_a_tenants_table_names_the_tenant() {
 
 /// Which modules of the program each may use, as the design has it. `telemetry` and `config` are at the bottom.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["http", "console", "intake", "sync", "schedule", "config"]),
-    ("http", &["auth", "directory", "network"]),
+    ("cli", &["http", "console", "intake", "sync", "schedule", "config", "jose"]),
+    ("http", &["auth", "directory", "network", "jose"]),
     ("console", &["auth", "directory"]),
     ("intake", &["provisioning", "directory"]),
     ("sync", &["directory", "provisioning"]),
