@@ -37,13 +37,11 @@ pub(crate) fn find(db: &mut Db, key: &str) -> Result<Option<Route>, Error> {
     .transpose()
 }
 
-/// Whether a key begins like that. `prefix` ends in a colon.
+/// Whether any key begins with `prefix`, in which nothing has a meaning for LIKE. The order of texts differs between
+/// databases, so no range is asked for; there are few keys.
 pub(crate) fn any(db: &mut Db, prefix: &str) -> Result<bool, Error> {
-    let end = prefix.replace(':', ";");
-    let found = Statement::<Text>::new("SELECT key FROM route WHERE key >= ")
-        .bind(prefix)
-        .sql(" AND key < ")
-        .bind(end)
+    let found = Statement::<Text>::new("SELECT key FROM route WHERE key LIKE ")
+        .bind(format!("{prefix}%"))
         .sql(" LIMIT 1")
         .get_result::<String>(db)
         .optional()?;
