@@ -7,6 +7,7 @@ use scim::schema::Definition;
 use store::roll::{Roll, Slices};
 use store::{Point, Reader, Reading, ResourceId};
 
+use super::audit::is_audit;
 use super::membership::is_membership;
 use super::render::{State, has_groups};
 use super::shape::id_of;
@@ -56,7 +57,11 @@ impl Directory {
         if is_membership(definition) {
             return self.fetch_membership(ctx, definition, id, precondition, projection).await;
         }
+        if is_audit(definition) {
+            return self.fetch_audit(ctx, definition, id, precondition, projection).await;
+        }
         let id = id_of(definition.name(), id)?;
+        self.remember_keys(ctx, definition).await;
         let known = precondition.if_none_match.as_ref();
         if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
             let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
@@ -65,7 +70,7 @@ impl Directory {
             let read = move |reader: &mut Reader| {
                 directory.with_members(&caller, &definition, id, known.as_ref(), &projection, reader)
             };
-            return self.store.read(move |reader| reader.snapshot(read)).await;
+            return self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await;
         }
         let at_once = self.store.read_here(|reader| {
             let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
@@ -77,7 +82,7 @@ impl Directory {
         let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
         let (known, projection) = (known.cloned(), projection.clone());
         self.store
-            .read(move |reader| {
+            .read_for(ctx.tenant, move |reader| {
                 let point = reader.point(caller.tenant, id, caller.caller.domain, has_groups(&definition))?;
                 directory.answer(&caller, &definition, id, known.as_ref(), &projection, (point, reader))
             })

@@ -1,14 +1,17 @@
 //! The whole resource from its row and what is derived: `id`, `externalId`, `groups`, `members` and `meta` are joined to
 //! the document's text without parsing it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use scim::schema::Registry;
 
-use crate::{Error, Record, ResourceId, Seq};
+use crate::{Error, Record, ResourceId, Seq, secret};
 
 /// A group as it stands in a member's `groups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +136,80 @@ fn push_meta(out: &mut String, record: &Record, derived: &Derived<'_>, registry:
 
 /// The resource as a document in canonical form.
 pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&render(record, derived, registry)).map_err(|error| Error::Corrupt(error.to_string()))
+    let document = serde_json::from_str(&render(record, derived, registry));
+    let mut document = document.map_err(|error| Error::Corrupt(error.to_string()))?;
+    secret::put_tokens(record.secret.as_deref(), &mut document)?;
+    Ok(document)
+}
+
+/// What is derived and never in the stored document.
+const DERIVED: [&str; 5] = ["id", "externalId", "groups", "members", "meta"];
+
+/// The same with no other top-level attributes than these; the rest is passed over, not made.
+pub(crate) fn assemble_part(
+    record: &Record,
+    derived: &Derived<'_>,
+    registry: &Registry,
+    names: &[&str],
+) -> Result<Map<String, Value>, Error> {
+    let is_stored = !names.iter().any(|name| DERIVED.contains(name));
+    let text = if is_stored { Cow::Borrowed(record.doc.as_str()) } else { render(record, derived, registry).into() };
+    let mut text = serde_json::Deserializer::from_str(&text);
+    let part = Part(names).deserialize(&mut text).and_then(|part| text.end().map(|()| part));
+    part.map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// Reads the members of an object that have one of these names.
+struct Part<'n>(&'n [&'n str]);
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut part = Map::with_capacity(self.0.len());
+        while let Some(wanted) = members.next_key_seed(Name(self.0))? {
+            match wanted {
+                Some(name) => drop(part.insert(name.to_owned(), members.next_value()?)),
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// Reads which of these names a member has.
+struct Name<'n>(&'n [&'n str]);
+
+impl<'de, 'n> DeserializeSeed<'de> for Name<'n> {
+    type Value = Option<&'n str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'n> Visitor<'_> for Name<'n> {
+    type Value = Option<&'n str>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|wanted| **wanted == name).copied())
+    }
 }
 
 /// The weak entity tag: the version, and a digest of what is derived for this caller, so that either moving shows.

@@ -1,14 +1,16 @@
 //! What waits for the writers: operations in the order they came, tenant by tenant in turn. One tenant is served by one
-//! writer at a time, so that its order holds.
+//! writer at a time, so that its order holds. A tenant may fill no more than three quarters of the room.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::index::Place;
+use crate::turn::share;
 use crate::work::{Origin, Work};
 use crate::{Error, TenantId, membership, meter};
 
@@ -139,6 +141,13 @@ impl Work<'_> {
     }
 }
 
+/// How long the next batch may gather, and how many operations are enough.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gathering {
+    pub(crate) enough: usize,
+    pub(crate) patience: Duration,
+}
+
 #[derive(Default)]
 struct Waiting {
     by_tenant: HashMap<TenantId, VecDeque<Box<dyn Op>>>,
@@ -146,6 +155,8 @@ struct Waiting {
     /// Tenants that a writer is serving.
     busy: HashSet<TenantId>,
     length: usize,
+    /// So many operations wake the writer that lets a batch gather; 0: none does.
+    enough: usize,
     closed: bool,
 }
 
@@ -175,7 +186,10 @@ impl Queue {
         let mut waiting = self.lock();
         let refusal = match () {
             () if waiting.closed => Some(Error::Unavailable("the server is stopping".into())),
-            () if waiting.length >= self.capacity && !op.is_own() => Some(Error::Busy),
+            () if op.is_own() => None,
+            () if waiting.length >= self.capacity || waiting.length_of(tenant) >= share(self.capacity) => {
+                Some(Error::Busy)
+            }
             () => None,
         };
         if let Some(error) = refusal {
@@ -187,8 +201,11 @@ impl Queue {
             return;
         }
         waiting.put(tenant, op);
+        let is_enough = waiting.length >= waiting.enough;
         drop(waiting);
-        self.changed.notify_one();
+        if is_enough {
+            self.changed.notify_one();
+        }
     }
 
     /// Asks for a deleted group's memberships to be cleared.
@@ -217,9 +234,17 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits for work and takes a batch; `None` when the queue is closed and empty.
-    pub(crate) fn take(&self, many_tenants: bool) -> Option<Batch> {
+    /// Waits for work and takes a batch; `None` when the queue is closed and empty. Only one that serves alone may let a
+    /// batch gather.
+    pub(crate) fn take(&self, many_tenants: bool, gathering: Gathering) -> Option<Batch> {
         let mut waiting = self.lock();
+        if waiting.length < gathering.enough && !waiting.closed {
+            waiting.enough = gathering.enough;
+            let gathers = |waiting: &mut Waiting| waiting.length < gathering.enough && !waiting.closed;
+            let gathered = self.changed.wait_timeout_while(waiting, gathering.patience, gathers);
+            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            waiting.enough = 0;
+        }
         loop {
             if let Some(batch) = waiting.batch(many_tenants) {
                 return Some(batch);
@@ -251,6 +276,10 @@ impl Queue {
 }
 
 impl Waiting {
+    fn length_of(&self, tenant: TenantId) -> usize {
+        self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
+    }
+
     fn put(&mut self, tenant: TenantId, op: Box<dyn Op>) {
         self.length += 1;
         self.by_tenant.entry(tenant).or_default().push_back(op);

@@ -1,4 +1,4 @@
-//! Reads, on threads of their own: one connection a thread, one queue, first come first served.
+//! Reads, on threads of their own: one connection a thread, one queue in which tenants take turns.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,14 @@ use crate::external::{self, ExternalKey};
 use crate::idempotency::Keyed;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::secret::SealingKey;
 use crate::statement::Among;
 use crate::store::Shared;
+use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, Tenant, TenantId, change, credential,
-    deferred, dialect, idempotency, membership, meter, record, route, seal, tenant,
+    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
+    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
 };
 
 /// Members read at a time.
@@ -29,6 +31,7 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
+    purpose: Purpose,
     pub(crate) in_snapshot: bool,
     /// Connections known to have been lost when this one was last seen alive.
     losses: usize,
@@ -38,14 +41,14 @@ pub struct Reader {
 pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
-    pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
-        let db = Db::open(address, Purpose::Read)?;
-        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
+    pub(crate) fn open(address: &Address, shared: Arc<Shared>, purpose: Purpose) -> Result<Self, crate::OpenError> {
+        let db = Db::open(address, purpose)?;
+        Ok(Reader { db, shared, address: address.clone(), purpose, in_snapshot: false, losses: 0 })
     }
 
     /// Serves jobs until nobody can send any more.
-    pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    pub(crate) fn serve(mut self, jobs: &Turns) {
+        while let Some(job) = jobs.take() {
             // Where one connection was lost the others were too: they are seen to before a caller finds out.
             if self.losses != self.shared.losses.load(Ordering::Relaxed) {
                 self.mend();
@@ -66,7 +69,7 @@ impl Reader {
             return;
         }
         meter::count(&self.shared.meter.connections_lost);
-        if let Ok(db) = Db::open(&self.address, Purpose::Read) {
+        if let Ok(db) = Db::open(&self.address, self.purpose) {
             self.db = db;
             meter::count(&self.shared.meter.connections_reopened);
             self.losses = match self.losses == known {
@@ -104,6 +107,11 @@ impl Reader {
             work.begin(origin)?;
             body(&mut work)
         })
+    }
+
+    /// The tenant's keys for secrets, as they are stored.
+    pub fn sealing_keys(&mut self, tenant: TenantId) -> Result<Vec<SealingKey>, Error> {
+        secret::keys(&mut self.db, tenant)
     }
 
     /// One resource.
@@ -254,6 +262,16 @@ impl Reader {
     /// Where a key leads that names no tenant: a certificate, an issuer, a host name.
     pub fn route(&mut self, key: &str) -> Result<Option<Route>, Error> {
         route::find(&mut self.db, key)
+    }
+
+    /// The keys that sign access tokens, the oldest first.
+    pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>, Error> {
+        signing::all(&mut self.db)
+    }
+
+    /// Whether any key begins with `prefix`, which ends in a colon.
+    pub fn has_routes(&mut self, prefix: &str) -> Result<bool, Error> {
+        route::any(&mut self.db, prefix)
     }
 
     /// The keys that lead to a tenant, in order, each with what of it.

@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+pub(crate) mod arrangement;
 mod links;
 mod page;
 mod place;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::{View, Views, read_by};
+use scim::view::{View, Views};
 use serde_json::{Map, Value};
 
 use crate::assemble::etag;
@@ -243,6 +244,11 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
+/// Who matches, least first.
+type Places = Arc<Vec<Place>>;
+/// The same, and the records of some of them.
+type Tested = (Places, HashMap<ResourceId, Record>);
+
 struct Search<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -343,12 +349,9 @@ impl<'s> Search<'s> {
         Ok(measured)
     }
 
-    /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.
-    fn test(
-        &mut self,
-        candidates: Option<Vec<ResourceId>>,
-        filter: &Filter<Checked>,
-    ) -> Result<(Vec<Place>, HashMap<ResourceId, Record>), Error> {
+    /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
+    /// records.
+    fn test(&mut self, candidates: Option<Vec<ResourceId>>, filter: &Filter<Checked>) -> Result<Tested, Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();
@@ -373,7 +376,8 @@ impl<'s> Search<'s> {
                 }
             }
         }
-        Ok((places, kept))
+        places.sort_unstable();
+        Ok((Arc::new(places), kept))
     }
 
     /// Those of the resources that are of the type, in the order given.
@@ -400,22 +404,18 @@ impl<'s> Search<'s> {
         }
         let registry = self.reader.shared.registry_of(self.tenant);
         let hits = self.reader.derive(self.tenant, self.query, records, needs, false)?;
-        // What a filter reads of stored documents alone need not be made a tree of values but for that.
-        let is_by_id = self.sort.is_none_or(|sort| &*sort.target.canonical == "id");
-        let read = match self.veiled.is_none() && is_by_id {
-            true => read_by(filter, &self.query.definition),
-            false => None,
-        };
         let hits = match self.veiled.clone() {
             None => hits,
             Some(veiled) => self.unveiled(hits, &veiled)?,
         };
+        let mut tops = filter.tops();
+        tops.extend(self.sort.map(|sort| sort.target.top()));
+        let tops: Vec<&str> = tops.into_iter().collect();
         for hit in hits {
             let id = hit.record.id;
-            let document = match (&hit.document, &read) {
-                (Some(document), _) => Cow::Borrowed(document),
-                (None, Some(names)) => Cow::Owned(sight::part_of(&hit.record, names)?),
-                (None, None) => Cow::Owned(sight::whole(&hit, self.query, &registry)?),
+            let document = match &hit.document {
+                Some(document) => Cow::Borrowed(document),
+                None => Cow::Owned(sight::part(&hit, self.query, &registry, &tops)?),
             };
             if self.veiled.is_none() && !filter.matches(&document) {
                 continue;
@@ -434,17 +434,16 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// The page behind the mark, or else the one that begins at `start`.
-    fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
-        places.sort_unstable();
-        if self.sort.is_some_and(|sort| sort.descending) {
-            places.reverse();
-        }
-        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
-        if let Some(mark) = &self.query.mark {
-            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
-        }
+    /// The page behind the mark, or else the one that begins at `start`, of all places, least first.
+    fn page_of(&self, places: &[Place]) -> Vec<Place> {
+        let start = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).collect()
+        let mark = self.query.mark.as_ref();
+        if self.descending() {
+            let skip = mark.map_or(start, |mark| places.len() - places.partition_point(|place| place < mark));
+            return places.iter().rev().skip(skip).take(count).cloned().collect();
+        }
+        let skip = mark.map_or(start, |mark| places.partition_point(|place| place <= mark));
+        places.iter().skip(skip).take(count).cloned().collect()
     }
 }

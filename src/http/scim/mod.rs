@@ -2,6 +2,7 @@
 //! [`types`] that a tenant adds, and what is particular about [`views`].
 
 pub(super) mod bulk;
+pub(super) mod credentials;
 pub(super) mod discovery;
 pub(super) mod resources;
 pub(super) mod search;

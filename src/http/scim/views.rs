@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, web};
 
-use crate::auth::role::Access;
+use crate::directory::scope::Access;
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, respond};
 

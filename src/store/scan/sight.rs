@@ -1,16 +1,15 @@
 //! What a read has to know to say which resources a client sees, and a page without what leads to the others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
-use scim::view::{Text, View};
+use scim::view::View;
 
 use super::{BATCH, Hit, Needs, Query, Search};
-use crate::assemble::{Derived, assemble};
+use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
 use crate::sight::{Documents, Reading, Sight, asks_about, look, veil};
@@ -126,21 +125,23 @@ impl Reader {
 
 /// All of a hit as a document.
 pub(super) fn whole(hit: &Hit, query: &Query, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    let derived = Derived {
+    assemble(&hit.record, &derived(hit, query), registry)
+}
+
+/// Those attributes of a hit alone.
+pub(super) fn part(hit: &Hit, query: &Query, registry: &Registry, tops: &[&str]) -> Result<Map<String, Value>, Error> {
+    assemble_part(&hit.record, &derived(hit, query), registry, tops)
+}
+
+fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
+    Derived {
         base_url: &query.base_url,
         external: hit.external.as_deref(),
         groups: hit.groups.as_deref(),
         members: hit.members.as_deref(),
         member_names: true,
         etag: &hit.etag,
-    };
-    assemble(&hit.record, &derived, registry)
-}
-
-/// Some members of a stored document.
-pub(super) fn part_of(record: &Record, names: &BTreeSet<String>) -> Result<Map<String, Value>, Error> {
-    let part = Text::read(&record.doc).and_then(|text| text.part(names));
-    part.map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))
+    }
 }
 
 /// Whether an attribute orders anything: it is seen, and where it leads to.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use store::change::{Delta, Stored};
 use store::scan::{Hit, Query};
 use store::work::{Draft, Origin};
-use store::{Error, Options, Random, Reader, Record, ResourceId, Store, TenantId, Work};
+use store::{By, Error, Options, Random, Reader, Record, ResourceId, Store, TenantId, Work};
 use uuid::Uuid;
 
 use crate::support::postgres::{self, Database};
@@ -295,7 +295,7 @@ fn open(place: &Place) -> Store {
 pub(crate) const DOMAIN: ResourceId = ResourceId(Uuid::from_u128(0xd0));
 
 pub(crate) fn origin(now: i64) -> Origin {
-    Origin { actor: DOMAIN, cause: "request", now, random: Random::os() }
+    Origin { actor: DOMAIN, cause: "request", by: By::default(), now, random: Random::os() }
 }
 
 /// The `n`th id; their order is not that of `n`.
