@@ -175,14 +175,14 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000_000_000;
 
-    fn issue(body: Value) -> Result<Issued, scim::Error> {
-        Wanted::read(&body)?.issue(TenantId(7), NOW)
+    fn issue(body: &Value) -> Result<Issued, scim::Error> {
+        Wanted::read(body)?.issue(TenantId(7), NOW)
     }
 
     #[test]
     fn a_token_and_a_secret_are_shown_and_their_digests_kept() {
         for (kind, prefix) in [("token", "mk_7_"), ("secret", "ms_7_")] {
-            let issued = issue(json!({ "kind": kind, "label": "nightly" })).expect("issued");
+            let issued = issue(&json!({ "kind": kind, "label": "nightly" })).expect("issued");
             let secret = issued.secret.expect("a secret");
             assert!(secret.starts_with(prefix), "{kind}");
             assert_eq!(issued.credential.digest, token::digest(&secret));
@@ -195,7 +195,7 @@ mod tests {
     fn of_a_key_only_what_is_public_is_kept() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "k1", "note": "mine" });
-        let issued = issue(json!({ "kind": "key", "jwk": jwk })).expect("issued");
+        let issued = issue(&json!({ "kind": "key", "jwk": jwk })).expect("issued");
         let material: Value = serde_json::from_str(&issued.credential.material.expect("a key")).expect("JSON");
         assert_eq!(material, json!({ "crv": "Ed25519", "kty": "OKP", "x": x, "kid": "k1" }));
         assert!(issued.secret.is_none() && issued.credential.expires_at.is_none());
@@ -224,7 +224,7 @@ mod tests {
             json!({ "kind": "certificate", "certificate": { "everybody": "yes" } }),
         ];
         for body in table {
-            let Err(error) = issue(body.clone()) else { panic!("{body} is issued") };
+            let Err(error) = issue(&body) else { panic!("{body} is issued") };
             assert_eq!(error.status, 400, "{body}");
             assert!(!error.detail.contains("nWGxne"), "{}", error.detail);
         }
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_certificate_is_known_by_its_rule() {
         let body = json!({ "kind": "certificate", "certificate": { "dns": "HR.example.SE" } });
-        let issued = issue(body).expect("issued");
+        let issued = issue(&body).expect("issued");
         assert_eq!(issued.credential.material.as_deref(), Some("{\"dns\":\"hr.example.se\"}"));
     }
 }
