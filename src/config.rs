@@ -1,7 +1,9 @@
 //! What an operator sets: one TOML file, then environment variables, then flags of the command line; the later wins.
 //! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
-//! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
+//! The keys themselves are a table in `keys`. Shows none of the secrets that it reads: the
+//! database's password and master keys.
 
+mod federation;
 mod keys;
 mod oauth;
 
@@ -10,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::network::Network;
+pub use federation::{Federation, is_url};
 pub use keys::KEYS;
 pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
@@ -58,6 +61,22 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said.
     pub hsts_seconds: Option<u64>,
+}
+
+/// The master keys for secrets: in a file, or in the environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// File with a key a line, the current one first.
+    pub key_file: Option<PathBuf>,
+    /// What such a file holds.
+    pub keys: Option<String>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.as_ref().map(|_| "…");
+        f.debug_struct("Secrets").field("key_file", &self.key_file).field("keys", &keys).finish()
+    }
 }
 
 /// What is logged, and how.
@@ -124,12 +143,16 @@ pub struct Config {
     pub issuers: Issuers,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
+    /// Where the master keys for secrets are.
+    pub secrets: Secrets,
     /// Where certificates of clients come from.
     pub client_certificates: ClientCertificates,
     /// PEM file of the authorities behind them.
     pub client_ca: Option<PathBuf>,
     /// PEM file of what those have revoked.
     pub client_crl: Option<PathBuf>,
+    /// The federation whose members may come.
+    pub federation: Federation,
     /// Connections of clients at a time.
     pub connections: usize,
     /// Seconds that the head of a connection's first request may take.
@@ -185,6 +208,8 @@ impl Default for Config {
             client_certificates: ClientCertificates::Off,
             client_ca: None,
             client_crl: None,
+            federation: Federation::default(),
+            secrets: Secrets { key_file: None, keys: None },
             connections: 20_000,
             head_seconds: 10,
             body_seconds: 30,
@@ -300,6 +325,7 @@ impl Config {
             _ => {}
         }
         self.check_clients()?;
+        self.federation.check(self.client_certificates)?;
         check_listen("listen", &self.listen)?;
         if let Some(listen) = &self.metrics_listen {
             check_listen("metrics_listen", listen)?;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
 use super::federation::Members;
+use super::issuer::keys::{self, Keys};
 use super::jwt::{Standing, Whose};
 use super::limit::{Brake, Limits};
 use super::oauth::keys::Keyring;
@@ -76,6 +77,9 @@ pub enum Refusal {
     /// The token is valid, and its tenant suspended.
     #[error("the tenant is suspended")]
     Suspended,
+    /// Whether the token is true cannot be known: its issuer's keys cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
     /// The address has failed too often; it may try again after so many seconds.
     #[error("too many failed attempts")]
     Braked(u32),
@@ -97,6 +101,8 @@ pub struct Authenticator {
     pub(super) oauth: Arc<oauth::Settings>,
     /// The server's own keys.
     pub(super) keyring: Keyring,
+    /// The keys of foreign issuers.
+    pub(super) issuers: Keys,
     pub(super) members: Members,
     remembered: Cache<[u8; 32], Arc<Principal>>,
     /// Clients behind signed tokens.
@@ -104,22 +110,35 @@ pub struct Authenticator {
     /// How often everything was forgotten.
     pub(super) forgotten: Arc<AtomicU64>,
     /// What was good within the last hour: it is never braked.
-    proven: Cache<[u8; 32], ()>,
-    brake: Arc<Brake>,
+    pub(super) proven: Cache<[u8; 32], ()>,
+    pub(super) brake: Arc<Brake>,
     /// When credentials were used.
     pub(crate) used: Used,
 }
 
 impl Authenticator {
     /// An authenticator over the credentials of the directory's store and the members of a federation.
-    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings) -> Self {
+    pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
+        let issuers = Keys::new(issuers);
         let proven = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_idle(PROVEN).build();
         let (forgotten, brake) = (Arc::default(), Arc::new(Brake::new(Limits::default().failures)));
         let used = Used::default();
-        Authenticator { directory, members, oauth, keyring, remembered, standings, forgotten, proven, brake, used }
+        Authenticator {
+            directory,
+            members,
+            oauth,
+            keyring,
+            issuers,
+            remembered,
+            standings,
+            forgotten,
+            proven,
+            brake,
+            used,
+        }
     }
 
     /// The same with another brake on failures.

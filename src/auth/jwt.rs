@@ -37,7 +37,7 @@ impl Authenticator {
             }
             return self.look_up_own(&token, now).await;
         }
-        Err(Refusal::Unauthenticated)
+        self.look_up_foreign(&token, now).await
     }
 
     async fn look_up_own(&self, token: &Token<'_>, now: i64) -> Result<Principal, Refusal> {

@@ -17,7 +17,7 @@ pub fn knows(caller: &Caller, definition: &Definition) -> bool {
 
 /// Whether the client may do that with resources of the type; the error is the sentence for it.
 pub fn permit(caller: &Caller, definition: &Definition, access: Access) -> Result<(), String> {
-    if access == Access::Write && definition.name() == AUDIT_EVENT {
+    if definition.name() == AUDIT_EVENT && access == Access::Write {
         return Err("Nobody writes audit events: they tell of what was done.".to_owned());
     }
     if caller.scopes.allow(definition.name(), access) {

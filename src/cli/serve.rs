@@ -1,10 +1,13 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
+use crate::auth::federation::{self, Source};
+use crate::auth::issuer::keys;
 use crate::auth::limit::{Bounds, Limits};
 use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
@@ -45,6 +48,11 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   tls.hsts_seconds  how long browsers shall insist on https; not said
   client_certificates                  off, optional, required, or proxy (Client-Cert of a trusted proxy); off
   client_ca, client_crl                PEM files: whose word is taken for what they say, and what is revoked
+  federation.name, federation.metadata the school federation (RFC 9932): what it is called, https URL or file
+  federation.anchor, federation.issuer JWK set of the keys that sign it; who must have signed it
+  federation.copy   where the metadata is kept over a restart, data_dir/federation-NAME.json
+  secrets.key_file  file of the master keys that secrets are sealed under: none
+  secrets.keys      the same keys in the environment, instead of a file
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75
@@ -121,6 +129,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         metrics: config.metrics_listen.clone(),
         tls: tls(config),
         peers: peers(config),
+        federation: federation(config),
         patience: Patience {
             connections: config.connections,
             head: Duration::from_secs(config.head_seconds),
@@ -144,13 +153,25 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
         oauth: oauth(config),
+        issuers: issuers(config),
         limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
-        StartError::Tls(error) => ConfigError::new(error.to_string()).into(),
+        error @ (StartError::Tls(_) | StartError::Federation(_)) => ConfigError::new(error.to_string()).into(),
         error => error.into(),
     })
+}
+
+/// How the keys of foreign issuers are had and kept.
+fn issuers(config: &Config) -> keys::Settings {
+    let networks = config.issuers.networks.clone();
+    keys::Settings {
+        named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
+        keys_seconds: config.issuers.keys_seconds,
+        retry_seconds: config.issuers.retry_seconds,
+        outage_seconds: config.issuers.outage_seconds,
+    }
 }
 
 /// How much clients and tenants may ask for.
@@ -199,6 +220,15 @@ fn peers(config: &Config) -> Peers {
         config::ClientCertificates::Proxy => ClientCertificates::Proxy,
     };
     Peers { certificates, authorities: config.client_ca.clone(), revoked: config.client_crl.clone() }
+}
+
+/// The federation whose members are known, if there is one.
+pub(super) fn federation(config: &Config) -> Option<federation::Settings> {
+    let set = &config.federation;
+    let (name, metadata, anchor) = (set.name.clone()?, set.metadata.clone()?, set.anchor.clone()?);
+    let copy = set.copy.clone().unwrap_or_else(|| config.data_dir.join(format!("federation-{name}.json")));
+    let source = if config::is_url(&metadata) { Source::Url(metadata) } else { Source::File(metadata.into()) };
+    Some(federation::Settings { name, source, anchor, issuer: set.issuer.clone(), copy })
 }
 
 /// Returns when the process is asked to stop.

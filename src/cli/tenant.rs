@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::json;
-use store::{Store, Tenant};
+use store::Tenant;
 
 use super::{Shared, now, open, output, wait};
 use crate::config::ConfigError;
@@ -109,6 +109,7 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             }
             let name = name.unwrap_or_else(|| slug.clone());
             let tenant = clients::create_tenant(store, &slug, &name, now()).await?;
+            remember(directory, &tenant, "tenantCreate", &[]).await?;
             let next = format!("was created. Next: matrikel client create --tenant {slug} hr --role source");
             tell(&tenant, json, &next)
         }
@@ -126,18 +127,21 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
         Command::Set { slug, unique_group_names, host, no_host, json } => {
             let tenant = open::tenant(store, &slug).await?;
             let ctx = Ctx::system(tenant.id, now(), Random::os());
-            let mut said = Vec::new();
+            let (mut said, mut parts) = (Vec::new(), Vec::new());
             if let Some(rule) = unique_group_names {
                 let on = rule == Switch::On;
                 directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
                 let rule = if on { "no two groups may share" } else { "groups may share" };
                 said.push(format!("{rule} a displayName"));
+                parts.push("uniqueGroupNames");
             }
             if !host.is_empty() || !no_host.is_empty() {
                 directory.set_hosts(&ctx, &host, &no_host).await.context("no host name was changed")?;
                 said.extend(host.iter().map(|name| format!("{name} leads to it")));
                 said.extend(no_host.iter().map(|name| format!("{name} leads nowhere")));
+                parts.push("hosts");
             }
+            remember(directory, &tenant, "tenantSet", &parts).await?;
             let said = said.join(", ");
             tell(&tenant, json, &format!("was changed: {said}. A running server notices within ten seconds."))
         }
@@ -172,23 +176,41 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             Ok(())
         }
         Command::Suspend { slug, json } => {
-            set_active(store, &slug, false).await?;
+            set_active(directory, &slug, false).await?;
             let said = "is suspended: every request is answered 403, by a running server within five seconds.";
             tell(&open::tenant(store, &slug).await?, json, said)
         }
         Command::Resume { slug, json } => {
-            set_active(store, &slug, true).await?;
+            set_active(directory, &slug, true).await?;
             tell(&open::tenant(store, &slug).await?, json, "is served again.")
         }
     }
 }
 
-async fn set_active(store: &Store, slug: &str, active: bool) -> anyhow::Result<()> {
+/// Has the audit remember what an operator did to a tenant.
+async fn remember(
+    directory: &Directory,
+    tenant: &Tenant,
+    operation: &str,
+    attributes: &[&str],
+) -> Result<(), crate::directory::Error> {
+    let ctx = Ctx::system(tenant.id, now(), Random::os());
+    let mut about = serde_json::Map::new();
+    about.insert("resource".into(), json!({ "type": "Tenant", "value": tenant.slug }));
+    if !attributes.is_empty() {
+        about.insert("attributes".into(), json!(attributes));
+    }
+    directory.remember_act(&ctx, operation, about).await
+}
+
+async fn set_active(directory: &Directory, slug: &str, active: bool) -> anyhow::Result<()> {
+    let store = directory.store();
     let tenant = open::tenant(store, slug).await?;
     if tenant.state == store::tenant::IMPORTING {
         anyhow::bail!("{slug} is being imported and not whole yet; `matrikel import --resume` goes on with it");
     }
-    Ok(store.set_tenant_active(tenant.id, active)?)
+    store.set_tenant_active(tenant.id, active)?;
+    Ok(remember(directory, &tenant, if active { "tenantResume" } else { "tenantSuspend" }, &[]).await?)
 }
 
 /// Says what became of a tenant.

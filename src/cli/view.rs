@@ -199,10 +199,11 @@ impl Views<'_> {
     }
 
     fn tell(&self, place: &Place, id: &str, name: &str, what: &str) -> anyhow::Result<()> {
-        Ok(match place.json {
+        match place.json {
             true => output::say(json!({ "id": id, "name": name }))?,
             false => output::say(format!("{what}. View: {name} ({id})"))?,
-        })
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{ClientCertificates, Config, LogFormat, Network, SigningAlgorithm, TlsVersion, redact};
+use super::{ClientCertificates, Config, LogFormat, Network, SigningAlgorithm, TlsVersion, federation, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -375,6 +375,69 @@ pub const KEYS: &[Key] = &[
         help: "the PEM file of the certificates that those authorities have revoked",
         set: |config, value| text(value).map(|text| config.client_crl = Some(PathBuf::from(text))),
         show: |config| config.client_crl.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "federation.name",
+        help: "what the federation is called here, letters, digits and -_. alone",
+        set: |config, value| {
+            let name = text(value)?;
+            if !federation::is_name(&name) {
+                return Err(format!("is {name:?}."));
+            }
+            config.federation.name = Some(name);
+            Ok(())
+        },
+        show: |config| config.federation.name.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.metadata",
+        help: "the https URL or the file of the federation's signed metadata",
+        set: |config, value| {
+            let place = text(value)?;
+            if place.contains("://") && !federation::is_url(&place) {
+                return Err("does not begin with https://.".to_owned());
+            }
+            config.federation.metadata = Some(place);
+            Ok(())
+        },
+        show: |config| config.federation.metadata.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.anchor",
+        help: "the file of the JWK set with the keys that sign the metadata; compare their thumbprints by another way",
+        set: |config, value| text(value).map(|text| config.federation.anchor = Some(PathBuf::from(text))),
+        show: |config| config.federation.anchor.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "federation.issuer",
+        help: "the URI of who must have signed the metadata",
+        set: |config, value| text(value).map(|text| config.federation.issuer = Some(text)),
+        show: |config| config.federation.issuer.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.copy",
+        help: "the file in which the metadata is kept over a restart",
+        set: |config, value| text(value).map(|text| config.federation.copy = Some(PathBuf::from(text))),
+        show: |config| config.federation.copy.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "secrets.key_file",
+        help: "the file of the master keys that secrets are sealed under, a name and 64 hexadecimal digits a line",
+        set: |config, value| text(value).map(|text| config.secrets.key_file = Some(PathBuf::from(text))),
+        show: |config| config.secrets.key_file.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "secrets.keys",
+        help: "the master keys themselves, instead of a file; best in the environment",
+        set: |config, value| text(value).map(|text| config.secrets.keys = Some(text)),
+        show: |config| config.secrets.keys.as_ref().map(|_| quoted("…")),
         number: false,
     },
     Key {

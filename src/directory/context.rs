@@ -107,6 +107,8 @@ impl Profile {
 pub struct Caller {
     /// Its client resource; [`ResourceId::SYSTEM`] for the operator at the command line.
     pub id: ResourceId,
+    /// The user that a token of a foreign issuer names.
+    pub user: Option<ResourceId>,
     /// Its name, for logs.
     pub name: Arc<str>,
     /// What it is here for.
@@ -208,6 +210,7 @@ impl Ctx {
     pub fn system(tenant: TenantId, now: i64, random: Random) -> Self {
         let caller = Caller {
             id: ResourceId::SYSTEM,
+            user: None,
             name: "operator".into(),
             role: Role::Administrator,
             scopes: Scopes::admin(),

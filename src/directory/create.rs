@@ -7,6 +7,7 @@ use serde_json::Value;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, check_new, validate};
 use scim::schema::Definition;
+use store::secret::Secrets;
 use store::work::Draft;
 use store::{ResourceId, Work};
 
@@ -15,15 +16,17 @@ use super::membership::is_membership;
 use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::revise::conclude;
+use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, password};
+use super::{Ctx, Directory, Error, Written, clients, issuers, password};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
     definition: Arc<Definition>,
     /// The members are worked out under the lock.
     draft: Draft,
+    sealer: Option<Sealer>,
     relation: Vec<RelationChange>,
 }
 
@@ -36,7 +39,14 @@ impl Creation {
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
-        let record = work.create(Draft { members, ..self.draft.clone() })?;
+        issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
+        let mut draft = Draft { members, ..self.draft.clone() };
+        if let Some(sealer) = &self.sealer {
+            let password = Secrets::read(draft.secret.as_deref())?.password;
+            let (doc, secret) = sealer.seal(work, id, &self.draft.doc, &Secrets::default(), password)?;
+            (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
+        }
+        let record = work.create(draft)?;
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
         let mut state = State::new(record, external, Vec::new(), work.nesting_seq());
         match state.is_seen(ctx, &self.definition, work)? {
@@ -85,6 +95,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -125,6 +136,7 @@ impl Directory {
             members if members.is_empty() => Vec::new(),
             members => vec![RelationChange::Add(members)],
         };
-        Ok(Creation { definition: definition.clone(), draft, relation })
+        let sealer = self.sealer(ctx, definition).await?;
+        Ok(Creation { definition: definition.clone(), draft, sealer, relation })
     }
 }

@@ -6,7 +6,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, views};
+use super::{clients, issuers, views};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
@@ -19,6 +19,9 @@ pub(super) fn derive(
     normalise(definition, document);
     if definition.name() == clients::CLIENT {
         clients::check(definition, document)?;
+    }
+    if definition.name() == issuers::ISSUER {
+        issuers::check(document)?;
     }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;

@@ -106,7 +106,7 @@ fn is_plainly_seen(view: &View, common: &Trait) -> bool {
 }
 
 /// What all resources that fit have in common, when the filter is that and nothing else.
-fn trait_of(filter: &Filter<Checked>) -> Option<Trait> {
+pub(super) fn trait_of(filter: &Filter<Checked>) -> Option<Trait> {
     let (target, operand) = match filter {
         Filter::Compare(target, Op::Eq, operand) => (target, operand),
         // One condition alone means within brackets what it means without.

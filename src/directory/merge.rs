@@ -168,9 +168,9 @@ impl Directory {
     fn present_all(&self, ctx: &Ctx, parts: &Parts, hits: Vec<(usize, Hit)>) -> Result<Vec<String>, Error> {
         let of = |(part, hit): (usize, Hit)| {
             let (query, projection) = parts.get(part)?;
-            Some(self.present_hit(ctx, &query.definition, &hit, projection))
+            Some(self.present_hits(ctx, &query.definition, &[hit], projection))
         };
-        hits.into_iter().filter_map(of).collect()
+        Ok(hits.into_iter().filter_map(of).collect::<Result<Vec<_>, Error>>()?.concat())
     }
 }
 

@@ -18,6 +18,8 @@ mod error;
 mod fetch;
 mod hosts;
 mod indexes;
+pub mod issuers;
+mod leading;
 mod lookup;
 mod mark;
 mod membership;
@@ -33,6 +35,7 @@ mod revise;
 mod rule;
 pub mod scope;
 mod search;
+pub mod secret;
 mod seen;
 mod shape;
 pub mod types;
@@ -108,6 +111,8 @@ pub struct Directory {
     marks: Marks,
     totals: Totals,
     seal_keys: SealKeys,
+    /// The keys for secrets.
+    keys: secret::Keys,
     lanes: Lanes,
 }
 
@@ -122,8 +127,15 @@ impl Directory {
             marks: Marks::default(),
             totals: Totals::default(),
             seal_keys: SealKeys::default(),
+            keys: secret::Keys::new(secret::Keyring::default()),
             lanes: Lanes::default(),
         }
+    }
+
+    /// With master keys for secrets.
+    #[must_use]
+    pub fn with_keys(self, ring: secret::Keyring) -> Self {
+        Directory { keys: secret::Keys::new(ring), ..self }
     }
 
     /// The built-in schemas and resource types.

@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -25,15 +25,15 @@ impl Removal {
         let record = work.record(self.id)?.filter(|record| record.kind == kind);
         let absent = || scim::Error::not_found(kind, &self.id.to_string());
         let record = record.ok_or_else(absent)?;
-        let version = record.version;
-        if !is_seen_under_lock(ctx, &self.definition, record, work)? {
+        if !is_seen_under_lock(ctx, &self.definition, record.clone(), work)? {
             return Err(absent().into());
         }
         ctx.check_deleting(&self.definition)?;
         clients::check_self(ctx, &self.definition, self.id, None)?;
-        self.precondition.check(version)?;
+        self.precondition.check(record.version)?;
         refuse_use(kind, self.id, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
+        issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         Ok(work.remove(self.id)?)
     }
 }

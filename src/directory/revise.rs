@@ -9,15 +9,17 @@ use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection};
 use scim::schema::{Definition, Registry};
 use scim::view::write_back;
+use store::secret::Secrets;
 use store::work::Draft;
 use store::{Reader, Reading, Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
+use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -47,6 +49,9 @@ struct Sealed {
     hash: Vec<u8>,
 }
 
+/// A document as it is stored, and what lies sealed beside it.
+type Sealing = (Map<String, Value>, Option<Vec<u8>>);
+
 /// What was worked out of a state before the lock. It holds under the lock for the same version.
 struct Foreseen {
     state: State,
@@ -62,6 +67,7 @@ pub(super) struct Revising {
     revision: Arc<dyn Revision>,
     precondition: Precondition,
     sealed: Vec<Sealed>,
+    sealer: Option<Sealer>,
 }
 
 impl Revising {
@@ -72,7 +78,7 @@ impl Revising {
         revision: Arc<dyn Revision>,
         precondition: Precondition,
     ) -> Self {
-        Revising { definition, id, revision, precondition, sealed: Vec::new() }
+        Revising { definition, id, revision, precondition, sealed: Vec::new(), sealer: None }
     }
 
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
@@ -94,8 +100,10 @@ impl Revising {
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
         let absent = || scim::Error::not_found(definition.name(), &id.to_string());
         let record = record.ok_or_else(absent)?;
-        // Any change of the document, the secret or an external id is another version.
-        let foreseen = foreseen.filter(|foreseen| foreseen.state.record.version == record.version);
+        // Any change of the document, the secret or an external id is another version; secrets are sealed anew without.
+        let foreseen = foreseen.filter(|foreseen| {
+            foreseen.state.record.version == record.version && foreseen.state.record.secret == record.secret
+        });
         let mut known = None;
         if foreseen.is_none() && !ctx.views.are_everything() {
             let state = known.insert(State::under_lock(ctx, definition, record.clone(), work)?);
@@ -119,7 +127,8 @@ impl Revising {
                     }
                 };
                 let registry = work.catalog().registry().clone();
-                let (next, _) = foresee(ctx, &registry, definition, &state, &*self.revision, notes)?;
+                let (next, _) =
+                    foresee(ctx, &registry, definition, &state, &*self.revision, self.sealer.as_ref(), notes)?;
                 (state.external, next, None)
             }
         };
@@ -132,12 +141,14 @@ impl Revising {
         let record = if next.is_changed || !moves.is_empty() {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let members = moves.deltas(ctx, definition, id, work)?;
+            issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
+            let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),
                 label: next.label,
-                secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
-                doc: next.parts.doc.into(),
+                secret,
+                doc: doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?
@@ -151,6 +162,36 @@ impl Revising {
             None => work.group_refs_of(&record)?,
         };
         Ok(State::new(record, next.parts.external, groups, work.nesting_seq()))
+    }
+}
+
+impl Revising {
+    /// The document as it is stored, and what lies sealed beside it.
+    fn seal(
+        &self,
+        work: &mut Work<'_>,
+        record: &Record,
+        doc: Map<String, Value>,
+        password: Option<&str>,
+    ) -> Result<Sealing, Error> {
+        let before = Secrets::read(record.secret.as_deref())?;
+        let password = match password {
+            None => None,
+            Some(password::KEPT) => before.password.clone(),
+            Some(clear) => match self.sealed.iter().find(|sealed| sealed.clear == clear) {
+                Some(sealed) => Secrets::read(Some(&sealed.hash))?.password,
+                // Nothing is hashed under the lock: whoever sends the request again is answered.
+                None => return Err(store::Error::Stale.into()),
+            },
+        };
+        match &self.sealer {
+            Some(sealer) => {
+                let (doc, secret) = sealer.seal(work, record.id, &doc, &before, password)?;
+                Ok((doc.into_owned(), secret))
+            }
+            // Nothing of it is secret, or nothing that is secret is touched.
+            None => Ok((doc, Secrets { password, ..before }.bytes()?)),
+        }
     }
 }
 
@@ -169,9 +210,11 @@ impl Directory {
         let with_members = projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some();
         let mut notes = Notes::new();
 
+        let sealer = self.sealer(ctx, definition).await?;
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = foresee(ctx, &self.registry_of(ctx.tenant), definition, &state, &*revision, &mut notes);
+        let registry = self.registry_of(ctx.tenant);
+        let before = foresee(ctx, &registry, definition, &state, &*revision, sealer.as_ref(), &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
@@ -188,6 +231,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -205,7 +249,15 @@ impl Directory {
             let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
             sealed.push(Sealed { clear, hash });
         }
-        Ok(Revising { definition: definition.clone(), id, revision, precondition: precondition.clone(), sealed })
+        let sealer = self.sealer(ctx, definition).await?;
+        Ok(Revising {
+            definition: definition.clone(),
+            id,
+            revision,
+            precondition: precondition.clone(),
+            sealed,
+            sealer,
+        })
     }
 
     /// The state before the revision, and whether the revision would move a member.
@@ -325,29 +377,26 @@ fn foresee(
     definition: &Definition,
     state: &State,
     revision: &dyn Revision,
+    sealer: Option<&Sealer>,
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
     let current = put_together(&state.record, state.external.as_deref())?;
+    // What its caller believes to have changed is another version, even if it happens to write what lies there unseen.
+    let mut is_changed = false;
     let next = match state.seen(ctx, definition) {
         None => revision.document(&current, notes)?,
-        Some(seen) => write_back(definition, &current, &seen, revision.document(&seen, notes)?)?,
+        Some(seen) => {
+            let next = revision.document(&seen, notes)?;
+            is_changed = next != seen;
+            write_back(definition, &current, &seen, next)?
+        }
     };
     let mut parts = take_apart(next)?;
     let label = derive(registry, definition, &mut parts.doc)?;
-    let before = take_apart(current)?;
-    let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
-    Ok((Outcome { parts, label, is_changed }, before.doc))
-}
-
-/// The secret to store: the one there is, the new one, or none.
-fn secret_of(record: &Record, password: Option<&str>, sealed: &[Sealed]) -> Result<Option<Vec<u8>>, Error> {
-    match password {
-        None => Ok(None),
-        Some(password::KEPT) => Ok(record.secret.clone()),
-        Some(clear) => match sealed.iter().find(|sealed| sealed.clear == clear) {
-            Some(sealed) => Ok(Some(sealed.hash.clone())),
-            // Nothing is hashed under the lock: whoever sends the request again is answered.
-            None => Err(store::Error::Stale.into()),
-        },
+    if let Some(sealer) = sealer {
+        sealer.recognise(&state.record, &mut parts.doc)?;
     }
+    let before = take_apart(current)?;
+    is_changed |= parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
+    Ok((Outcome { parts, label, is_changed }, before.doc))
 }

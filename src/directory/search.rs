@@ -54,6 +54,33 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if definitions.iter().all(|definition| definition.secrets().is_empty()) {
+            return self.search_known(ctx, definitions, request).await;
+        }
+        if !Directory::asks_about_secrets(definitions, request)? {
+            for definition in definitions {
+                self.remember_keys(ctx, definition).await;
+            }
+            return self.search_known(ctx, definitions, request).await;
+        }
+        loop {
+            let keys = self.secret_keys(ctx.tenant).await?;
+            let concealed = Directory::conceal(definitions, request, &keys)?;
+            let found = self.search_known(ctx, definitions, &concealed).await?;
+            // A rotation that began or ended meanwhile has other keys, and what was found may not be all.
+            if self.secret_keys(ctx.tenant).await? == keys {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The same for a request that names no secret value any more.
+    async fn search_known(
+        &self,
+        ctx: &Ctx,
+        definitions: &[Arc<Definition>],
+        request: &SearchRequest,
+    ) -> Result<Found, Error> {
         if let [definition] = definitions
             && is_audit(definition)
         {
@@ -238,8 +265,8 @@ impl Directory {
             return self.page_of_memberships(reader, ctx, query, projection, binding);
         }
         let page = reader.search(ctx.tenant, query)?;
-        let present = page.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-        Ok(Page { total: page.total, hits: present.collect::<Result<_, _>>()?, end: page.end, touched: page.touched })
+        let hits = self.present_hits(ctx, &query.definition, &page.hits, projection)?;
+        Ok(Page { total: page.total, hits, end: page.end, touched: page.touched })
     }
 
     /// A step as texts.
@@ -255,8 +282,7 @@ impl Directory {
             return self.stretch_of_memberships(reader, ctx, query, projection, step);
         }
         let stretch = reader.walk(ctx.tenant, query, step)?;
-        let present = stretch.hits.iter().map(|hit| self.present_hit(ctx, &query.definition, hit, projection));
-        let hits = present.collect::<Result<_, _>>()?;
+        let hits = self.present_hits(ctx, &query.definition, &stretch.hits, projection)?;
         Ok(Stretch { hits, places: stretch.places, rest: stretch.rest, total: stretch.total, tested: stretch.tested })
     }
 
@@ -306,6 +332,7 @@ impl Ctx {
     /// 403 sensitive when a search that came in a URL filters by an attribute that the caller must keep out of URLs, as
     /// those end up in logs (RFC 7644 section 7.5.2).
     pub fn check_sensitive(&self, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<(), Error> {
+        Ctx::check_secrets(definitions, request)?;
         if self.caller.sensitive.is_empty() {
             return Ok(());
         }

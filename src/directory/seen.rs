@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 
 use scim::resource::MEMBERS;
 use scim::schema::Definition;
+use scim::view::Text;
 use store::{Derived, Eyes, Record, ResourceId, Seen, Sight, Work, assemble, look, veil};
 
-use super::render::{State, has_groups};
+use super::render::{State, has_groups, has_plain_relations};
 use super::{Ctx, Error, password};
 
 impl Ctx {
@@ -45,6 +46,18 @@ impl State {
         }
         if view.is_nothing() {
             return Ok(false);
+        }
+        if view.references().is_empty() && has_plain_relations(view) {
+            let text = Text::read(&self.record.doc).map_err(|error| store::Error::Corrupt(error.to_string()))?;
+            match view.admits_text(&text) {
+                Some(false) => return Ok(false),
+                Some(true) if is_open => return Ok(true),
+                Some(true) => self.text = view.project_text(&text),
+                None => {}
+            }
+            if self.text.is_some() {
+                return Ok(true);
+            }
         }
         let by_members = view
             .filter()
@@ -105,7 +118,18 @@ impl State {
 
     /// The document as the caller would write it, as far as it sees it; `None`: it sees all of it.
     pub(super) fn seen(&self, ctx: &Ctx, definition: &Definition) -> Option<Map<String, Value>> {
-        let mut seen = self.document.clone()?;
+        let mut seen = match (&self.document, &self.text) {
+            (Some(document), _) => document.clone(),
+            (None, Some(text)) => {
+                let mut seen: Map<String, Value> = serde_json::from_str(text).ok()?;
+                if let Some(external) = self.external.as_deref().filter(|_| ctx.view(definition).sees_all("externalId"))
+                {
+                    seen.insert("externalId".into(), external.into());
+                }
+                seen
+            }
+            (None, None) => return None,
+        };
         for derived in ["id", "meta", "groups"] {
             seen.shift_remove(derived);
         }

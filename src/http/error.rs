@@ -38,6 +38,9 @@ pub enum Failure {
     /// No valid token.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// The keys that would check the token cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
     /// The token endpoint gives no token.
     #[error(transparent)]
     OAuth(Denial),
@@ -71,6 +74,7 @@ impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::Directory(error) => error.into(),
+            Denial::Braked(seconds) => Refusal::Braked(seconds).into(),
             denial => Failure::OAuth(denial),
         }
     }
@@ -84,6 +88,7 @@ impl From<Refusal> for Failure {
             Refusal::Suspended => Failure::Denied(
                 "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
             ),
+            Refusal::IssuerAway => Failure::IssuerAway,
             Refusal::Braked(seconds) => Failure::Limited {
                 detail: "Too many attempts from this address failed to authenticate".to_owned(),
                 seconds,
@@ -131,6 +136,10 @@ impl Failure {
                 store::Error::Corrupt(_) => scim::Error::status(500, hidden(500)),
             },
             Failure::Denied(reason) => scim::Error::status(403, reason),
+            Failure::IssuerAway => scim::Error::status(
+                503,
+                "Whether this token is valid cannot be found out now: its issuer cannot be reached. Try again soon.",
+            ),
             Failure::Limited { detail, seconds } => {
                 scim::Error::status(429, format!("{detail}. Try again in {seconds} s."))
             }

@@ -11,6 +11,7 @@ mod body;
 mod cors;
 mod deferred;
 mod extract;
+mod federation;
 mod health;
 mod hold;
 mod json;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub has_metrics: bool,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How the keys of foreign issuers are had and kept.
+    pub issuers: crate::auth::issuer::keys::Settings,
     /// How access tokens are made and checked.
     pub oauth: crate::auth::oauth::Settings,
     /// How much clients and tenants may ask for.
@@ -93,6 +96,7 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    federation: federation::Counts,
     metrics: metrics::Metrics,
     denials: audit::Denials,
     limiter: Limiter,
@@ -109,23 +113,26 @@ struct State {
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone(), Members::default(), settings.oauth.clone())
-            .with_brake(Brake::new(settings.limits.failures));
+        let authenticator =
+            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone())
+                .with_brake(Brake::new(settings.limits.failures));
         let limiter = Limiter::new(settings.limits);
         let runtime = tokio::runtime::Handle::current();
-        let (tolerances, metrics) =
-            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
+        let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
+        let denials = audit::Denials::default();
         State {
             authenticator,
             directory,
             settings,
             base_url,
             tolerances,
+            federation,
             metrics,
-            denials: audit::Denials::default(),
+            denials,
             limiter,
             begun: Instant::now(),
             hosts: tenancy::Hosts::default(),

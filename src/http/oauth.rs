@@ -15,7 +15,7 @@ use crate::directory::Tolerances;
 use crate::jose::Algorithm;
 
 /// Where the key set lies below the issuer.
-pub(super) const KEYS: &str = "/oauth/jwks";
+const KEYS: &str = "/oauth/jwks";
 /// Longest form in bytes: room for a signed token, and the rest.
 const FORM_LIMIT: usize = 16 * 1024;
 
@@ -40,9 +40,9 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
     }
     let granted = granted.map_err(Failure::from)?;
     request.extensions_mut().insert(Asker {
-        client: granted.client,
+        client: granted.client_name,
         tenant: granted.tenant.0,
-        id: granted.client_id,
+        id: granted.client,
         credential: Some(granted.credential),
         tolerances: Tolerances::default(),
     });
@@ -145,6 +145,7 @@ fn read(form: &[(String, String)]) -> Result<TokenRequest, &'static str> {
 pub(super) fn status(denial: &Denial) -> StatusCode {
     match denial {
         Denial::Client { .. } => StatusCode::UNAUTHORIZED,
+        Denial::Braked(_) => StatusCode::TOO_MANY_REQUESTS,
         Denial::Directory(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }

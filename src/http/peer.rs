@@ -141,6 +141,9 @@ impl Reading {
         // Two certificates are none: one of them was not the proxy's.
         let mut values = headers.get_all(CERTIFICATE);
         let (Some(certificate), None) = (values.next(), values.next()) else { return None };
+        if certificate.as_bytes().contains(&b',') {
+            return None;
+        }
         let mut key = certificate.as_bytes().to_vec();
         for value in headers.get_all(CHAIN) {
             key.push(b',');

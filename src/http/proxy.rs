@@ -176,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn the_client_is_the_nearest_address_that_is_no_trusted_proxy() {
+        let table = [
+            ("198.51.100.9", "forwarded", "for=192.0.2.1", "198.51.100.9"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.1", "192.0.2.1"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.66, for=192.0.2.1;proto=https, for=10.0.0.7", "192.0.2.1"),
+            ("10.0.0.1", "forwarded", "for=10.0.0.7", "10.0.0.7"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.1, for=unknown", "10.0.0.1"),
+            ("10.0.0.1", "x-forwarded-for", "192.0.2.66, 192.0.2.1:4711, 10.0.0.7", "192.0.2.1"),
+            ("10.0.0.1", "x-forwarded-for", "2001:db8::1", "2001:db8::1"),
+            ("::ffff:10.0.0.1", "x-forwarded-for", "[2001:db8::1]:80", "2001:db8::1"),
+            ("10.0.0.1", "x-other", "192.0.2.1", "10.0.0.1"),
+        ];
+        let trusted = [Network::new("10.0.0.0".parse().expect("an address"), 8)];
+        for (peer, name, text, expected) in table {
+            let peer = std::net::SocketAddr::new(peer.parse().expect(peer), 1);
+            let request = actix_web::test::TestRequest::get().peer_addr(peer).insert_header((name, text));
+            let found = client(&request.to_http_request(), &trusted);
+            assert_eq!(found, Some(expected.parse().expect(expected)), "{peer} {text}");
+        }
+    }
+
+    #[test]
     fn of_x_forwarded_headers_the_last_value_counts() {
         let table = [
             (Some("https"), Some("id.example.se"), None, told(Some("https"), Some("id.example.se"))),

@@ -8,7 +8,6 @@ use actix_web::{HttpResponse, Resource, Route, web};
 use super::error::Failure;
 use super::scim::{bulk, credentials, discovery, resources, search, types, views};
 use super::{Answer, health, oauth, respond};
-use crate::auth::oauth::TOKEN_ENDPOINT;
 
 /// What discovery has for everyone.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
@@ -28,9 +27,12 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
     config
         .service(path("/healthz", READ).route(get().to(health::alive)))
         .service(path("/readyz", READ).route(get().to(health::ready)))
+        // What is asked for most, found before all fixed names: each pattern that is tried first takes time.
+        .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
+        .service(one_resource().guard(guard::fn_guard(is_of_users_or_groups)))
         // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
-        .service(path(TOKEN_ENDPOINT, POST).route(web::post().to(oauth::token)))
-        .service(path(oauth::KEYS, READ).route(get().to(oauth::key_set)))
+        .service(path("/oauth/token", POST).route(web::post().to(oauth::token)))
+        .service(path("/oauth/jwks", READ).route(get().to(oauth::key_set)))
         .service(path("/.well-known/oauth-authorization-server", READ).route(get().to(oauth::metadata)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
@@ -82,19 +84,28 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         // what the clients of a view see
         .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
         // RFC 7644 sections 3.3 to 3.6
-        .service(
-            path("/scim/v2/{endpoint}", TYPE)
-                .route(get().to(search::by_query))
-                .route(web::post().to(resources::create)),
-        )
-        .service(
-            path("/scim/v2/{endpoint}/{id}", RESOURCE)
-                .route(get().to(resources::fetch))
-                .route(web::put().to(resources::replace))
-                .route(web::patch().to(resources::patch))
-                .route(web::delete().to(resources::remove)),
-        )
+        .service(many_resources())
+        .service(one_resource())
         .default_service(web::to(unknown_path));
+}
+
+fn many_resources() -> Resource {
+    path("/scim/v2/{endpoint}", TYPE).route(get().to(search::by_query)).route(web::post().to(resources::create))
+}
+
+fn one_resource() -> Resource {
+    path("/scim/v2/{endpoint}/{id}", RESOURCE)
+        .route(get().to(resources::fetch))
+        .route(web::put().to(resources::replace))
+        .route(web::patch().to(resources::patch))
+        .route(web::delete().to(resources::remove))
+}
+
+/// Whether the path is plainly one of the two types that everybody has, and no fixed name below it.
+fn is_of_users_or_groups(context: &guard::GuardContext<'_>) -> bool {
+    let rest = context.head().uri.path().strip_prefix("/scim/v2/").unwrap_or_default();
+    let (endpoint, below) = rest.split_once('/').unwrap_or((rest, ""));
+    matches!(endpoint, "Users" | "Groups") && below != ".search" && !below.contains('%')
 }
 
 /// A path with the methods in `allow`; the routes for them follow.

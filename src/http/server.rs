@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, audit, deferred, metrics, observe, peer, routes, tenancy, tolerance, used};
+use super::{Settings, State, audit, deferred, extract, metrics, observe, peer, routes, tenancy, tolerance, used};
+use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
 
 /// Connections that the system keeps for us until we take them.
@@ -35,6 +36,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// How certificates of clients are met.
     pub peers: Peers,
+    /// The federation whose members are known; `None`: there is none.
+    pub federation: Option<federation::Settings>,
     /// What is borne with of clients.
     pub patience: Patience,
     /// Threads that serve.
@@ -70,6 +73,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The federation cannot be told by its anchor.
+    #[error("The federation cannot be used: {0}. Check federation.anchor.")]
+    Federation(#[from] federation::FederationError),
 }
 
 /// A server that is serving.
@@ -96,9 +102,14 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     let certificates = listen.tls.as_ref().map(|tls| Certificates::open(tls, asks)).transpose()?;
     let authorities = listen.peers.open()?;
     let reading = Arc::new(Reading::new(listen.peers.certificates, authorities.current()));
+    let federation = match &listen.federation {
+        Some(settings) => Some(Federation::open(settings.clone(), extract::now())?),
+        None => None,
+    };
+    let members = federation.as_ref().map(Federation::members).unwrap_or_default();
     let listeners = bind(listen).map_err(failed(&listen.address))?;
     // One state for all workers, so that they share what the authenticator remembers.
-    let state = web::Data::new(State::new(directory, settings, Arc::clone(&reading)));
+    let state = web::Data::new(State::new(directory, settings, Arc::clone(&reading), members));
     let metrics = match &listen.metrics {
         Some(address) => Some(metrics::serve(address, &state).map_err(failed(address))?),
         None => None,
@@ -144,6 +155,9 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     if let Some(certificates) = certificates {
         state.metrics.note_certificate(certificates.expires_at());
         chores.push(tokio::spawn(certificates.watch(state.clone())));
+    }
+    if let Some(federation) = federation {
+        chores.push(tokio::spawn(super::federation::keep(federation, state.clone())));
     }
     if listen.peers.authorities.is_some() {
         chores.push(tokio::spawn(peer::watch(authorities, state.clone())));

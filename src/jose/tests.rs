@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn object(value: Value) -> Map<String, Value> {
-    value.as_object().expect("an object").clone()
+    let Value::Object(object) = value else { panic!("{value} is no object") };
+    object
 }
 
 fn key_of(jwk: Value) -> PublicKey {
@@ -28,7 +29,8 @@ fn known() -> PublicKey {
 }
 
 fn forged(header: Value, claims: Value) -> String {
-    format!("{}.{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()), encode(&[1; 64]))
+    let [header, claims] = [header, claims].map(|part| encode(part.to_string().as_bytes()));
+    format!("{header}.{claims}.{}", encode(&[1; 64]))
 }
 
 #[test]

@@ -7,9 +7,10 @@
 mod membership;
 mod merge;
 mod reference;
+mod text;
 mod views;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use serde_json::{Map, Value};
@@ -18,15 +19,20 @@ use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
 use crate::key;
 use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
+use text::Fate;
 
 pub use merge::write_back;
 pub use reference::Reference;
+pub use text::{Text, read_by};
 pub use views::Views;
 
 const SCHEMAS: &str = "schemas";
 
 /// What every view shows: without them an answer is no SCIM resource.
 const ALWAYS: [&str; 3] = ["schemas", "id", "meta"];
+
+/// URN of a core schema, and those of the extensions with their attributes.
+type Schemas = (String, Vec<(String, Vec<Target>)>);
 
 /// A client's view of one resource type.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,11 +43,14 @@ pub struct View {
     /// `None`: everything.
     released: Option<BTreeSet<String>>,
     /// URN of the core schema, and those of the extensions with their attributes, as far as [`View::of`] has told.
-    schemas: Option<(String, Vec<(String, Vec<Target>)>)>,
+    schemas: Option<Schemas>,
     /// Whether what resources are called may be seen.
     names: bool,
     /// What leads to resources that the client may not see.
     references: Vec<Reference>,
+    /// What of a stored document the filter reads, and what of it is seen, as far as [`View::of`] has told.
+    read: Option<BTreeSet<String>>,
+    fates: Option<BTreeMap<String, Fate>>,
 }
 
 impl View {
@@ -54,7 +63,7 @@ impl View {
     /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
         let names = released.is_none();
-        View { filter, released, schemas: None, names, references: Vec::new() }
+        View { filter, released, schemas: None, names, references: Vec::new(), read: None, fates: None }
     }
 
     /// Nothing at all.
@@ -70,6 +79,8 @@ impl View {
             (schema.id.clone(), paths.filter_map(|path| Target::resolve(definition, &path)).collect())
         });
         self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+        self.read = self.filter.as_ref().and_then(|filter| read_by(filter, definition));
+        self.fates = Some(self.fates(definition));
         self.names = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
         self
     }

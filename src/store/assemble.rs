@@ -1,14 +1,17 @@
 //! The whole resource from its row and what is derived: `id`, `externalId`, `groups`, `members` and `meta` are joined to
 //! the document's text without parsing it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use scim::schema::Registry;
 
-use crate::{Error, Record, ResourceId, Seq};
+use crate::{Error, Record, ResourceId, Seq, secret};
 
 /// A group as it stands in a member's `groups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +74,12 @@ impl Default for Shown {
 
 /// The resource as JSON text, with every attribute that is stored or given.
 pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = head_of(record, derived, registry);
+    render_as(record, &record.doc, derived, registry)
+}
+
+/// The same with another text in the place of the stored document: what is seen of it.
+pub fn render_as(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = head_with(record, doc, derived, registry);
     out.reserve(derived.base_url.len() + 256);
     if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
         push_members(&mut out, members, derived.member_names, derived.base_url, registry);
@@ -82,7 +90,11 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
 
 /// The resource's text up to where its members stand.
 pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = String::with_capacity(record.doc.len() + 384);
+    head_with(record, &record.doc, derived, registry)
+}
+
+fn head_with(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = String::with_capacity(doc.len() + 384);
     out.push_str("{\"id\":\"");
     push(&mut out, record.id);
     out.push('"');
@@ -90,7 +102,7 @@ pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registr
         out.push_str(",\"externalId\":");
         push_text(&mut out, external);
     }
-    let inner = record.doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+    let inner = doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
     if !inner.is_empty() {
         out.push(',');
         out.push_str(inner);
@@ -124,7 +136,80 @@ fn push_meta(out: &mut String, record: &Record, derived: &Derived<'_>, registry:
 
 /// The resource as a document in canonical form.
 pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&render(record, derived, registry)).map_err(|error| Error::Corrupt(error.to_string()))
+    let document = serde_json::from_str(&render(record, derived, registry));
+    let mut document = document.map_err(|error| Error::Corrupt(error.to_string()))?;
+    secret::put_tokens(record.secret.as_deref(), &mut document)?;
+    Ok(document)
+}
+
+/// What is derived and never in the stored document.
+const DERIVED: [&str; 5] = ["id", "externalId", "groups", "members", "meta"];
+
+/// The same with no other top-level attributes than these; the rest is passed over, not made.
+pub(crate) fn assemble_part(
+    record: &Record,
+    derived: &Derived<'_>,
+    registry: &Registry,
+    names: &[&str],
+) -> Result<Map<String, Value>, Error> {
+    let is_stored = !names.iter().any(|name| DERIVED.contains(name));
+    let text = if is_stored { Cow::Borrowed(record.doc.as_str()) } else { render(record, derived, registry).into() };
+    let mut text = serde_json::Deserializer::from_str(&text);
+    let part = Part(names).deserialize(&mut text).and_then(|part| text.end().map(|()| part));
+    part.map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// Reads the members of an object that have one of these names.
+struct Part<'n>(&'n [&'n str]);
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut part = Map::with_capacity(self.0.len());
+        while let Some(wanted) = members.next_key_seed(Name(self.0))? {
+            match wanted {
+                Some(name) => drop(part.insert(name.to_owned(), members.next_value()?)),
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// Reads which of these names a member has.
+struct Name<'n>(&'n [&'n str]);
+
+impl<'de, 'n> DeserializeSeed<'de> for Name<'n> {
+    type Value = Option<&'n str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'n> Visitor<'_> for Name<'n> {
+    type Value = Option<&'n str>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|wanted| **wanted == name).copied())
+    }
 }
 
 /// The weak entity tag: the version, and a digest of what is derived for this caller, so that either moving shows.

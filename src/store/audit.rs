@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::reader::Reader;
 use crate::statement::{Statement, insert};
-use crate::{Change, Error, Random, ResourceId, Seq, TenantId, change};
+use crate::{Change, Error, Random, ResourceId, Seq, TenantId, change, trace};
 
 /// Something to be remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Chains {
 }
 
 /// Rows read at a time.
-const SLICE: i64 = 512;
+const SLICE: i64 = 256;
 
 fn commit(salt: &[u8], content: &str) -> Result<Vec<u8>, Error> {
     let mut mac = Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
@@ -178,13 +178,13 @@ impl Reader {
         let Span { mut changes, mut entries } = span;
         let db = &mut self.db;
         if let Some(from) = from {
-            let first = first_at(changes.1, from, |seq| change::instant_from(db, tenant, seq))?;
+            let first = first_at(changes.1, from, |seq| trace::instant_from(db, tenant, seq))?;
             changes.0 = changes.0.max(first);
             let first = first_at(entries.1, from, |n| instant_from(db, tenant, n))?;
             entries.0 = entries.0.max(first);
         }
         if let Some(below) = below {
-            let end = first_at(changes.1, below, |seq| change::instant_from(db, tenant, seq))?;
+            let end = first_at(changes.1, below, |seq| trace::instant_from(db, tenant, seq))?;
             changes.1 = changes.1.min(end);
             let end = first_at(entries.1, below, |n| instant_from(db, tenant, n))?;
             entries.1 = entries.1.min(end);
@@ -200,7 +200,7 @@ impl Reader {
         resource: Option<ResourceId>,
         limit: usize,
     ) -> Result<Vec<Change>, Error> {
-        change::traces(&mut self.db, tenant, span, resource, i64::try_from(limit).unwrap_or(i64::MAX))
+        trace::traces(&mut self.db, tenant, span, resource, i64::try_from(limit).unwrap_or(i64::MAX))
     }
 
     /// Entries of a span, the newest first, at most `limit`.
@@ -221,37 +221,46 @@ impl Reader {
     pub fn verify_chains(&mut self, tenant: TenantId, watch: &mut Watch<'_>) -> Result<Chains, Error> {
         self.snapshot(|reader| {
             let clock = Clock::read(&mut reader.db, tenant)?;
-            let mut chains = Chains::default();
-            let (mut seq, mut digest) = (0, Vec::new());
-            loop {
-                match change::read(&mut reader.db, tenant, seq, Some(digest.clone()), SLICE) {
-                    Ok(changes) => {
-                        let Some(last) = changes.last() else { break };
-                        if last.change.seq != seq + changes.len() as i64 {
-                            chains.findings.push(format!("change: a number is missing after {seq}"));
-                        }
-                        (seq, digest) = (last.change.seq, last.digest.clone());
-                        watch("Chain of changes", seq.unsigned_abs(), clock.seq.unsigned_abs());
-                    }
-                    Err(Error::Corrupt(detail)) => {
-                        chains.findings.push(format!("change: {detail}"));
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            if chains.findings.is_empty() && (seq, &digest) != (clock.seq, &clock.digest) {
-                chains
-                    .findings
-                    .push(format!("change: ends at {seq}, and not where the clock stands, at {}", clock.seq));
-            }
-            chains.changes = seq.unsigned_abs();
+            let (changes, findings) = follow_changes(&mut reader.db, tenant, &clock, watch)?;
+            let mut chains = Chains { changes, entries: 0, findings };
+            chains.findings.iter_mut().for_each(|finding| finding.insert_str(0, "change: "));
             let (entries, finding) = follow(&mut reader.db, tenant, watch)?;
             chains.entries = entries;
             chains.findings.extend(finding.map(|finding| format!("audit: {finding}")));
             Ok(chains)
         })
     }
+}
+
+/// Follows the chain of changes: how many there are, and what is wrong.
+pub(crate) fn follow_changes(
+    db: &mut Db,
+    tenant: TenantId,
+    clock: &Clock,
+    watch: &mut Watch<'_>,
+) -> Result<(u64, Vec<String>), Error> {
+    let (mut seq, mut head, mut findings) = (0, Vec::new(), Vec::new());
+    loop {
+        match change::read(db, tenant, seq, Some(head.clone()), SLICE) {
+            Ok(changes) => {
+                let Some(last) = changes.last() else { break };
+                if last.change.seq != seq + changes.len() as i64 {
+                    findings.push(format!("a number is missing after {seq}"));
+                }
+                (seq, head) = (last.change.seq, last.digest.clone());
+                watch("Chain of changes", seq.unsigned_abs(), clock.seq.unsigned_abs());
+            }
+            Err(Error::Corrupt(detail)) => {
+                findings.push(detail);
+                return Ok((seq.unsigned_abs(), findings));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if (seq, &head) != (clock.seq, &clock.digest) {
+        findings.push(format!("ends at {seq}, and not where the clock stands, at {}", clock.seq));
+    }
+    Ok((seq.unsigned_abs(), findings))
 }
 
 /// Follows the chain of entries: how many there are, and what is wrong first.

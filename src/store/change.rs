@@ -4,18 +4,16 @@
 //! `digest = SHA-256(previous digest, header, commitment)` and `commitment = HMAC-SHA-256(salt, content)`. The header
 //! holds no personal data. Content and salt can be erased, and the chain still verifies by the commitment.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::by::By;
 use crate::db::Db;
 use crate::record::resource_id;
-use crate::statement::{Statement, Value, insert};
+use crate::statement::{Statement, insert};
 use crate::{Error, Random, ResourceId, Seq, TenantId};
 
 /// What a change did.
@@ -57,49 +55,6 @@ pub struct Delta {
     pub kind: String,
     /// Whether it came.
     pub joined: bool,
-}
-
-/// By what a change was made, beside its actor. Personal data may lie in it, so it is content of the change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct By {
-    /// The credential that was shown.
-    pub credential: Option<Uuid>,
-    /// Where the request came from.
-    pub address: Option<IpAddr>,
-    /// The request's id.
-    pub request: Option<Arc<str>>,
-}
-
-impl By {
-    fn is_nothing(&self) -> bool {
-        *self == By::default()
-    }
-
-    /// In columns of the table, in their order.
-    fn columns(&self) -> [Value; 3] {
-        [
-            self.credential.map(|credential| credential.as_bytes().to_vec()).into(),
-            self.address.map(|address| address.to_string()).into(),
-            self.request.as_deref().map(str::to_owned).into(),
-        ]
-    }
-
-    /// Out of columns of the table.
-    fn read(credential: Option<Vec<u8>>, address: Option<String>, request: Option<String>) -> Result<Self, Error> {
-        let no_address = |_| Error::Corrupt("an address of a change is none".into());
-        Ok(By {
-            credential: credential.map(|bytes| resource_id(&bytes)).transpose()?.map(|id| id.0),
-            address: address.map(|address| address.parse()).transpose().map_err(no_address)?,
-            request: request.map(Arc::from),
-        })
-    }
-
-    /// What is committed to.
-    fn text(&self) -> String {
-        let credential = self.credential.map(|credential| credential.to_string()).unwrap_or_default();
-        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
-        format!("{credential} {address} {}", self.request.as_deref().unwrap_or_default())
-    }
 }
 
 /// One change, before it is written.
@@ -303,71 +258,6 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
     Ok(())
 }
 
-type TraceRow = (
-    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
-    (Option<Vec<u8>>, Option<String>, Option<String>),
-);
-type TraceTypes = (
-    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
-    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
-);
-
-/// Changes with numbers from `from` and below `below`, the newest first, at most `limit`; of one resource, or of all.
-pub(crate) fn traces(
-    db: &mut Db,
-    tenant: TenantId,
-    (from, below): (Seq, Seq),
-    resource: Option<ResourceId>,
-    limit: i64,
-) -> Result<Vec<Change>, Error> {
-    let mut statement = Statement::<TraceTypes>::new(
-        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, credential, address, request \
-         FROM change WHERE tenant_id = ",
-    )
-    .bind(tenant);
-    if let Some(resource) = resource {
-        statement = statement.sql(" AND resource_id = ").bind(resource);
-    }
-    let rows = statement
-        .sql(" AND seq >= ")
-        .bind(from)
-        .sql(" AND seq < ")
-        .bind(below)
-        .sql(" ORDER BY seq DESC LIMIT ")
-        .bind(limit)
-        .load::<TraceRow>(db)?;
-    let trace =
-        |((seq, resource, kind, op, version, at, actor, txn, cause), (credential, address, request)): TraceRow| {
-            Ok(Change {
-                seq,
-                resource: resource_id(&resource)?,
-                kind,
-                op: Op::parse(&op).ok_or_else(|| corrupt(tenant, seq, "unknown operation"))?,
-                version,
-                at,
-                actor: resource_id(&actor)?,
-                txn: resource_id(&txn)?.0,
-                cause,
-                by: By::read(credential, address, request)?,
-                doc: None,
-                external: None,
-                members: Vec::new(),
-            })
-        };
-    rows.into_iter().map(trace).collect()
-}
-
-/// The instant of the first change from a number on; `None`: there is none.
-pub(crate) fn instant_from(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<(Seq, i64)>, Error> {
-    Ok(Statement::<(BigInt, BigInt)>::new("SELECT seq, at FROM change WHERE tenant_id = ")
-        .bind(tenant)
-        .sql(" AND seq >= ")
-        .bind(seq)
-        .sql(" ORDER BY seq LIMIT 1")
-        .get_result::<(i64, i64)>(db)
-        .optional()?)
-}
-
 /// The transaction that made a change; `None`: no such change.
 pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<Uuid>, Error> {
     Statement::<Binary>::new("SELECT txn FROM change WHERE tenant_id = ")
@@ -380,16 +270,14 @@ pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<U
         .transpose()
 }
 
-type Row = (
-    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
-    (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>),
-    (Option<Vec<u8>>, Option<String>, Option<String>),
-);
-type Types = (
-    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
-    (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary),
-    (Nullable<Binary>, Nullable<Text>, Nullable<Text>),
-);
+/// The columns of the header, and those of [`By`].
+pub(crate) type HeaderRow = (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String);
+pub(crate) type HeaderTypes = (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text);
+pub(crate) type ByRow = (Option<Vec<u8>>, Option<String>, Option<String>);
+pub(crate) type ByTypes = (Nullable<Binary>, Nullable<Text>, Nullable<Text>);
+
+type Row = (HeaderRow, (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>), ByRow);
+type Types = (HeaderTypes, (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary), ByTypes);
 
 /// A change as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -440,15 +328,24 @@ fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row
 
 /// A row with its member deltas, and its digest.
 fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
-    let (header, (doc, external, salt, commitment, digest), (credential, address, request)) = row;
-    let (seq, resource, kind, op, version, at, actor, txn, cause) = header;
+    let (header, (doc, external, salt, commitment, digest), by) = row;
+    let change = Change { doc, ..read_header(tenant, header, by)? };
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")
-        .bind(seq)
+        .bind(change.seq)
         .sql(" ORDER BY chunk")
         .load::<Vec<u8>>(db)?;
-    let change = Change {
+    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+}
+
+/// A change without its content.
+pub(crate) fn read_header(
+    tenant: TenantId,
+    (seq, resource, kind, op, version, at, actor, txn, cause): HeaderRow,
+    (credential, address, request): ByRow,
+) -> Result<Change, Error> {
+    Ok(Change {
         seq,
         resource: resource_id(&resource)?,
         kind,
@@ -459,11 +356,10 @@ fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Erro
         txn: resource_id(&txn)?.0,
         cause,
         by: By::read(credential, address, request)?,
-        doc,
+        doc: None,
         external: None,
         members: Vec::new(),
-    };
-    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+    })
 }
 
 fn corrupt(tenant: TenantId, seq: Seq, what: &str) -> Error {

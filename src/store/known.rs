@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::ResourceId;
     use crate::queue::Queue;
+    use crate::scan::arrangement::Arrangements;
     use crate::scan::total::Totals;
 
     fn shared(tenants: u64) -> Shared {
@@ -171,6 +172,7 @@ mod tests {
             losses: Default::default(),
             meter: Default::default(),
             totals: Totals::new(1),
+            arrangements: Arrangements::new(1),
             known: Known::new(tenants),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -140,6 +141,13 @@ impl Work<'_> {
     }
 }
 
+/// How long the next batch may gather, and how many operations are enough.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gathering {
+    pub(crate) enough: usize,
+    pub(crate) patience: Duration,
+}
+
 #[derive(Default)]
 struct Waiting {
     by_tenant: HashMap<TenantId, VecDeque<Box<dyn Op>>>,
@@ -147,6 +155,8 @@ struct Waiting {
     /// Tenants that a writer is serving.
     busy: HashSet<TenantId>,
     length: usize,
+    /// So many operations wake the writer that lets a batch gather; 0: none does.
+    enough: usize,
     closed: bool,
 }
 
@@ -191,8 +201,11 @@ impl Queue {
             return;
         }
         waiting.put(tenant, op);
+        let is_enough = waiting.length >= waiting.enough;
         drop(waiting);
-        self.changed.notify_one();
+        if is_enough {
+            self.changed.notify_one();
+        }
     }
 
     /// Asks for a deleted group's memberships to be cleared.
@@ -221,9 +234,17 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits for work and takes a batch; `None` when the queue is closed and empty.
-    pub(crate) fn take(&self, many_tenants: bool) -> Option<Batch> {
+    /// Waits for work and takes a batch; `None` when the queue is closed and empty. Only one that serves alone may let a
+    /// batch gather.
+    pub(crate) fn take(&self, many_tenants: bool, gathering: Gathering) -> Option<Batch> {
         let mut waiting = self.lock();
+        if waiting.length < gathering.enough && !waiting.closed {
+            waiting.enough = gathering.enough;
+            let gathers = |waiting: &mut Waiting| waiting.length < gathering.enough && !waiting.closed;
+            let gathered = self.changed.wait_timeout_while(waiting, gathering.patience, gathers);
+            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            waiting.enough = 0;
+        }
         loop {
             if let Some(batch) = waiting.batch(many_tenants) {
                 return Some(batch);

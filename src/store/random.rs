@@ -1,5 +1,6 @@
 //! The source of ids and salts: the operating system's, or a seeded one so that a test can repeat itself.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -18,6 +19,35 @@ enum Source {
     Seeded(Arc<Mutex<(u64, u64)>>),
 }
 
+/// Bytes that were drawn ahead, for this thread alone: the generator costs more to ask than to answer. Each is given out
+/// once and overwritten.
+struct Pool {
+    drawn: [u8; 512],
+    used: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { drawn: [0; 512], used: 512 }) };
+}
+
+impl Pool {
+    fn draw(&mut self, out: &mut [u8]) -> Result<(), Error> {
+        let failed = |error| Error::Unavailable(format!("no random bytes: {error}"));
+        if self.used + out.len() > self.drawn.len() {
+            if out.len() > self.drawn.len() / 4 {
+                return openssl::rand::rand_bytes(out).map_err(failed);
+            }
+            openssl::rand::rand_bytes(&mut self.drawn).map_err(failed)?;
+            self.used = 0;
+        }
+        for (to, from) in out.iter_mut().zip(self.drawn.iter_mut().skip(self.used)) {
+            *to = std::mem::take(from);
+        }
+        self.used += out.len();
+        Ok(())
+    }
+}
+
 impl Random {
     /// The operating system's generator.
     pub fn os() -> Self {
@@ -33,8 +63,7 @@ impl Random {
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], Error> {
         let mut out = [0; N];
         match &self.0 {
-            Source::Os => openssl::rand::rand_bytes(&mut out)
-                .map_err(|error| Error::Unavailable(format!("no random bytes: {error}")))?,
+            Source::Os => POOL.with_borrow_mut(|pool| pool.draw(&mut out))?,
             Source::Seeded(state) => {
                 for block in out.chunks_mut(32) {
                     let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

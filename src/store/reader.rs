@@ -11,13 +11,14 @@ use crate::external::{self, ExternalKey};
 use crate::idempotency::Keyed;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::secret::SealingKey;
 use crate::statement::Among;
 use crate::store::Shared;
 use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
-    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, signing, tenant,
+    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
 };
 
 /// Members read at a time.
@@ -30,6 +31,7 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
+    purpose: Purpose,
     pub(crate) in_snapshot: bool,
     /// Connections known to have been lost when this one was last seen alive.
     losses: usize,
@@ -39,9 +41,9 @@ pub struct Reader {
 pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
-    pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
-        let db = Db::open(address, Purpose::Read)?;
-        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
+    pub(crate) fn open(address: &Address, shared: Arc<Shared>, purpose: Purpose) -> Result<Self, crate::OpenError> {
+        let db = Db::open(address, purpose)?;
+        Ok(Reader { db, shared, address: address.clone(), purpose, in_snapshot: false, losses: 0 })
     }
 
     /// Serves jobs until nobody can send any more.
@@ -67,7 +69,7 @@ impl Reader {
             return;
         }
         meter::count(&self.shared.meter.connections_lost);
-        if let Ok(db) = Db::open(&self.address, Purpose::Read) {
+        if let Ok(db) = Db::open(&self.address, self.purpose) {
             self.db = db;
             meter::count(&self.shared.meter.connections_reopened);
             self.losses = match self.losses == known {
@@ -105,6 +107,11 @@ impl Reader {
             work.begin(origin)?;
             body(&mut work)
         })
+    }
+
+    /// The tenant's keys for secrets, as they are stored.
+    pub fn sealing_keys(&mut self, tenant: TenantId) -> Result<Vec<SealingKey>, Error> {
+        secret::keys(&mut self.db, tenant)
     }
 
     /// One resource.

@@ -2,6 +2,7 @@
 //! returned has passed `scim`'s filter, or there was none to pass. The client's view is part of the filter from the
 //! start, so what it hides cannot be found by asking.
 
+pub(crate) mod arrangement;
 mod links;
 mod page;
 mod place;
@@ -9,6 +10,7 @@ mod sight;
 pub(crate) mod total;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 pub use place::{Cut, Place, Step, Stretch};
+pub use sight::orders;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -241,10 +244,10 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
     }
 }
 
-/// Whether an attribute orders anything: it is seen, and where it leads to.
-pub fn orders(view: &View, path: &str) -> bool {
-    view.sees(path) && !asks_about(view.references(), path)
-}
+/// Who matches, least first.
+type Places = Arc<Vec<Place>>;
+/// The same, and the records of some of them.
+type Tested = (Places, HashMap<ResourceId, Record>);
 
 struct Search<'s> {
     reader: &'s mut Reader,
@@ -346,12 +349,9 @@ impl<'s> Search<'s> {
         Ok(measured)
     }
 
-    /// Tests candidates, or everything of the kind, in id order. Few matches keep their records.
-    fn test(
-        &mut self,
-        candidates: Option<Vec<ResourceId>>,
-        filter: &Filter<Checked>,
-    ) -> Result<(Vec<Place>, HashMap<ResourceId, Record>), Error> {
+    /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
+    /// records.
+    fn test(&mut self, candidates: Option<Vec<ResourceId>>, filter: &Filter<Checked>) -> Result<Tested, Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();
@@ -376,7 +376,8 @@ impl<'s> Search<'s> {
                 }
             }
         }
-        Ok((places, kept))
+        places.sort_unstable();
+        Ok((Arc::new(places), kept))
     }
 
     /// Those of the resources that are of the type, in the order given.
@@ -407,11 +408,14 @@ impl<'s> Search<'s> {
             None => hits,
             Some(veiled) => self.unveiled(hits, &veiled)?,
         };
+        let mut tops = filter.tops();
+        tops.extend(self.sort.map(|sort| sort.target.top()));
+        let tops: Vec<&str> = tops.into_iter().collect();
         for hit in hits {
             let id = hit.record.id;
-            let document = match hit.document {
-                Some(document) => document,
-                None => sight::whole(&hit, self.query, &registry)?,
+            let document = match &hit.document {
+                Some(document) => Cow::Borrowed(document),
+                None => Cow::Owned(sight::part(&hit, self.query, &registry, &tops)?),
             };
             if self.veiled.is_none() && !filter.matches(&document) {
                 continue;
@@ -430,29 +434,16 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// Those that the view shows, and that match as far as the client sees where they lead to.
-    fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
-        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
-        for hit in &mut hits {
-            hit.document = Some(sight::whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
-        }
-        hits.retain(|hit| hit.document.is_some());
-        self.reader.veil(self.tenant, self.query, &mut hits)?;
-        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
-        Ok(hits)
-    }
-
-    /// The page behind the mark, or else the one that begins at `start`.
-    fn page_of(&self, mut places: Vec<Place>) -> Vec<Place> {
-        places.sort_unstable();
-        if self.sort.is_some_and(|sort| sort.descending) {
-            places.reverse();
-        }
-        let mut skip = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
-        if let Some(mark) = &self.query.mark {
-            skip = places.partition_point(|place| place == mark || (place < mark) != self.descending());
-        }
+    /// The page behind the mark, or else the one that begins at `start`, of all places, least first.
+    fn page_of(&self, places: &[Place]) -> Vec<Place> {
+        let start = usize::try_from(self.query.start - 1).unwrap_or(usize::MAX);
         let count = usize::try_from(self.query.count).unwrap_or(usize::MAX);
-        places.into_iter().skip(skip).take(count).collect()
+        let mark = self.query.mark.as_ref();
+        if self.descending() {
+            let skip = mark.map_or(start, |mark| places.len() - places.partition_point(|place| place < mark));
+            return places.iter().rev().skip(skip).take(count).cloned().collect();
+        }
+        let skip = mark.map_or(start, |mark| places.partition_point(|place| place <= mark));
+        places.iter().skip(skip).take(count).cloned().collect()
     }
 }

@@ -53,6 +53,9 @@ impl Seen {
     }
 }
 
+/// Records, each as a document.
+pub type Documents = Vec<(Record, Map<String, Value>)>;
+
 /// Where resources can be looked at.
 pub trait Eyes {
     /// What the tenant's resources are.
@@ -68,7 +71,7 @@ pub trait Eyes {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error>;
+    ) -> Result<Documents, Error>;
 }
 
 /// Which of the resources are seen.
@@ -118,7 +121,7 @@ pub fn veil(
     if references.is_empty() {
         return Ok(());
     }
-    let seen = look(eyes, sight, &ids)?;
+    let seen = if ids.is_empty() { Seen::default() } else { look(eyes, sight, &ids)? };
     for document in documents {
         references.iter().for_each(|reference| reference.prune(document, |id| seen.name(id)));
     }
@@ -156,7 +159,7 @@ impl Eyes for Reading<'_> {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error> {
+    ) -> Result<Documents, Error> {
         self.0.documents(self.1, sight, definition, records, filter)
     }
 }
@@ -181,7 +184,7 @@ impl Eyes for Work<'_> {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error> {
+    ) -> Result<Documents, Error> {
         let asked = filter.map(Filter::attributes).unwrap_or_default();
         let asks = |name: &str| asked.iter().any(|path| path.split('.').next() == Some(name));
         let registry = Eyes::registry(self);

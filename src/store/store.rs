@@ -16,6 +16,7 @@ use crate::known::Known;
 use crate::meter::{self, Figures, Meter};
 use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
+use crate::scan::arrangement::Arrangements;
 use crate::scan::total::Totals;
 use crate::turn::{NotTaken, Turns};
 use crate::work::{Origin, Work};
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     /// How many resources match what was asked before.
     pub(crate) totals: Totals,
+    /// Who matches what was asked before, in order.
+    pub(crate) arrangements: Arrangements,
     pub(crate) known: Known,
 }
 
@@ -95,6 +98,7 @@ impl Store {
             losses: AtomicUsize::new(0),
             meter: Meter::default(),
             totals: Totals::new(options.keep_from),
+            arrangements: Arrangements::new(options.keep_from),
             known: Known::new(options.tenants),
         });
         let mut threads = Vec::new();
@@ -105,12 +109,15 @@ impl Store {
         }
         let reads = Arc::new(Turns::new(options.queue));
         for n in 0..options.readers.max(1) {
-            let reader = Reader::open(&address, shared.clone())?;
+            let reader = Reader::open(&address, shared.clone(), Purpose::Read)?;
             let reads = reads.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&reads))?);
         }
         let points = match address {
-            Address::Sqlite(_) => (0..options.points).map(|_| Reader::open(&address, shared.clone())).collect(),
+            Address::Sqlite(_) => {
+                let open = |_| Reader::open(&address, shared.clone(), Purpose::Point);
+                (0..options.points).map(open).collect()
+            }
             Address::Postgres(_) => Ok(Vec::new()),
         };
         let store = Store(Arc::new(Inner {

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::change::By;
+use crate::by::By;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
-use crate::queue::{Batch, Op};
+use crate::queue::{Batch, Gathering, Op};
 use crate::store::Shared;
 use crate::work::{Origin, Work};
 use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, meter};
 
 /// A batch that has settled this many bytes is flushed.
 const WEIGHT: usize = 2 << 20;
+/// Longest that a batch is let gather.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// How often, and how long apart, a lost database is tried before an answer is given.
 const RECONNECTS: u32 = 40;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
@@ -37,9 +39,15 @@ impl Writer {
     /// Serves the queue until it is closed.
     pub(crate) fn run(mut self) {
         let many_tenants = matches!(self.address, Address::Sqlite(_));
-        while let Some(batch) = self.shared.queue.take(many_tenants) {
+        let mut pace = Pace::default();
+        while let Some(batch) = self.shared.queue.take(many_tenants, pace.gathering) {
+            let begun = Instant::now();
+            let size = batch.iter().map(|(_, ops)| ops.len()).sum();
             let left = self.serve(batch);
             self.shared.queue.release(left);
+            if many_tenants {
+                pace.note(size, begun.elapsed());
+            }
         }
     }
 
@@ -224,6 +232,24 @@ impl Writer {
         } else {
             meter::count(&self.shared.meter.connections_lost);
         }
+    }
+}
+
+/// How batches follow one another. Clients that were answered together ask again together, but not at the same instant:
+/// a writer that begins with the first of them makes a commit for one and then one for all others. So where batches are
+/// of several operations, the next one gets a moment to gather as many; a single client never waits.
+#[derive(Default)]
+struct Pace {
+    gathering: Gathering,
+    usual: usize,
+}
+
+impl Pace {
+    fn note(&mut self, size: usize, took: Duration) {
+        // What came alone in between does not say that the others have gone, unless it goes on like that.
+        self.usual = size.max(self.usual - self.usual.div_ceil(4));
+        let patience = if self.usual > 1 { (took / 2).min(PATIENCE) } else { Duration::ZERO };
+        self.gathering = Gathering { enough: if self.usual > 1 { self.usual } else { 0 }, patience };
     }
 }
 

@@ -109,14 +109,14 @@ fn every_statement_on_a_tenants_table_names_the_tenant() {
 /// Which modules of the program each may use, as the design has it. `telemetry` and `config` are at the bottom.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["http", "console", "intake", "sync", "schedule", "config", "jose"]),
-    ("http", &["auth", "directory", "network", "jose"]),
+    ("http", &["auth", "directory", "jose", "network"]),
     ("console", &["auth", "directory"]),
     ("intake", &["provisioning", "directory"]),
     ("sync", &["directory", "provisioning"]),
     ("schedule", &["directory"]),
     ("auth", &["store", "jose"]),
     ("jose", &["scim"]),
-    ("directory", &["provisioning", "store", "scim", "network"]),
+    ("directory", &["provisioning", "store", "scim", "jose", "network"]),
     ("provisioning", &["scim"]),
     ("linkage", &["scim"]),
     ("config", &["network"]),

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authority;
 #[cfg(test)]
 mod bench;
@@ -31,6 +33,8 @@ mod extension;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
@@ -41,11 +45,17 @@ mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memberships;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod mutual;
+#[cfg(test)]
+mod oauth;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
@@ -56,6 +66,8 @@ mod points;
 mod protocol;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
@@ -73,3 +85,5 @@ mod tls;
 mod types;
 #[cfg(test)]
 mod upkeep;
+#[cfg(test)]
+mod views;

@@ -2,12 +2,11 @@
 //! and until when it holds (RFC 9932 section 6.4). One signature by a key of the anchor is enough; nothing that stands
 //! outside the protected header is read.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::key::{PublicKey, SigningKey};
+use crate::jose::{decode, encode};
 
 /// Seconds that clocks may differ.
 const LEEWAY: i64 = 300;
@@ -132,7 +131,7 @@ impl Verified {
 impl Signature {
     fn verify(&self, payload: &str, anchor: &[PublicKey]) -> Result<Verified, Distrust> {
         let no_base64 = |what: &str| Distrust::Malformed(format!("its {what} is not base64url"));
-        let header = URL_SAFE_NO_PAD.decode(&self.protected).map_err(|_| no_base64("protected header"))?;
+        let header = decode(&self.protected).ok_or_else(|| no_base64("protected header"))?;
         let read: Read =
             serde_json::from_slice(&header).map_err(|error| Distrust::Header(format!("cannot be read: {error}")))?;
         let (header, not_before) = read.check()?;
@@ -140,14 +139,14 @@ impl Signature {
         if keys.peek().is_none() {
             return Err(Distrust::UnknownKey { kid: header.kid });
         }
-        let signature = URL_SAFE_NO_PAD.decode(&self.signature).map_err(|_| no_base64("signature"))?;
+        let signature = decode(&self.signature).ok_or_else(|| no_base64("signature"))?;
         let message = format!("{}.{payload}", self.protected);
         let key = keys.find(|key| {
             // The key says how it signs; a header that says otherwise is not followed.
-            key.algorithm.name() == header.alg && key.verifies(message.as_bytes(), &signature)
+            key.verifies(&header.alg, message.as_bytes(), &signature)
         });
         let Some(key) = key else { return Err(Distrust::Signature { kid: header.kid }) };
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| no_base64("payload"))?;
+        let payload = decode(payload).ok_or_else(|| no_base64("payload"))?;
         Ok(Verified { header, payload, signed_by: key.thumbprint.clone(), not_before })
     }
 }
@@ -193,19 +192,13 @@ pub fn sign(
     iat: i64,
     exp: i64,
 ) -> Result<serde_json::Value, openssl::error::ErrorStack> {
-    let header = Header {
-        alg: key.public.algorithm.name().to_owned(),
-        kid: key.public.id.clone(),
-        iss: issuer.to_owned(),
-        iat,
-        exp,
-    };
-    let protected = URL_SAFE_NO_PAD.encode(json!(header).to_string());
-    let payload = URL_SAFE_NO_PAD.encode(payload);
+    let header = Header { alg: key.algorithm().to_owned(), kid: key.id.clone(), iss: issuer.to_owned(), iat, exp };
+    let protected = encode(json!(header).to_string().as_bytes());
+    let payload = encode(payload);
     let signature = key.sign(format!("{protected}.{payload}").as_bytes())?;
     Ok(json!({
         "payload": payload,
-        "signatures": [{ "protected": protected, "signature": URL_SAFE_NO_PAD.encode(signature) }],
+        "signatures": [{ "protected": protected, "signature": encode(&signature) }],
     }))
 }
 

@@ -15,6 +15,7 @@ use super::jws::{Distrust, Verified};
 use super::key::{self, KeyError, PublicKey};
 use super::metadata::{self, Invalid};
 use super::{Known, Members, SECOND};
+use crate::auth::chain;
 
 /// Largest metadata in bytes: of some ten thousand members.
 const SIZE: usize = 32 * 1024 * 1024;
@@ -265,17 +266,6 @@ fn keep(path: &Path, text: &[u8]) -> std::io::Result<()> {
 /// Seconds since 1970 for people.
 pub(super) fn moment(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |moment| moment.to_string())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

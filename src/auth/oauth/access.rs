@@ -23,12 +23,12 @@ pub struct AccessToken {
     pub expires_in: u32,
     /// What it may do.
     pub scope: String,
-    /// The client's name, for logs.
-    pub client: std::sync::Arc<str>,
-    /// The client itself.
-    pub client_id: ResourceId,
-    /// What it has shown.
+    /// The client.
+    pub client: ResourceId,
+    /// The credential that it was had with.
     pub credential: Uuid,
+    /// The client's name, for logs.
+    pub client_name: std::sync::Arc<str>,
     /// The client's tenant, for logs.
     pub tenant: TenantId,
 }

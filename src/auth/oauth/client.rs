@@ -2,9 +2,12 @@
 //! 2.3.1), a token that the client has signed, or the certificate of its connection (RFC 8705 section 2). What a client
 //! may have is its own business: a scope narrows it and never widens it.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use store::{Credential, CredentialKind, ResourceId, TenantId};
+use uuid::Uuid;
 
 use super::access::{Grant, is_resource};
 use super::assertion::{self, Assertion};
@@ -23,13 +26,33 @@ enum Proof<'r> {
     Certificate { id: &'r str },
 }
 
+impl Proof<'_> {
+    /// By what a proof is remembered to have been good once: that of a secret, which comes again and again.
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Proof::Secret { secret, .. } => token::digest(secret),
+            Proof::Assertion(text) => token::digest(text),
+            Proof::Certificate { id } => token::digest(id),
+        }
+    }
+}
+
 /// A client that is known, by a credential of its own.
 struct Proven {
     tenant: TenantId,
     client: ResourceId,
-    credential: Credential,
+    credential: Uuid,
     /// What its tokens are bound to.
     certificate: Option<String>,
+    /// When it is known no longer, µs since 1970.
+    ends_at: Option<i64>,
+}
+
+impl Proven {
+    fn by(credential: &Credential, tenant: TenantId) -> Self {
+        let (client, ends_at) = (credential.client, credential.expires_at);
+        Proven { tenant, client, credential: credential.id, certificate: None, ends_at }
+    }
 }
 
 impl Authenticator {
@@ -50,9 +73,22 @@ impl Authenticator {
             None => return Err(Denial::Request("grant_type is missing. It is client_credentials.")),
         }
         let unknown = || Denial::Client { by_header };
-        let proven = self.prove(proof, shown, now).await?.ok_or_else(unknown)?;
-        let Proven { tenant, client, credential, certificate } = proven;
-        let standing = self.standing((tenant, client, Some(credential.id)), now).await;
+        let address = shown.address.zip(u64::try_from(now).ok());
+        let digest = proof.digest();
+        if let Some(seconds) = address.and_then(|(address, now)| self.brake.wait(address, now))
+            && !self.proven.contains_key(&digest)
+        {
+            return Err(Denial::Braked(seconds));
+        }
+        let Some(proven) = self.prove(proof, shown, now).await? else {
+            if let Some((address, now)) = address {
+                self.brake.note(address, now);
+            }
+            return Err(unknown());
+        };
+        self.proven.insert(digest, ());
+        let Proven { tenant, client, credential, certificate, ends_at } = proven;
+        let standing = self.standing((tenant, client, Some(credential)), now).await;
         let caller = &standing
             .map_err(|refusal| match refusal {
                 Refusal::Directory(error) => Denial::Directory(error),
@@ -60,6 +96,11 @@ impl Authenticator {
                 _ => unknown(),
             })?
             .caller;
+        let is_near = |address: IpAddr| caller.networks.iter().any(|network| network.contains(address));
+        if !caller.networks.is_empty() && !shown.address.is_some_and(is_near) {
+            return Err(unknown());
+        }
+        self.used.note(tenant, credential, now);
         let settings = &*self.oauth;
         let issuer = settings.issuer.as_deref().unwrap_or(issuer);
         if !request.resources.iter().all(|resource| is_resource(issuer, resource)) {
@@ -68,23 +109,16 @@ impl Authenticator {
         let audience = request.resources.first().cloned().unwrap_or_else(|| format!("{issuer}{SCIM}"));
         let scope = narrowed(caller, request.scope.as_deref())?;
         let lifetime = i64::from(settings.token_seconds) * SECOND;
-        let end = credential.expires_at.map_or(now + lifetime, |end| end.min(now + lifetime));
-        let grant = Grant { tenant, client, credential: credential.id, scope, certificate };
+        let end = ends_at.map_or(now + lifetime, |end| end.min(now + lifetime));
+        let grant = Grant { tenant, client, credential, scope, certificate };
         let claims = grant.claims(issuer, &audience, (now, end));
         let signer = self.keyring.signer(settings.algorithm, now).await?;
         let signed = signer.private().map(|private| private.sign(super::access::KIND, &signer.id, &claims));
         let unsigned = || store::Error::Unavailable("no token can be signed".into());
         let token = signed.and_then(Result::ok).ok_or_else(unsigned)?;
         let expires_in = u32::try_from((end - now) / SECOND).unwrap_or_default();
-        Ok(AccessToken {
-            token,
-            expires_in,
-            scope: grant.scope,
-            client: caller.name.clone(),
-            client_id: client,
-            credential: grant.credential,
-            tenant,
-        })
+        let (scope, client_name) = (grant.scope, caller.name.clone());
+        Ok(AccessToken { token, expires_in, scope, client, credential, client_name, tenant })
     }
 
     async fn prove(&self, proof: Proof<'_>, shown: &Shown<'_>, now: i64) -> Result<Option<Proven>, Denial> {
@@ -110,7 +144,7 @@ impl Authenticator {
                 && token::matches(&digest, &credential.digest)
                 && credential.holds(now)
         });
-        Ok(credential.map(|credential| Proven { tenant, client, credential, certificate: None }))
+        Ok(credential.map(|credential| Proven::by(&credential, tenant)))
     }
 
     async fn prove_by_assertion(&self, text: &str, now: i64) -> Result<Option<Proven>, Denial> {
@@ -123,7 +157,7 @@ impl Authenticator {
         if !self.directory.spend(tenant, client, &assertion.id, now).await? {
             return Ok(None);
         }
-        Ok(Some(Proven { tenant, client, credential, certificate: None }))
+        Ok(Some(Proven::by(&credential, tenant)))
     }
 
     async fn prove_by_certificate(&self, id: &str, shown: &Shown<'_>, now: i64) -> Result<Option<Proven>, Denial> {
@@ -139,9 +173,8 @@ impl Authenticator {
         if (holder.tenant, holder.caller.id) != (tenant, client) {
             return Ok(None);
         }
-        let credential = self.directory.store().credential(tenant, holder.credential).await?;
-        let certificate = Some(certificate.thumbprint_text());
-        Ok(credential.map(|credential| Proven { tenant, client, credential, certificate }))
+        let (credential, ends_at) = (holder.credential, holder.expires_at);
+        Ok(Some(Proven { tenant, client, credential, certificate: Some(certificate.thumbprint_text()), ends_at }))
     }
 }
 

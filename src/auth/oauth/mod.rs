@@ -79,6 +79,9 @@ pub enum Denial {
     /// The client is known and its tenant suspended.
     #[error("unauthorized_client: the tenant is suspended")]
     Suspended,
+    /// The address has failed too often; it may try again after so many seconds.
+    #[error("too many failed attempts")]
+    Braked(u32),
     /// It could not be found out.
     #[error(transparent)]
     Directory(#[from] directory::Error),
@@ -100,6 +103,7 @@ impl Denial {
             Denial::Scope(sentence) => ("invalid_scope", sentence.clone()),
             Denial::Target => ("invalid_target", "Tokens are for the SCIM interface of this issuer alone.".to_owned()),
             Denial::Suspended => ("unauthorized_client", "The register of this client is suspended.".to_owned()),
+            Denial::Braked(_) => ("temporarily_unavailable", "Too many attempts failed.".to_owned()),
             Denial::Directory(_) => ("server_error", "Something went wrong in the server.".to_owned()),
         }
     }

@@ -106,5 +106,9 @@ pub(super) fn rule_of(text: &str) -> anyhow::Result<Value> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| ConfigError::new(format!("{text:?} is neither a file nor a rule such as dns=hr.example.se.")))?;
+    // A member of a federation: what the federation is called here, and the member's identifier.
+    if let ("entity", Some((federation, entity))) = (name, value.split_once(' ')) {
+        return Ok(json!({ "entity": entity, "federation": federation }));
+    }
     Ok(json!({ name: value }))
 }

@@ -118,7 +118,9 @@ pub(super) enum Credentials {
         after_help = "Examples:\n  matrikel client credential add --tenant storstad hr --kind secret --label nightly\n  \
         matrikel client credential add --tenant storstad hr --kind key --jwk public.json\n  \
         matrikel client credential add --tenant storstad hr --kind certificate --certificate hr.pem\n  \
-        matrikel client credential add --tenant storstad hr --kind certificate --certificate dns=hr.example.se"
+        matrikel client credential add --tenant storstad hr --kind certificate --certificate dns=hr.example.se\n  \
+        matrikel client credential add --tenant storstad skola --kind certificate \\\n    \
+        --certificate \"entity=moa https://skola.example.se\""
     )]
     Add {
         /// Name of the client
@@ -140,7 +142,8 @@ pub(super) enum Credentials {
         /// File with the public key as JWK
         #[arg(long, value_name = "FILE")]
         jwk: Option<PathBuf>,
-        /// PEM file of the certificate whose key it is, or a rule such as dns=hr.example.se or subject=CN=hr
+        /// PEM file of the certificate whose key it is, or a rule such as dns=hr.example.se, subject=CN=hr, or of a member of
+        /// a federation entity=NAME URI
         #[arg(long, value_name = "FILE|RULE")]
         certificate: Option<String>,
     },

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::TenantId;
 
 use crate::auth::federation::Members;
+use crate::auth::issuer::keys;
 use crate::auth::{Authenticator, Shown, oauth};
 use crate::cli::client::Issued;
 use crate::cli::now;
@@ -107,7 +108,12 @@ async fn ensure_client(
 async fn is_good(directory: &Directory, token: &str, now: i64) -> bool {
     let header = format!("Bearer {token}");
     let shown = Shown { authorization: Some(&header), ..Shown::default() };
-    let authenticator = Authenticator::new(directory.clone(), Members::default(), oauth::Settings::default());
+    let authenticator = Authenticator::new(
+        directory.clone(),
+        Members::default(),
+        oauth::Settings::default(),
+        keys::Settings::default(),
+    );
     authenticator.authenticate(&shown, now).await.is_ok()
 }
 

@@ -176,7 +176,7 @@ async fn change(
             let record = record.ok_or_else(|| scim::Error::not_found(CLIENT, &client.to_string()))?;
             let mut credentials = work.credentials_of(client)?;
             change(&mut credentials)?;
-            lead(client, &credentials, now, work)?;
+            lead_to(client, &credentials, now, work)?;
             let mut doc = document_of(&record)?;
             doc.insert("credentials".into(), credentials.iter().map(shown).collect());
             credentials.into_iter().for_each(|credential| work.put_credential(credential));
@@ -195,7 +195,12 @@ async fn change(
 }
 
 /// Has the certificates of a client that works lead to it, and those that were revoked nowhere.
-fn lead(client: ResourceId, credentials: &[Credential], now: i64, work: &mut Work<'_>) -> Result<(), Error> {
+pub(in crate::directory) fn lead_to(
+    client: ResourceId,
+    credentials: &[Credential],
+    now: i64,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
     let taken = || scim::Error::uniqueness("certificate");
     let wanted: Vec<String> = credentials.iter().filter(|one| is_wanted(one, now)).filter_map(route_of).collect();
     for route in &wanted {

@@ -120,6 +120,7 @@ impl Directory {
         let Some(role) = text("role").and_then(Role::parse) else { return Ok(None) };
         Ok(Some(Caller {
             id: client,
+            user: None,
             name: text("name").unwrap_or_default().into(),
             role,
             scopes: scopes(&document),

@@ -16,8 +16,8 @@ use store::{Credential, Record, ResourceId, Store, Tenant};
 use super::scope::Scopes;
 use super::{Ctx, Directory, Error, Precondition, Profile, Role};
 
-pub(super) use credentials::forget_routes;
 pub use credentials::{NewCredential, add, of, revoke, rotate};
+pub(super) use credentials::{forget_routes, lead_to};
 pub(super) use document::{check, check_against, check_self};
 
 /// A client as listed.

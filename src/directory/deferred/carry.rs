@@ -245,6 +245,7 @@ impl Directory {
 fn gone(client: ResourceId) -> Caller {
     Caller {
         id: client,
+        user: None,
         name: "".into(),
         role: Role::Consumer,
         scopes: Scopes::default(),

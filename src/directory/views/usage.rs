@@ -1,4 +1,4 @@
-//! Which clients use a view: one that is in use stays, and a client uses none that is not there. Asked under the lock.
+//! Which clients use a view: one that is in use stays, and nothing else is used as one. Asked under the lock.
 
 use serde_json::{Map, Value};
 
@@ -24,19 +24,20 @@ pub(in crate::directory) fn refuse_use(kind: &str, id: ResourceId, work: &mut Wo
     Ok(())
 }
 
-/// Fails with 400 invalidValue when a client's document names a view that is not there.
+/// Fails with 400 invalidValue when a client's document names as its view what is none. One that is not there may be
+/// named: such a client sees nothing.
 pub(in crate::directory) fn refuse_missing(
     kind: &str,
     document: &Map<String, Value>,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
     let Some(view) = document.get("view").and_then(Value::as_str).filter(|_| kind == CLIENT) else { return Ok(()) };
-    let found = match view.parse() {
-        Ok(id) => work.record(id)?.filter(|record| record.kind == VIEW),
-        Err(()) => None,
+    let may_be = match view.parse() {
+        Ok(id) => work.record(id)?.is_none_or(|record| record.kind == VIEW),
+        Err(()) => false,
     };
-    match found {
-        Some(_) => Ok(()),
-        None => Err(scim::Error::invalid_value(format!("view: there is no view {view}. Create it first.")).into()),
+    match may_be {
+        true => Ok(()),
+        false => Err(scim::Error::invalid_value(format!("view: {view} is not a view.")).into()),
     }
 }

@@ -3,7 +3,7 @@
 //! clients up to a limit; never an id of a resource, a value of one, or anything of a person.
 
 mod listen;
-mod name;
+pub(super) mod name;
 mod process;
 mod show;
 mod text;
@@ -22,6 +22,7 @@ use super::routes::Pattern;
 
 pub(super) use listen::{Served, serve};
 pub(super) use process::files_most;
+pub(super) use text::Page;
 
 /// Clients that are told apart; all others are one.
 const CLIENTS: usize = 1_000;

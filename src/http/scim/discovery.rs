@@ -10,6 +10,8 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::scope;
 use crate::directory::Ctx;
+use crate::directory::clients::CLIENT;
+use crate::directory::scope::is_administrative;
 use crate::directory::types::Document;
 use crate::http::error::Failure;
 use crate::http::{Answer, Settings, State, extract, respond};
@@ -60,8 +62,12 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
 pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
-    // Suites make, change and delete what they find in the list, and a membership is never changed.
-    let is_listed = |name: &str| state.settings.announce_memberships || name != GROUP_MEMBERSHIP;
+    // Suites make, change and delete what they find in the list, with values of their own making: a membership is never
+    // changed, an event not even made, and views and issuers name what must be there.
+    let is_listed = |name: &str| match name {
+        GROUP_MEMBERSHIP => state.settings.announce_memberships,
+        name => name == CLIENT || !is_administrative(name),
+    };
     let definitions = catalog.registry().definitions().iter();
     let definitions = definitions.filter(|definition| scope::knows(&ctx.caller, definition));
     let mut documents = Vec::new();

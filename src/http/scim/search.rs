@@ -10,9 +10,8 @@ use scim::schema::Definition;
 use store::GROUP_MEMBERSHIP;
 
 use crate::directory::Ctx;
-use crate::directory::audit::AUDIT_EVENT;
 use crate::directory::clients::CLIENT;
-use crate::directory::scope::Access;
+use crate::directory::scope::{Access, is_administrative};
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, body, respond};
 
@@ -62,14 +61,17 @@ pub(in crate::http) async fn everything_by_body(
 }
 
 /// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
-/// groups' `members` already, and events are found where they are asked for.
+/// groups' `members` already; events, views and issuers are found where they are asked for.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
         .filter(|definition| ctx.caller.scopes.allow(definition.name(), Access::Read))
-        .filter(|definition| ![GROUP_MEMBERSHIP, AUDIT_EVENT].contains(&definition.name()))
+        .filter(|definition| {
+            let name = definition.name();
+            name != GROUP_MEMBERSHIP && (name == CLIENT || !is_administrative(name))
+        })
         .cloned()
         .collect()
 }

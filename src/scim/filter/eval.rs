@@ -25,6 +25,26 @@ impl Filter<Checked> {
         paths
     }
 
+    /// The names of the top-level attributes and extensions that the answer depends on: [`Filter::matches`] says the same
+    /// of a document that has these alone.
+    pub fn tops(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        self.collect_tops(&mut names);
+        names
+    }
+
+    fn collect_tops<'f>(&'f self, names: &mut BTreeSet<&'f str>) {
+        match self {
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| part.collect_tops(names)),
+            Filter::Not(part) => part.collect_tops(names),
+            // What stands within the brackets lies in the same attribute.
+            Filter::Present(target) | Filter::Compare(target, ..) | Filter::Element(target, _) => {
+                names.insert(target.top());
+            }
+            Filter::Const(_) => {}
+        }
+    }
+
     fn collect<'f>(&'f self, paths: &mut BTreeSet<&'f str>) {
         match self {
             Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| part.collect(paths)),

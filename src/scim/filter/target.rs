@@ -87,6 +87,11 @@ impl Target {
         }
     }
 
+    /// The name in a document of the attribute, or of the extension that it lies in.
+    pub fn top(&self) -> &str {
+        self.extension.as_deref().unwrap_or(&self.attr)
+    }
+
     /// The whole attribute that the path leads into, of a document; all that follows from the path follows from it.
     pub fn attribute<'d>(&self, document: &'d Map<String, Value>) -> Option<&'d Value> {
         Scope::Document(document).attribute(self)

@@ -133,8 +133,27 @@ fn a_projection_leaves_what_is_released() {
     );
 }
 
+fn checked_text(filter: Option<Filter<Checked>>, paths: Vec<String>, document: &Map<String, Value>) -> View {
+    let view = View::new(filter, Some(paths.into_iter().collect())).of(definition("Probe"));
+    let text = serde_json::to_string(document).unwrap();
+    let text = Text::read(&text).unwrap();
+    let mut projected = document.clone();
+    view.project(&mut projected);
+    let shown: Value = serde_json::from_str(&view.project_text(&text).unwrap()).unwrap();
+    assert_eq!(shown, Value::Object(projected));
+    if let Some(admitted) = view.admits_text(&text) {
+        assert_eq!(admitted, view.admits(document));
+    }
+    view
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn text_and_document_are_seen_alike(filter in fitting(), paths in released(), document in document()) {
+        checked_text(Some(filter), paths.into_iter().collect(), &document);
+    }
 
     #[test]
     fn a_question_tells_no_more_than_the_answer(filter in fitting(), paths in released(), document in document()) {

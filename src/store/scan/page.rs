@@ -1,7 +1,7 @@
 //! Pages by index (RFC 7644 section 3.4.2.4), each with the exact total. A page that goes on where the last one ended is a
 //! step of a walk; only a jump, and the first question of its kind, have to look at everything that matches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use scim::filter::{Checked, Filter};
 
@@ -10,7 +10,7 @@ use super::walk::Order;
 use super::{Page, Search};
 use crate::contain::Part;
 use crate::plan::Access;
-use crate::{Error, ResourceId};
+use crate::{Error, Record, ResourceId};
 
 /// An answer is large from this part of a type on.
 const MANY: u64 = 8;
@@ -22,9 +22,12 @@ impl Search<'_> {
             None => self.everything(),
             Some(filter) => match self.certain(&filter)? {
                 Some(page) => Ok(page),
-                None => match self.onwards(&filter)? {
-                    Some(page) => Ok(page),
-                    None => self.matching(&filter),
+                None => match self.arranged(&filter)? {
+                    Some(places) => self.part_of(&places, HashMap::new()),
+                    None => match self.onwards(&filter)? {
+                        Some(page) => Ok(page),
+                        None => self.matching(&filter),
+                    },
                 },
             },
         }?;
@@ -42,7 +45,7 @@ impl Search<'_> {
             Some(order) => self.along(order, None, total),
             None => {
                 let places = self.test(None, &Filter::Const(true))?.0;
-                let ids: Vec<ResourceId> = self.page_of(places).into_iter().map(|place| place.id).collect();
+                let ids: Vec<ResourceId> = self.page_of(&places).into_iter().map(|place| place.id).collect();
                 Ok(Page { hits: self.reader.hits(self.tenant, &ids, self.query)?, ..page(total) })
             }
         }
@@ -90,7 +93,8 @@ impl Search<'_> {
             return Ok(None);
         }
         let ids = self.candidates(Some(access))?.unwrap_or_default();
-        self.cut_out(ids.into_iter().map(|id| Place { key: None, id }).collect(), filter).map(Some)
+        let places: Vec<Place> = ids.into_iter().map(|id| Place { key: None, id }).collect();
+        self.cut_out(&places, filter).map(Some)
     }
 
     /// What holds a text: the keys say it, and their order where it is asked for; documents are read for the page alone.
@@ -107,7 +111,7 @@ impl Search<'_> {
         let by_key = order != Order::Id;
         let places: BTreeSet<Place> =
             found.rows.into_iter().map(|(key, id)| Place { key: by_key.then_some(key), id }).collect();
-        self.cut_out(places.into_iter().collect(), filter).map(Some)
+        self.cut_out(&places.into_iter().collect::<Vec<_>>(), filter).map(Some)
     }
 
     /// Whether so large a part of the type matches, as far as is known, that testing what comes next fills a page sooner
@@ -118,7 +122,7 @@ impl Search<'_> {
     }
 
     /// The page of all places that there are.
-    fn cut_out(&mut self, places: Vec<Place>, filter: &Filter<Checked>) -> Result<Page, Error> {
+    fn cut_out(&mut self, places: &[Place], filter: &Filter<Checked>) -> Result<Page, Error> {
         let total = places.len() as u64;
         self.touched += total;
         self.remember(filter, total, total);
@@ -193,8 +197,14 @@ impl Search<'_> {
         let candidates = self.candidates(access)?;
         let tested = candidates.as_ref().map_or_else(|| self.population(), |candidates| candidates.len() as u64);
         let (places, kept) = self.test(candidates, filter)?;
+        self.remember(filter, places.len() as u64, tested);
+        self.arrange(filter, &places);
+        self.part_of(&places, kept)
+    }
+
+    /// The page of all who match.
+    fn part_of(&mut self, places: &[Place], kept: HashMap<ResourceId, Record>) -> Result<Page, Error> {
         let total = places.len() as u64;
-        self.remember(filter, total, tested);
         if self.query.count == 0 {
             return Ok(page(total));
         }

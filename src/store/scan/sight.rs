@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
+use scim::view::View;
 
-use super::{BATCH, Hit, Needs, Query};
-use crate::assemble::{Derived, assemble};
+use super::{BATCH, Hit, Needs, Query, Search};
+use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Reading, Sight, look, veil};
+use crate::sight::{Documents, Reading, Sight, asks_about, look, veil};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -63,7 +64,7 @@ impl Reader {
         definition: &Arc<Definition>,
         records: Vec<Record>,
         filter: Option<&Filter<Checked>>,
-    ) -> Result<Vec<(Record, Map<String, Value>)>, Error> {
+    ) -> Result<Documents, Error> {
         let query = Query::through(definition.clone(), sight);
         let needs = filter.map(|filter| Needs::of(filter, None)).unwrap_or_default();
         let registry = self.registry_of(tenant);
@@ -124,13 +125,40 @@ impl Reader {
 
 /// All of a hit as a document.
 pub(super) fn whole(hit: &Hit, query: &Query, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    let derived = Derived {
+    assemble(&hit.record, &derived(hit, query), registry)
+}
+
+/// Those attributes of a hit alone.
+pub(super) fn part(hit: &Hit, query: &Query, registry: &Registry, tops: &[&str]) -> Result<Map<String, Value>, Error> {
+    assemble_part(&hit.record, &derived(hit, query), registry, tops)
+}
+
+fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
+    Derived {
         base_url: &query.base_url,
         external: hit.external.as_deref(),
         groups: hit.groups.as_deref(),
         members: hit.members.as_deref(),
         member_names: true,
         etag: &hit.etag,
-    };
-    assemble(&hit.record, &derived, registry)
+    }
+}
+
+/// Whether an attribute orders anything: it is seen, and where it leads to.
+pub fn orders(view: &View, path: &str) -> bool {
+    view.sees(path) && !asks_about(view.references(), path)
+}
+
+impl Search<'_> {
+    /// Those that the view shows, and that match as far as the client sees where they lead to.
+    pub(super) fn unveiled(&mut self, mut hits: Vec<Hit>, veiled: &Filter<Checked>) -> Result<Vec<Hit>, Error> {
+        let (view, registry) = (self.query.view(), self.reader.registry_of(self.tenant));
+        for hit in &mut hits {
+            hit.document = Some(whole(hit, self.query, &registry)?).filter(|document| view.admits(document));
+        }
+        hits.retain(|hit| hit.document.is_some());
+        self.reader.veil(self.tenant, self.query, &mut hits)?;
+        hits.retain(|hit| hit.document.as_ref().is_some_and(|document| veiled.matches(document)));
+        Ok(hits)
+    }
 }

@@ -15,7 +15,7 @@ use moka::sync::Cache;
 use scim::filter::{Checked, Filter};
 
 use super::Search;
-use crate::assemble::{Derived, assemble};
+use crate::assemble::{Derived, assemble_part};
 use crate::change::Op;
 use crate::record::{self, resource_id};
 use crate::statement::{LIST, Statement};
@@ -30,13 +30,20 @@ const LONGEST: usize = 4_096;
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Question {
+pub(super) struct Question {
     tenant: TenantId,
     kind: String,
     /// What the words of the filter meant.
     catalog: i64,
     /// The filter with the view in it, and what else its answer depends on.
     filter: String,
+}
+
+impl Question {
+    /// About how much memory it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Question>() + self.kind.len() + self.filter.len()
+    }
 }
 
 /// A total at one change of the tenant.
@@ -93,7 +100,7 @@ impl Search<'_> {
     }
 
     /// `None`: nothing is kept outside of a snapshot, as the number of the newest change would say nothing there.
-    fn question(&self, filter: &Filter<Checked>) -> Option<Question> {
+    pub(super) fn question(&self, filter: &Filter<Checked>) -> Option<Question> {
         if !self.reader.in_snapshot || self.veiled.is_some() {
             return None;
         }
@@ -112,19 +119,20 @@ impl Search<'_> {
         if between <= 0 || between > ADVANCED || !is_own(filter) {
             return Ok(None);
         }
-        let Some(changed) = self.changed(known)? else { return Ok(None) };
+        let Some(changed) = self.changed(known.seq, &known.digest)? else { return Ok(None) };
         let ids: Vec<ResourceId> = changed.keys().copied().collect();
         let was: Vec<ResourceId> = changed.iter().filter(|(_, is_new)| !**is_new).map(|(id, _)| *id).collect();
         let Some(before) = self.images(&was, known.seq)? else { return Ok(None) };
         let mut after = record::find_all(&mut self.reader.db, self.tenant, &ids)?;
         after.retain(|_, record| record.kind == self.kind);
         self.touched += (ids.len() + before.len() + after.len()) as u64;
+        let tops: Vec<&str> = filter.tops().into_iter().collect();
         let mut total = known.total;
         for record in after.values() {
-            total += u64::from(self.fits(record, filter)?);
+            total += u64::from(self.fits(record, filter, &tops)?);
         }
         for record in before.values() {
-            let Some(less) = total.checked_sub(u64::from(self.fits(record, filter)?)) else { return Ok(None) };
+            let Some(less) = total.checked_sub(u64::from(self.fits(record, filter, &tops)?)) else { return Ok(None) };
             total = less;
         }
         Ok(Some(total))
@@ -132,23 +140,22 @@ impl Search<'_> {
 
     /// The resources of the type that were changed since, each with whether it came to be since; `None`: the history is
     /// another, or not whole.
-    fn changed(&mut self, known: &Known) -> Result<Option<BTreeMap<ResourceId, bool>>, Error> {
+    pub(super) fn changed(&mut self, since: Seq, digest: &[u8]) -> Result<Option<BTreeMap<ResourceId, bool>>, Error> {
         let rows = Statement::<(BigInt, Binary, Text, Text, Binary)>::new(
             "SELECT seq, resource_id, kind, op, digest FROM change WHERE tenant_id = ",
         )
         .bind(self.tenant)
         .sql(" AND seq >= ")
-        .bind(known.seq)
+        .bind(since)
         .sql(" ORDER BY seq LIMIT ")
         .bind(ADVANCED + 2)
         .load::<(i64, Vec<u8>, String, String, Vec<u8>)>(&mut self.reader.db)?;
         let mut rows = rows.into_iter().peekable();
-        if known.seq > 0 && rows.next().is_none_or(|(seq, _, _, _, digest)| seq != known.seq || digest != known.digest)
-        {
+        if since > 0 && rows.next().is_none_or(|(seq, _, _, _, found)| seq != since || found != digest) {
             return Ok(None);
         }
         let mut changed = BTreeMap::new();
-        let mut expected = known.seq;
+        let mut expected = since;
         for (seq, id, kind, op, _) in rows {
             expected += 1;
             if seq != expected {
@@ -186,7 +193,7 @@ impl Search<'_> {
         Ok((images.len() == ids.len()).then_some(images))
     }
 
-    fn fits(&self, record: &Record, filter: &Filter<Checked>) -> Result<bool, Error> {
+    fn fits(&self, record: &Record, filter: &Filter<Checked>, tops: &[&str]) -> Result<bool, Error> {
         let derived = Derived {
             base_url: &self.query.base_url,
             external: None,
@@ -195,7 +202,8 @@ impl Search<'_> {
             member_names: false,
             etag: "",
         };
-        Ok(filter.matches(&assemble(record, &derived, &self.reader.shared.registry_of(self.tenant))?))
+        let registry = self.reader.shared.registry_of(self.tenant);
+        Ok(filter.matches(&assemble_part(record, &derived, &registry, tops)?))
     }
 }
 
@@ -216,7 +224,12 @@ fn image(id: ResourceId, kind: &str, doc: String) -> Record {
 }
 
 /// Whether the filter is about the resource's own document alone.
-fn is_own(filter: &Filter<Checked>) -> bool {
+pub(super) fn is_own(filter: &Filter<Checked>) -> bool {
+    filter.attributes().into_iter().all(is_own_path)
+}
+
+/// Whether what lies at the path is in the resource's own document.
+pub(super) fn is_own_path(path: &str) -> bool {
     const DERIVED: [&str; 4] = ["externalId", "groups", "members", "meta"];
-    filter.attributes().iter().all(|path| path.split(['.', ':']).next().is_none_or(|name| !DERIVED.contains(&name)))
+    path.split(['.', ':']).next().is_none_or(|name| !DERIVED.contains(&name))
 }

@@ -5,7 +5,7 @@
 //! have a next one. Only an order that no index has makes a walk test everything for each page, and fails beyond the
 //! limit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::sql_types::{BigInt, Binary, Text};
 
@@ -117,6 +117,9 @@ impl Search<'_> {
         step: &Step,
         heading: Heading,
     ) -> Result<Stretch, Error> {
+        if let Some(places) = self.arranged(filter)? {
+            return self.cut_step(&places, HashMap::new(), step, &heading);
+        }
         let accesses = self.accesses(filter)?;
         let measured = self.measure(accesses)?;
         let few = u64::try_from(COUNTED).unwrap_or_default().min(self.query.limit);
@@ -139,14 +142,27 @@ impl Search<'_> {
         heading: &Heading,
     ) -> Result<Stretch, Error> {
         let candidates = self.candidates(access)?;
-        let (mut places, kept) = self.test(candidates, filter)?;
+        let (places, kept) = self.test(candidates, filter)?;
+        self.arrange(filter, &places);
+        self.cut_step(&places, kept, step, heading)
+    }
+
+    /// The step's part of all who match, which stand least first.
+    fn cut_step(
+        &mut self,
+        places: &[Place],
+        kept: HashMap<ResourceId, Record>,
+        step: &Step,
+        heading: &Heading,
+    ) -> Result<Stretch, Error> {
         let total = places.len() as u64;
-        places.retain(|place| heading.is_ahead(place));
-        places.sort_unstable();
-        if !heading.up {
-            places.reverse();
-        }
         let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
+        let ahead = |place: &&Place| heading.is_ahead(place);
+        let most = wanted.saturating_add(1);
+        let mut places: Vec<Place> = match heading.up {
+            true => places.iter().filter(ahead).take(most).cloned().collect(),
+            false => places.iter().rev().filter(ahead).take(most).cloned().collect(),
+        };
         let more = places.len() > wanted;
         places.truncate(wanted);
         let rest = more.then(|| step.behind(places.last()));
@@ -167,7 +183,7 @@ impl Search<'_> {
         let needs = Needs::of(filter, self.sort);
         let wanted = usize::try_from(step.wanted).unwrap_or(usize::MAX);
         let budget = usize::try_from(step.budget).unwrap_or(usize::MAX);
-        let (mut found, mut kept) = (Vec::new(), std::collections::HashMap::new());
+        let (mut found, mut kept) = (Vec::new(), HashMap::new());
         let mut passed: Option<Place> = None;
         let mut tested = 0;
         let mut batch = wanted.saturating_add(1).clamp(LEAST, BATCH);

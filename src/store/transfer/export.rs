@@ -6,16 +6,18 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine, Trailer,
-    TransferError, raw,
+    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
+    SealingKeyLine, Trailer, TransferError, raw,
 };
-use crate::change::{By, Kept};
+use crate::by::By;
+use crate::change::Kept;
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::reader::Reader;
 use crate::record::resource_id;
+use crate::secret::SealingKey;
 use crate::statement::Statement;
-use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, tenant};
+use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, secret, tenant};
 
 /// Rows read at a time.
 const SLICE: i64 = 500;
@@ -118,6 +120,7 @@ impl Export<'_, '_> {
         let mut lines = 0;
         for sql in [
             "SELECT COUNT(*) FROM seal_key WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM sealing_key WHERE tenant_id = ",
             "SELECT COUNT(*) FROM attr_path WHERE state <> 'dropping' AND tenant_id = ",
             "SELECT COUNT(*) FROM resource WHERE tenant_id = ",
             "SELECT COUNT(*) FROM external_id WHERE tenant_id = ",
@@ -157,6 +160,10 @@ impl Export<'_, '_> {
         .map_err(Error::from)?;
         for (purpose, key, created_at) in rows {
             self.line(&Line::SealKey(SealKeyLine { purpose, key: Hex(key), created_at }))?;
+        }
+        for SealingKey { purpose, id, master, sealed, created_at } in secret::keys(&mut self.reader.db, self.tenant)? {
+            let sealed = Hex(sealed);
+            self.line(&Line::SealingKey(SealingKeyLine { purpose, id, master, sealed, created_at }))?;
         }
         Ok(())
     }

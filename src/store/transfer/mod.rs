@@ -59,6 +59,7 @@ pub enum TransferError {
 enum Line {
     Export(Header),
     SealKey(SealKeyLine),
+    SealingKey(SealingKeyLine),
     Index(IndexLine),
     Resource(ResourceLine),
     External(ExternalLine),
@@ -98,6 +99,17 @@ struct Header {
 struct SealKeyLine {
     purpose: String,
     key: Hex,
+    created_at: i64,
+}
+
+/// A key for secrets, sealed under a master key that does not go along.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealingKeyLine {
+    purpose: String,
+    id: i64,
+    master: String,
+    sealed: Hex,
     created_at: i64,
 }
 

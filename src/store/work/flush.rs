@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, route, seal, unique,
+    Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, route, seal, secret,
+    unique,
 };
 
 /// What a flushed batch left behind for its writer.
@@ -21,6 +22,8 @@ impl Work<'_> {
     pub(crate) fn is_dirty(&self) -> bool {
         !self.settled.changes.is_empty()
             || !self.settled.audit.is_empty()
+            || !self.settled.resources.is_empty()
+            || !self.settled.sealing_keys.is_empty()
             || !self.settled.credentials.is_empty()
             || !self.settled.used.is_empty()
             || !self.settled.routes.is_empty()
@@ -56,7 +59,7 @@ impl Work<'_> {
             match after {
                 Some(mut record) => {
                     record.groups_seq = record.groups_seq.max(touched_with);
-                    if before.as_ref().is_none_or(|before| before.doc != record.doc) {
+                    if before.as_ref().is_none_or(|before| before.doc != record.doc || before.secret != record.secret) {
                         let now = match settled.documents.remove(&id) {
                             Some(document) => document,
                             None => self.stored_document(&record)?,
@@ -100,6 +103,7 @@ impl Work<'_> {
             deferred::forget(self.db, tenant, now)?;
             idempotency::forget(self.db, tenant, now)?;
         }
+        secret::store_keys(self.db, tenant, std::mem::take(&mut settled.sealing_keys))?;
         audit::append(self.db, tenant, std::mem::take(&mut settled.audit), &self.origin.random)?;
         let head = std::mem::take(&mut self.clock.digest);
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;

@@ -1,6 +1,6 @@
 //! One layer of the overlay: what it says about a thing wins over what lies under it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use crate::external::ExternalKey;
 use crate::idempotency::Keyed;
 use crate::index::PathChange;
 use crate::membership::Membership;
+use crate::secret::SealingKey;
 use crate::unique::UniqueKey;
 use crate::{Credential, Deferred, Record, ResourceId, SealKey, Seq};
 
@@ -49,6 +50,8 @@ pub(super) struct Layer {
     /// Results and keys that are older are forgotten.
     pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
+    /// Keys for secrets by purpose and number; `None`: it is gone.
+    pub(super) sealing_keys: BTreeMap<(String, i64), Option<SealingKey>>,
     /// What leaves no change and is remembered.
     pub(super) audit: Vec<Entry>,
     /// What becomes of indexed paths.
@@ -98,6 +101,7 @@ impl Layer {
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
         self.audit.extend(upper.audit);
+        self.sealing_keys.extend(upper.sealing_keys);
         self.paths.extend(upper.paths);
     }
 

@@ -1,6 +1,5 @@
 use serde_json::Value;
 
-use super::super::key::published;
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
@@ -12,23 +11,23 @@ struct Operator {
 
 impl Operator {
     fn new() -> Self {
-        let (key, jwk) = SigningKey::generate().expect("a key");
-        let public = published(&jwk);
-        Operator { key, anchor: vec![PublicKey::read(public.as_object().expect("an object")).expect("a key")] }
+        let key = SigningKey::generate().expect("a key");
+        let public = key.published().expect("its public half");
+        Operator { key, anchor: vec![PublicKey::read(&public).expect("a key")] }
     }
 
     fn signed(&self, header: &Value) -> Value {
-        let protected = URL_SAFE_NO_PAD.encode(header.to_string());
-        let payload = URL_SAFE_NO_PAD.encode("payload");
+        let protected = encode(header.to_string().as_bytes());
+        let payload = encode(b"payload");
         let signature = self.key.sign(format!("{protected}.{payload}").as_bytes()).expect("signed");
         json!({
             "payload": payload,
-            "signatures": [{ "protected": protected, "signature": URL_SAFE_NO_PAD.encode(signature) }],
+            "signatures": [{ "protected": protected, "signature": encode(&signature) }],
         })
     }
 
     fn header(&self) -> Value {
-        let kid = &self.key.public.id;
+        let kid = &self.key.id;
         json!({ "alg": "ES256", "kid": kid, "iss": "https://fed.example.se", "iat": NOW - 60, "exp": NOW + 60 })
     }
 
@@ -48,15 +47,15 @@ fn what_was_signed_is_believed_and_what_was_changed_is_not() {
         (verified.payload.as_slice(), verified.header.iss.as_str()),
         (&b"payload"[..], "https://fed.example.se")
     );
-    assert_eq!(verified.signed_by, operator.key.public.thumbprint);
+    assert_eq!(verified.signed_by, operator.key.id);
     let mut tampered = signed.clone();
-    tampered["payload"] = URL_SAFE_NO_PAD.encode("another").into();
+    tampered["payload"] = encode(b"another").into();
     assert!(operator.verify(&tampered).expect_err("tampered").starts_with("its signature is not"));
     let other = Operator::new();
     assert!(other.verify(&signed).expect_err("another's").contains("which is not in the anchor"));
     // The same id does not make another key the same.
     let mut forged = Operator::new();
-    forged.key.public.id.clone_from(&operator.key.public.id);
+    forged.key.id.clone_from(&operator.key.id);
     let forged = sign(b"payload", &forged.key, "https://fed.example.se", NOW - 1, NOW + 1).expect("signed");
     assert!(operator.verify(&forged).expect_err("forged").starts_with("its signature is not"));
     // One good signature among others is enough: so a federation changes its key.
@@ -131,10 +130,10 @@ fn other_forms_are_refused() {
     }
     // A name that stands twice has two meanings.
     let header = operator.header().to_string().replacen('{', "{\"exp\": 1,", 1);
-    let protected = URL_SAFE_NO_PAD.encode(header);
+    let protected = encode(header.as_bytes());
     let signature = operator.key.sign(format!("{protected}.").as_bytes()).expect("signed");
     let twice = json!({
-        "payload": "", "signatures": [{ "protected": protected, "signature": URL_SAFE_NO_PAD.encode(signature) }],
+        "payload": "", "signatures": [{ "protected": protected, "signature": encode(&signature) }],
     });
     assert!(operator.verify(&twice).expect_err("twice").contains("duplicate"), "{twice}");
 }

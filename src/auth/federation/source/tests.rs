@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::jws::sign;
-use super::super::key::{SigningKey, published};
+use super::super::key::SigningKey;
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
@@ -17,9 +17,10 @@ struct Operator {
 impl Operator {
     fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
-        let (key, jwk) = SigningKey::generate().expect("a key");
+        let key = SigningKey::generate().expect("a key");
+        let published = key.published().expect("its public half");
         let operator = Operator { folder, key };
-        operator.pin(&[published(&jwk)]);
+        operator.pin(&[published.into()]);
         operator
     }
 
@@ -111,8 +112,8 @@ fn another_issuer_a_broken_rule_and_a_key_that_was_taken_out_are_refused() {
     assert_eq!(refused, "it breaks the rules of the schema: version is missing");
     let good = operator.publish(&[1], NOW, NOW + 100);
     federation.take(&good, NOW * SECOND).expect("believed");
-    let (_, another) = SigningKey::generate().expect("a key");
-    operator.pin(&[published(&another)]);
+    let another = SigningKey::generate().expect("a key");
+    operator.pin(&[another.published().expect("its public half").into()]);
     assert!(federation.take(&good, NOW * SECOND).expect_err("taken out").to_string().contains("not in the anchor"));
     assert!(!knows(&federation, 1, NOW), "what it signed before counts no more");
     assert!(!knows(&operator.open(NOW), 1, NOW), "nor does the copy");

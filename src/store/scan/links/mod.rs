@@ -87,6 +87,10 @@ impl<'s> Links<'s> {
         };
         let mut plan = Plan::of(&filter, &kinds);
         plan.is_exact &= is_open;
+        let groups = query.views.of(GROUP);
+        if groups.is_nothing() || !groups.sees_memberships() {
+            plan = Plan { parts: Vec::new(), is_exact: true };
+        }
         Ok(Links { reader, tenant, query, registry, relation, filter, plan })
     }
 
