@@ -48,11 +48,11 @@ pub(super) fn take_slug(request: &mut ServiceRequest) {
     else {
         return;
     };
-    let is_within = |start: &&str| {
+    let is_within = |start: &str| {
         let ends = |after: &str| start.ends_with('/') || after.is_empty() || after.starts_with('/');
-        rest.strip_prefix(*start).is_some_and(ends)
+        rest.strip_prefix(start).is_some_and(ends)
     };
-    if slug.is_empty() || slug.len() > 63 || !WITHIN.iter().any(is_within) {
+    if slug.is_empty() || slug.len() > 63 || !WITHIN.iter().any(|start| is_within(start)) {
         return;
     }
     let slug = Slug(slug.into());
