@@ -213,13 +213,13 @@ impl Authenticator {
 
     /// Fails when the address of a request has failed to authenticate too often; for who shows something else than a
     /// token, such as a client's secret.
-    pub fn check_brake(&self, shown: &Shown<'_>, now: i64) -> Result<(), Refusal> {
+    pub(super) fn check_brake(&self, shown: &Shown<'_>, now: i64) -> Result<(), Refusal> {
         let wait = shown.address.zip(u64::try_from(now).ok()).and_then(|(address, now)| self.brake.wait(address, now));
         wait.map_or(Ok(()), |seconds| Err(Refusal::Braked(seconds)))
     }
 
     /// Notes that it has failed once more.
-    pub fn note_failure(&self, shown: &Shown<'_>, now: i64) {
+    pub(super) fn note_failure(&self, shown: &Shown<'_>, now: i64) {
         if let Some((address, now)) = shown.address.zip(u64::try_from(now).ok()) {
             self.brake.note(address, now);
         }

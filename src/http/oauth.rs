@@ -32,13 +32,8 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
         certificate: certificate.as_ref(),
         address: proxy::client(&request, &state.settings.trusted_proxies),
     };
-    state.authenticator.check_brake(&shown, now)?;
     let issuer = issuer(&request, &state)?;
-    let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await;
-    if matches!(granted, Err(Denial::Client { .. })) {
-        state.authenticator.note_failure(&shown, now);
-    }
-    let granted = granted.map_err(Failure::from)?;
+    let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await.map_err(Failure::from)?;
     request.extensions_mut().insert(Asker {
         client: granted.client_name,
         tenant: granted.tenant.0,

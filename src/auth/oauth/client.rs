@@ -73,17 +73,14 @@ impl Authenticator {
             None => return Err(Denial::Request("grant_type is missing. It is client_credentials.")),
         }
         let unknown = || Denial::Client { by_header };
-        let address = shown.address.zip(u64::try_from(now).ok());
         let digest = proof.digest();
-        if let Some(seconds) = address.and_then(|(address, now)| self.brake.wait(address, now))
+        if let Err(Refusal::Braked(seconds)) = self.check_brake(shown, now)
             && !self.proven.contains_key(&digest)
         {
             return Err(Denial::Braked(seconds));
         }
         let Some(proven) = self.prove(proof, shown, now).await? else {
-            if let Some((address, now)) = address {
-                self.brake.note(address, now);
-            }
+            self.note_failure(shown, now);
             return Err(unknown());
         };
         self.proven.insert(digest, ());
