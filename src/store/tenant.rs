@@ -81,9 +81,8 @@ pub(crate) fn set_active(db: &mut Db, tenant: TenantId, active: bool) -> Result<
         .bind(if active { ACTIVE } else { SUSPENDED })
         .sql(" WHERE tenant_id = ")
         .bind(tenant)
-        .sql(" AND state IN (")
+        .sql(" AND state IN ")
         .list([ACTIVE, SUSPENDED])
-        .sql(")")
         .run(db)?;
     if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
