@@ -1,16 +1,20 @@
 //! What an operator sets: one TOML file, then environment variables, then flags of the command line; the later wins.
 //! An unknown key is refused by name with the nearest known one, so that a typing error never silently means a default.
-//! The keys themselves are a table in `keys`. Never reads a secret from anywhere but the database URL.
+//! The keys themselves are a table in `keys`. Shows none of the secrets that it reads: the
+//! database's password and master keys.
 
+mod federation;
 mod keys;
-mod network;
+mod oauth;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::network::Network;
+pub use federation::{Federation, is_url};
 pub use keys::KEYS;
-pub use network::Network;
+pub use oauth::{Issuers, Oauth, SigningAlgorithm};
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "matrikel.toml";
@@ -57,6 +61,22 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said.
     pub hsts_seconds: Option<u64>,
+}
+
+/// The master keys for secrets: in a file, or in the environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// File with a key a line, the current one first.
+    pub key_file: Option<PathBuf>,
+    /// What such a file holds.
+    pub keys: Option<String>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.as_ref().map(|_| "…");
+        f.debug_struct("Secrets").field("key_file", &self.key_file).field("keys", &keys).finish()
+    }
 }
 
 /// What is logged, and how.
@@ -117,14 +137,22 @@ pub struct Config {
     pub log: Log,
     /// Seconds that running requests get at shutdown.
     pub shutdown_seconds: u64,
+    /// The server's own access tokens.
+    pub oauth: Oauth,
+    /// Issuers whose tokens tenants accept.
+    pub issuers: Issuers,
     /// Whether and how TLS is spoken.
     pub tls: Tls,
+    /// Where the master keys for secrets are.
+    pub secrets: Secrets,
     /// Where certificates of clients come from.
     pub client_certificates: ClientCertificates,
     /// PEM file of the authorities behind them.
     pub client_ca: Option<PathBuf>,
     /// PEM file of what those have revoked.
     pub client_crl: Option<PathBuf>,
+    /// The federation whose members may come.
+    pub federation: Federation,
     /// Connections of clients at a time.
     pub connections: usize,
     /// Seconds that the head of a connection's first request may take.
@@ -135,6 +163,16 @@ pub struct Config {
     pub idle_seconds: u64,
     /// Seconds that a client may take nothing of an answer that waits for it.
     pub stalled_seconds: u64,
+    /// Requests a second of a client that has no limit of its own; 0: any number.
+    pub client_requests: u32,
+    /// Requests of such a client that may be under way; 0: any number.
+    pub client_concurrent: u32,
+    /// Requests a second of a tenant; 0: any number.
+    pub tenant_requests: u32,
+    /// Requests of a tenant that may be under way; 0: any number.
+    pub tenant_concurrent: u32,
+    /// Failed attempts to authenticate of one address that are let pass at once; 0: any number.
+    pub failed_attempts: u32,
 }
 
 impl Default for Config {
@@ -164,15 +202,24 @@ impl Default for Config {
             cors_origins: Vec::new(),
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             shutdown_seconds: 20,
+            oauth: Oauth::default(),
+            issuers: Issuers::default(),
             tls: Tls { certificate: None, key: None, min_version: TlsVersion::Tls12, hsts_seconds: None },
             client_certificates: ClientCertificates::Off,
             client_ca: None,
             client_crl: None,
+            federation: Federation::default(),
+            secrets: Secrets { key_file: None, keys: None },
             connections: 20_000,
             head_seconds: 10,
             body_seconds: 30,
             idle_seconds: 75,
             stalled_seconds: 60,
+            client_requests: 0,
+            client_concurrent: 256,
+            tenant_requests: 0,
+            tenant_concurrent: 1_024,
+            failed_attempts: 300,
         }
     }
 }
@@ -278,6 +325,7 @@ impl Config {
             _ => {}
         }
         self.check_clients()?;
+        self.federation.check(self.client_certificates)?;
         check_listen("listen", &self.listen)?;
         if let Some(listen) = &self.metrics_listen {
             check_listen("metrics_listen", listen)?;

@@ -10,6 +10,7 @@
 -- Small, read by every node, written by an operator alone.
 SELECT create_reference_table('tenant');
 SELECT create_reference_table('route');
+SELECT create_reference_table('signing_key');
 SELECT create_reference_table('__diesel_schema_migrations');
 
 -- The clock first: the others lie where it lies, as its lock is the tenant's write lock.
@@ -29,3 +30,6 @@ SELECT create_distributed_table('deferred', 'tenant_id', colocate_with => 'tenan
 SELECT create_distributed_table('deferred_outcome', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('idempotency', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('import_state', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('audit', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('audit_head', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('sealing_key', 'tenant_id', colocate_with => 'tenant_clock');

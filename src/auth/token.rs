@@ -1,4 +1,5 @@
-//! Bearer tokens (RFC 6750): `mk_<tenant>_<credential>_<secret><checksum>`.
+//! Bearer tokens (RFC 6750): `mk_<tenant>_<credential>_<secret><checksum>`; secrets for the token endpoint, which are made
+//! alike and begin with `ms`; and the `client_id` of a client there, `mc_<tenant>_<client>`, which is no secret.
 //!
 //! Tenant and credential make the stored row one look-up by primary key; the secret is 256 random bits; the checksum
 //! refuses a mistyped or cut token before the database is asked, and lets a secret scanner recognise a real one. Only the
@@ -8,12 +9,15 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use store::TenantId;
+use store::{ResourceId, TenantId};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// What every token begins with.
 pub const PREFIX: &str = "mk";
+/// What every secret for the token endpoint begins with.
+pub const SECRET_PREFIX: &str = "ms";
+const CLIENT_PREFIX: &str = "mc";
 
 /// Base62 digits that hold 256 bits.
 const SECRET_LENGTH: usize = 43;
@@ -46,7 +50,16 @@ pub struct Claim {
 
 /// Makes a token from 32 random bytes.
 pub fn mint(tenant: TenantId, credential: Uuid, random: &[u8; 32]) -> Minted {
-    let body = format!("{PREFIX}_{}_{}_{}", tenant.0, credential.simple(), base62(random, SECRET_LENGTH));
+    mint_with(PREFIX, tenant, credential, random)
+}
+
+/// Makes a secret for the token endpoint from 32 random bytes.
+pub fn mint_secret(tenant: TenantId, credential: Uuid, random: &[u8; 32]) -> Minted {
+    mint_with(SECRET_PREFIX, tenant, credential, random)
+}
+
+fn mint_with(prefix: &str, tenant: TenantId, credential: Uuid, random: &[u8; 32]) -> Minted {
+    let body = format!("{prefix}_{}_{}_{}", tenant.0, credential.simple(), base62(random, SECRET_LENGTH));
     let token = format!("{body}{}", checksum(&body));
     let digest = digest(&token).to_vec();
     Minted { token, digest }
@@ -59,13 +72,34 @@ pub fn random_bytes() -> Result<[u8; 32], openssl::error::ErrorStack> {
     Ok(bytes)
 }
 
+/// How a client calls itself at the token endpoint (RFC 6749 section 2.2). Its tenant is known without a look-up.
+pub fn client_id(tenant: TenantId, client: ResourceId) -> String {
+    format!("{CLIENT_PREFIX}_{}_{}", tenant.0, client.0.simple())
+}
+
+/// The tenant and client of a `client_id`; `None` when it is none of ours, or is spelt otherwise.
+pub fn parse_client_id(text: &str) -> Option<(TenantId, ResourceId)> {
+    let (tenant, client) = text.strip_prefix(CLIENT_PREFIX)?.strip_prefix('_')?.split_once('_')?;
+    let (tenant, client) = (TenantId(tenant.parse().ok()?), ResourceId(Uuid::try_parse(client).ok()?));
+    (client_id(tenant, client) == text).then_some((tenant, client))
+}
+
 /// Reads a token's parts; `None` when it is not one of ours or was mistyped.
 pub fn parse(token: &str) -> Option<Claim> {
+    parse_with(PREFIX, token)
+}
+
+/// The same for a secret.
+pub fn parse_secret(secret: &str) -> Option<Claim> {
+    parse_with(SECRET_PREFIX, secret)
+}
+
+fn parse_with(wanted: &str, token: &str) -> Option<Claim> {
     let (body, sum) = token.split_at_checked(token.len().checked_sub(CHECKSUM_LENGTH)?)?;
     let mut parts = body.split('_');
     let (prefix, tenant, credential, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let canonical = parts.next().is_none()
-        && prefix == PREFIX
+        && prefix == wanted
         && secret.len() == SECRET_LENGTH
         && secret.bytes().all(|byte| ALPHABET.contains(&byte));
     if !canonical || checksum(body) != sum {
@@ -115,6 +149,26 @@ mod tests {
     fn a_minted_token_leads_back_to_its_tenant_and_credential() {
         let claim = parse(&minted(7).token).expect("parses");
         assert_eq!(claim, Claim { tenant: TenantId(17), credential: Uuid::from_u128(0x1234) });
+    }
+
+    #[test]
+    fn a_secret_is_no_token_and_a_token_no_secret() {
+        let secret = mint_secret(TenantId(17), Uuid::from_u128(0x1234), &[7; 32]).token;
+        assert_eq!(parse_secret(&secret), parse(&minted(7).token));
+        assert_eq!((parse(&secret), parse_secret(&minted(7).token)), (None, None));
+    }
+
+    #[test]
+    fn a_client_id_has_one_spelling() {
+        let (tenant, client) = (TenantId(17), ResourceId(Uuid::from_u128(0xABC)));
+        let text = client_id(tenant, client);
+        assert_eq!(text, "mc_17_00000000000000000000000000000abc");
+        assert_eq!(parse_client_id(&text), Some((tenant, client)));
+        for other in
+            ["mc_17_00000000000000000000000000000ABC", "mc_+17_00000000000000000000000000000abc", "mc_17", "hr", ""]
+        {
+            assert_eq!(parse_client_id(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use store::work::Origin;
-use store::{Mending, Random, Report, ResourceId, Store, Tenant};
+use store::{By, Mending, Random, Report, ResourceId, Store, Tenant};
 
 use super::{Shared, now, open, output, progress, wait};
 
@@ -80,7 +80,13 @@ async fn repair(store: &Store, tenant: &Tenant, json: bool) -> anyhow::Result<u6
     let mut watch = progress::stages(json);
     let mut mending = Mending::default();
     while !mending.is_done() {
-        let origin = Origin { actor: ResourceId::SYSTEM, cause: "operator", now: now(), random: Random::os() };
+        let origin = Origin {
+            actor: ResourceId::SYSTEM,
+            cause: "operator",
+            by: By::default(),
+            now: now(),
+            random: Random::os(),
+        };
         let so_far = mending.clone();
         let slice = store.write(tenant.id, origin, move |work| work.mend(&so_far));
         mending = slice.await.map_err(|error: store::Error| error).context("the repair broke off; begin it again")?;

@@ -115,6 +115,11 @@ async fn change(directory: &Directory, tenant: TenantId, asked: &Path, place: &P
             .into());
         }
     };
+    if changed {
+        let about = json!({ "resource": { "type": asked.resource_type }, "attributes": [&*canonical] });
+        let about = about.as_object().cloned().unwrap_or_default();
+        directory.remember_act(&ctx, if add { "indexAdd" } else { "indexRemove" }, about).await?;
+    }
     finish(directory.store(), tenant).await?;
     if place.json {
         output::say(

@@ -1,12 +1,15 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod audit;
 mod backup;
 mod bench;
 mod check;
 mod client;
 pub mod demo;
+mod federation;
 mod index;
+mod key;
 mod migrate;
 mod notify;
 mod open;
@@ -14,8 +17,10 @@ mod output;
 mod progress;
 mod schema;
 mod serve;
+mod signing_key;
 mod tenant;
 mod transfer;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,12 +83,27 @@ enum Command {
     /// The programs that may use an organisation's register, and their tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// What clients may see
+    #[command(subcommand)]
+    View(view::Command),
+    /// The keys that sign access tokens
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
     /// Schemas and resource types of an organisation's own
     #[command(subcommand)]
     Schema(schema::Command),
     /// What is indexed in an organisation's register
     #[command(subcommand)]
     Index(index::Command),
+    /// The school federation: its members, and what a small one of your own needs
+    #[command(subcommand)]
+    Federation(federation::Command),
+    /// The keys that secrets are sealed under
+    #[command(subcommand)]
+    Key(key::Command),
+    /// What was done in an organisation's register, and what was denied
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -119,8 +139,13 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&shared, &arguments),
         Command::Tenant(command) => tenant::run(&shared, command),
         Command::Client(command) => client::run(&shared, command),
+        Command::View(command) => view::run(&shared, &command),
+        Command::SigningKey(command) => signing_key::run(&shared, &command),
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
+        Command::Federation(command) => federation::run(&shared, command),
+        Command::Key(command) => key::run(&shared, &command),
+        Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

@@ -10,6 +10,7 @@ use scim::schema::Registry;
 use store::{Store, Tenant};
 
 use crate::config::{Config, ConfigError};
+use crate::directory::secret::Keyring;
 use crate::directory::{Directory, Limits, PasswordPolicy};
 
 /// Operations that may wait for a writer before the server says that it is busy.
@@ -36,7 +37,23 @@ pub(super) fn directory(config: &Config) -> anyhow::Result<Directory> {
         password: PasswordPolicy { min: config.password_min, max: config.password_max },
         ..Limits::default()
     };
-    Ok(Directory::new(store, registry, limits))
+    Ok(Directory::new(store, registry, limits).with_keys(keyring(config)?))
+}
+
+/// The master keys for secrets, as configured; none are needed where nothing is secret.
+pub(super) fn keyring(config: &Config) -> Result<Keyring, ConfigError> {
+    match (&config.secrets.key_file, &config.secrets.keys) {
+        (Some(_), Some(_)) => Err(ConfigError::new(
+            "secrets.key_file and secrets.keys are both set. Keep one of them, so that it is clear which keys hold.",
+        )),
+        (Some(path), None) => {
+            Keyring::of_file(path).map_err(|error| ConfigError::new(format!("secrets.key_file: {error}")))
+        }
+        (None, Some(text)) => {
+            Keyring::of_text(text).map_err(|error| ConfigError::new(format!("secrets.keys: {error}")))
+        }
+        (None, None) => Ok(Keyring::default()),
+    }
 }
 
 /// Opens the database for a command that needs its tables: an embedded one is brought up to date, another must be.

@@ -1,14 +1,20 @@
 //! `matrikel serve`: the server, until SIGINT or SIGTERM.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Shared, notify, open, output, wait};
-use crate::config::{self, Config, ConfigError, TlsVersion};
+use crate::auth::federation::{self, Source};
+use crate::auth::issuer::keys;
+use crate::auth::limit::{Bounds, Limits};
+use crate::auth::oauth;
+use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::Directory;
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Network, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
+use crate::jose::Algorithm;
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -31,15 +37,29 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   cors_origins      origins whose scripts may use the interface in a browser: none
   log.format, log.level                text or json; info
   shutdown_seconds  what running requests get at shutdown, 20
+  oauth.algorithm   how access tokens are signed, ES256 or EdDSA; ES256
+  oauth.token_seconds                  how long one is good for, 600
+  issuers.networks  where else than in the public internet keys of issuers may lie: nowhere
+  issuers.keys_seconds, issuers.retry_seconds, issuers.outage_seconds
+                    when their keys are fetched again, how soon a second time, and how long they
+                    are good for when they cannot be; 600, 30, 86400
   tls.certificate, tls.key             PEM files; TLS is spoken when both are set
   tls.min_version   1.2 or 1.3; 1.2
   tls.hsts_seconds  how long browsers shall insist on https; not said
   client_certificates                  off, optional, required, or proxy (Client-Cert of a trusted proxy); off
   client_ca, client_crl                PEM files: whose word is taken for what they say, and what is revoked
+  federation.name, federation.metadata the school federation (RFC 9932): what it is called, https URL or file
+  federation.anchor, federation.issuer JWK set of the keys that sign it; who must have signed it
+  federation.copy   where the metadata is kept over a restart, data_dir/federation-NAME.json
+  secrets.key_file  file of the master keys that secrets are sealed under: none
+  secrets.keys      the same keys in the environment, instead of a file
   connections       connections of clients at a time, 20000
   head_seconds, body_seconds           what the head and the body of a request may take, 10 and 30
   idle_seconds      what a connection may lie idle after an answer, 75
   stalled_seconds   what a client may take nothing of its answer, 60
+  client_requests, tenant_requests      requests a second, 0: any number (0)
+  client_concurrent, tenant_concurrent  requests at a time, 0: any number (256, 1024)
+  failed_attempts   to authenticate, of one address, before it is slowed down (300)
 
 Examples:
   matrikel serve
@@ -109,6 +129,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         metrics: config.metrics_listen.clone(),
         tls: tls(config),
         peers: peers(config),
+        federation: federation(config),
         patience: Patience {
             connections: config.connections,
             head: Duration::from_secs(config.head_seconds),
@@ -127,16 +148,57 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,
         announce_memberships: config.announce_memberships,
-        trusted_proxies: config.trusted_proxies.iter().map(|known| Network::new(known.address, known.bits)).collect(),
+        trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
         has_metrics: config.metrics_listen.is_some(),
         body_timeout: Duration::from_secs(config.body_seconds),
+        oauth: oauth(config),
+        issuers: issuers(config),
+        limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
-        StartError::Tls(error) => ConfigError::new(error.to_string()).into(),
+        error @ (StartError::Tls(_) | StartError::Federation(_)) => ConfigError::new(error.to_string()).into(),
         error => error.into(),
     })
+}
+
+/// How the keys of foreign issuers are had and kept.
+fn issuers(config: &Config) -> keys::Settings {
+    let networks = config.issuers.networks.clone();
+    keys::Settings {
+        named: Arc::new(move |address| networks.iter().any(|network| network.contains(address))),
+        keys_seconds: config.issuers.keys_seconds,
+        retry_seconds: config.issuers.retry_seconds,
+        outage_seconds: config.issuers.outage_seconds,
+    }
+}
+
+/// How much clients and tenants may ask for.
+fn limits(config: &Config) -> Limits {
+    let bounds = |per_second, concurrent| Bounds { per_second, burst: per_second, concurrent };
+    Limits {
+        client: bounds(config.client_requests, config.client_concurrent),
+        tenant: bounds(config.tenant_requests, config.tenant_concurrent),
+        failures: config.failed_attempts,
+    }
+}
+
+/// How access tokens are made and checked.
+pub(super) fn oauth(config: &Config) -> oauth::Settings {
+    oauth::Settings {
+        issuer: config.public_url.clone(),
+        token_seconds: config.oauth.token_seconds,
+        algorithm: algorithm(config),
+    }
+}
+
+/// How access tokens are signed.
+pub(super) fn algorithm(config: &Config) -> Algorithm {
+    match config.oauth.algorithm {
+        SigningAlgorithm::Es256 => Algorithm::Es256,
+        SigningAlgorithm::EdDsa => Algorithm::EdDsa,
+    }
 }
 
 /// How TLS is spoken, if it is.
@@ -158,6 +220,15 @@ fn peers(config: &Config) -> Peers {
         config::ClientCertificates::Proxy => ClientCertificates::Proxy,
     };
     Peers { certificates, authorities: config.client_ca.clone(), revoked: config.client_crl.clone() }
+}
+
+/// The federation whose members are known, if there is one.
+pub(super) fn federation(config: &Config) -> Option<federation::Settings> {
+    let set = &config.federation;
+    let (name, metadata, anchor) = (set.name.clone()?, set.metadata.clone()?, set.anchor.clone()?);
+    let copy = set.copy.clone().unwrap_or_else(|| config.data_dir.join(format!("federation-{name}.json")));
+    let source = if config::is_url(&metadata) { Source::Url(metadata) } else { Source::File(metadata.into()) };
+    Some(federation::Settings { name, source, anchor, issuer: set.issuer.clone(), copy })
 }
 
 /// Returns when the process is asked to stop.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::json;
-use store::{Store, Tenant};
+use store::Tenant;
 
 use super::{Shared, now, open, output, wait};
 use crate::config::ConfigError;
@@ -31,13 +31,20 @@ pub(super) enum Command {
         json: bool,
     },
     /// Change what an organisation's register insists on
-    #[command(after_help = "Example: matrikel tenant set storstad --unique-group-names on")]
+    #[command(after_help = "Examples:\n  matrikel tenant set storstad --unique-group-names on\n  \
+        matrikel tenant set storstad --host id.storstad.example")]
     Set {
         /// Short name of the tenant
         slug: String,
         /// Whether two groups may have the same displayName; off when a tenant is created
-        #[arg(long, value_enum, value_name = "ON|OFF", required = true)]
-        unique_group_names: Switch,
+        #[arg(long, value_enum, value_name = "ON|OFF", required_unless_present_any = ["host", "no_host"])]
+        unique_group_names: Option<Switch>,
+        /// A host name that is this organisation's alone: a token of another is worth nothing there
+        #[arg(long, value_name = "NAME")]
+        host: Vec<String>,
+        /// A host name that is not any more
+        #[arg(long, value_name = "NAME")]
+        no_host: Vec<String>,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
@@ -47,6 +54,18 @@ pub(super) enum Command {
     Suspend {
         /// Short name of the tenant
         slug: String,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erase an organisation and all that it has, for good; broken off, it is finished by the same command
+    #[command(after_help = "Example: matrikel tenant erase storstad --confirm storstad")]
+    Erase {
+        /// Short name of the tenant
+        slug: String,
+        /// The same short name again
+        #[arg(long, value_name = "SLUG")]
+        confirm: String,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
@@ -90,6 +109,7 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             }
             let name = name.unwrap_or_else(|| slug.clone());
             let tenant = clients::create_tenant(store, &slug, &name, now()).await?;
+            remember(directory, &tenant, "tenantCreate", &[]).await?;
             let next = format!("was created. Next: matrikel client create --tenant {slug} hr --role source");
             tell(&tenant, json, &next)
         }
@@ -104,36 +124,93 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
             }
             Ok(())
         }
-        Command::Set { slug, unique_group_names, json } => {
+        Command::Set { slug, unique_group_names, host, no_host, json } => {
             let tenant = open::tenant(store, &slug).await?;
             let ctx = Ctx::system(tenant.id, now(), Random::os());
-            let on = unique_group_names == Switch::On;
-            directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
-            let rule = if on { "no two groups may share" } else { "groups may share" };
-            tell(
-                &tenant,
-                json,
-                &format!("was changed: {rule} a displayName. A running server notices within a second."),
-            )
+            let (mut said, mut parts) = (Vec::new(), Vec::new());
+            if let Some(rule) = unique_group_names {
+                let on = rule == Switch::On;
+                directory.set_unique(&ctx, "Group", "displayName", on).await.context("nothing was changed")?;
+                let rule = if on { "no two groups may share" } else { "groups may share" };
+                said.push(format!("{rule} a displayName"));
+                parts.push("uniqueGroupNames");
+            }
+            if !host.is_empty() || !no_host.is_empty() {
+                directory.set_hosts(&ctx, &host, &no_host).await.context("no host name was changed")?;
+                said.extend(host.iter().map(|name| format!("{name} leads to it")));
+                said.extend(no_host.iter().map(|name| format!("{name} leads nowhere")));
+                parts.push("hosts");
+            }
+            remember(directory, &tenant, "tenantSet", &parts).await?;
+            let said = said.join(", ");
+            tell(&tenant, json, &format!("was changed: {said}. A running server notices within ten seconds."))
+        }
+        Command::Erase { slug, confirm, json } => {
+            let tenant = open::tenant(store, &slug).await?;
+            if confirm != slug {
+                return Err(ConfigError::new(format!(
+                    "Nothing was erased: --confirm says {confirm:?}. All that {slug} has would be gone for good; say \
+                     --confirm {slug} if that is meant."
+                ))
+                .into());
+            }
+            let store = store.clone();
+            let mut told = 0;
+            let erased = tokio::task::spawn_blocking(move || {
+                store.erase_tenant(tenant.id, |rows| {
+                    if rows / 100_000 > told {
+                        told = rows / 100_000;
+                        // Whoever does not listen misses nothing.
+                        let _ = output::remark(format!("{rows} rows are gone"));
+                    }
+                })
+            });
+            let rows = erased.await?.context("not all was erased; the same command goes on with it")?;
+            if json {
+                output::say(json!({ "slug": slug, "erased": true, "rows": rows }))?;
+            } else {
+                output::say(format!(
+                    "Tenant {slug} is erased: {rows} rows. Backups and exports of it are yours to destroy."
+                ))?;
+            }
+            Ok(())
         }
         Command::Suspend { slug, json } => {
-            set_active(store, &slug, false).await?;
+            set_active(directory, &slug, false).await?;
             let said = "is suspended: every request is answered 403, by a running server within five seconds.";
             tell(&open::tenant(store, &slug).await?, json, said)
         }
         Command::Resume { slug, json } => {
-            set_active(store, &slug, true).await?;
+            set_active(directory, &slug, true).await?;
             tell(&open::tenant(store, &slug).await?, json, "is served again.")
         }
     }
 }
 
-async fn set_active(store: &Store, slug: &str, active: bool) -> anyhow::Result<()> {
+/// Has the audit remember what an operator did to a tenant.
+async fn remember(
+    directory: &Directory,
+    tenant: &Tenant,
+    operation: &str,
+    attributes: &[&str],
+) -> Result<(), crate::directory::Error> {
+    let ctx = Ctx::system(tenant.id, now(), Random::os());
+    let mut about = serde_json::Map::new();
+    about.insert("resource".into(), json!({ "type": "Tenant", "value": tenant.slug }));
+    if !attributes.is_empty() {
+        about.insert("attributes".into(), json!(attributes));
+    }
+    directory.remember_act(&ctx, operation, about).await
+}
+
+async fn set_active(directory: &Directory, slug: &str, active: bool) -> anyhow::Result<()> {
+    let store = directory.store();
     let tenant = open::tenant(store, slug).await?;
     if tenant.state == store::tenant::IMPORTING {
         anyhow::bail!("{slug} is being imported and not whole yet; `matrikel import --resume` goes on with it");
     }
-    Ok(store.set_tenant_active(tenant.id, active)?)
+    store.set_tenant_active(tenant.id, active)?;
+    Ok(remember(directory, &tenant, if active { "tenantResume" } else { "tenantSuspend" }, &[]).await?)
 }
 
 /// Says what became of a tenant.

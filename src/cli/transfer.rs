@@ -10,6 +10,7 @@ use store::{Imported, TransferError};
 
 use super::{Shared, now, open, output, progress, wait};
 use crate::config::ConfigError;
+use crate::directory::{Ctx, Random};
 
 /// Arguments of `matrikel export`.
 #[derive(clap::Args)]
@@ -105,8 +106,17 @@ pub(super) fn import(shared: &Shared, arguments: &Import) -> anyhow::Result<()> 
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut watch = progress::stages(arguments.json);
     let outcome = directory.store().import(&arguments.tenant, &mut file, arguments.resume, now(), &mut watch);
+    let led = outcome.as_ref().ok().filter(|imported| imported.tenant.is_active()).map(|imported| {
+        let ctx = Ctx::system(imported.tenant.id, now(), Random::os());
+        wait(async { Ok(directory.lead_again(&ctx).await?) })
+    });
     directory.store().close();
     let imported = outcome.with_context(|| format!("{} was not imported", arguments.file.display()))?;
+    for lost in led.transpose()?.unwrap_or_default() {
+        output::remark(format!(
+            "A certificate or an issuer leads to {lost} no more: it leads to another register of this server."
+        ))?;
+    }
     let Imported { tenant, number_before, lines, stored, resources } = imported;
     if arguments.json {
         return Ok(output::say(json!({

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{ClientCertificates, Config, LogFormat, Network, TlsVersion, redact};
+use super::{ClientCertificates, Config, LogFormat, Network, SigningAlgorithm, TlsVersion, federation, redact};
 
 /// One configuration key.
 pub struct Key {
@@ -189,13 +189,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "trusted_proxies",
         help: "a list of addresses or networks such as 10.0.0.0/8 whose Forwarded and X-Forwarded headers are believed",
-        set: |config, value| {
-            let networks = texts(value)?.into_iter().map(|text| {
-                Network::parse(&text).ok_or_else(|| format!("has {text:?}, which is no address or network."))
-            });
-            config.trusted_proxies = networks.collect::<Result<_, _>>()?;
-            Ok(())
-        },
+        set: |config, value| networks(value).map(|networks| config.trusted_proxies = networks),
         show: |config| shown(config.trusted_proxies.iter().map(ToString::to_string)),
         number: false,
     },
@@ -249,6 +243,61 @@ pub const KEYS: &[Key] = &[
         help: "the number of seconds that running requests get at shutdown, 0 to 3600",
         set: |config, value| number(&value, 0, 3600).map(|number| config.shutdown_seconds = number),
         show: |config| Some(config.shutdown_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "oauth.algorithm",
+        help: "how access tokens are signed, \"ES256\" or \"EdDSA\"",
+        set: |config, value| {
+            config.oauth.algorithm = match text(value)?.as_str() {
+                "ES256" => SigningAlgorithm::Es256,
+                "EdDSA" => SigningAlgorithm::EdDsa,
+                other => return Err(format!("is {other:?}.")),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(quoted(match config.oauth.algorithm {
+                SigningAlgorithm::Es256 => "ES256",
+                SigningAlgorithm::EdDsa => "EdDSA",
+            }))
+        },
+        number: false,
+    },
+    Key {
+        name: "oauth.token_seconds",
+        help: "the number of seconds that an access token is good for, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.oauth.token_seconds = number),
+        show: |config| Some(config.oauth.token_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.networks",
+        help: "a list of addresses or networks beside the public internet where the keys of issuers may lie; over http \
+               alone on this machine",
+        set: |config, value| networks(value).map(|networks| config.issuers.networks = networks),
+        show: |config| shown(config.issuers.networks.iter().map(ToString::to_string)),
+        number: false,
+    },
+    Key {
+        name: "issuers.keys_seconds",
+        help: "the number of seconds after which the keys of an issuer are fetched again, 1 to 86400",
+        set: |config, value| number(&value, 1, 86_400).map(|number| config.issuers.keys_seconds = number),
+        show: |config| Some(config.issuers.keys_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.retry_seconds",
+        help: "the number of seconds that pass between two fetches of the keys of an issuer, 1 to 3600",
+        set: |config, value| number(&value, 1, 3600).map(|number| config.issuers.retry_seconds = number),
+        show: |config| Some(config.issuers.retry_seconds.to_string()),
+        number: true,
+    },
+    Key {
+        name: "issuers.outage_seconds",
+        help: "the number of seconds that the keys of an issuer are good for when it cannot be reached, 1 to 604800",
+        set: |config, value| number(&value, 1, 604_800).map(|number| config.issuers.outage_seconds = number),
+        show: |config| Some(config.issuers.outage_seconds.to_string()),
         number: true,
     },
     Key {
@@ -329,6 +378,69 @@ pub const KEYS: &[Key] = &[
         number: false,
     },
     Key {
+        name: "federation.name",
+        help: "what the federation is called here, letters, digits and -_. alone",
+        set: |config, value| {
+            let name = text(value)?;
+            if !federation::is_name(&name) {
+                return Err(format!("is {name:?}."));
+            }
+            config.federation.name = Some(name);
+            Ok(())
+        },
+        show: |config| config.federation.name.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.metadata",
+        help: "the https URL or the file of the federation's signed metadata",
+        set: |config, value| {
+            let place = text(value)?;
+            if place.contains("://") && !federation::is_url(&place) {
+                return Err("does not begin with https://.".to_owned());
+            }
+            config.federation.metadata = Some(place);
+            Ok(())
+        },
+        show: |config| config.federation.metadata.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.anchor",
+        help: "the file of the JWK set with the keys that sign the metadata; compare their thumbprints by another way",
+        set: |config, value| text(value).map(|text| config.federation.anchor = Some(PathBuf::from(text))),
+        show: |config| config.federation.anchor.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "federation.issuer",
+        help: "the URI of who must have signed the metadata",
+        set: |config, value| text(value).map(|text| config.federation.issuer = Some(text)),
+        show: |config| config.federation.issuer.as_deref().map(quoted),
+        number: false,
+    },
+    Key {
+        name: "federation.copy",
+        help: "the file in which the metadata is kept over a restart",
+        set: |config, value| text(value).map(|text| config.federation.copy = Some(PathBuf::from(text))),
+        show: |config| config.federation.copy.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "secrets.key_file",
+        help: "the file of the master keys that secrets are sealed under, a name and 64 hexadecimal digits a line",
+        set: |config, value| text(value).map(|text| config.secrets.key_file = Some(PathBuf::from(text))),
+        show: |config| config.secrets.key_file.as_ref().map(|path| quoted(&path.display().to_string())),
+        number: false,
+    },
+    Key {
+        name: "secrets.keys",
+        help: "the master keys themselves, instead of a file; best in the environment",
+        set: |config, value| text(value).map(|text| config.secrets.keys = Some(text)),
+        show: |config| config.secrets.keys.as_ref().map(|_| quoted("…")),
+        number: false,
+    },
+    Key {
         name: "connections",
         help: "the number of connections of clients at a time, 1 to 1000000; the system must allow as many open files",
         set: |config, value| number(&value, 1, 1_000_000).map(|number| config.connections = number),
@@ -363,6 +475,41 @@ pub const KEYS: &[Key] = &[
         show: |config| Some(config.stalled_seconds.to_string()),
         number: true,
     },
+    Key {
+        name: "client_requests",
+        help: "the requests a second of a client without a limit of its own, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.client_requests = number),
+        show: |config| Some(config.client_requests.to_string()),
+        number: true,
+    },
+    Key {
+        name: "client_concurrent",
+        help: "the requests of such a client that may be under way, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.client_concurrent = number),
+        show: |config| Some(config.client_concurrent.to_string()),
+        number: true,
+    },
+    Key {
+        name: "tenant_requests",
+        help: "the requests a second of a tenant, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.tenant_requests = number),
+        show: |config| Some(config.tenant_requests.to_string()),
+        number: true,
+    },
+    Key {
+        name: "tenant_concurrent",
+        help: "the requests of a tenant that may be under way, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.tenant_concurrent = number),
+        show: |config| Some(config.tenant_concurrent.to_string()),
+        number: true,
+    },
+    Key {
+        name: "failed_attempts",
+        help: "the failed attempts to authenticate that one address may make at once, 0 to 1000000; 0: any number",
+        set: |config, value| number(&value, 0, 1_000_000).map(|number| config.failed_attempts = number),
+        show: |config| Some(config.failed_attempts.to_string()),
+        number: true,
+    },
 ];
 
 fn text(value: Value) -> Result<String, String> {
@@ -392,6 +539,13 @@ fn texts(value: Value) -> Result<Vec<String>, String> {
         }
         other => Err(format!("is {}, not a list.", article(&other))),
     }
+}
+
+/// A list of addresses and networks.
+fn networks(value: Value) -> Result<Vec<Network>, String> {
+    let network =
+        |text: String| Network::parse(&text).ok_or_else(|| format!("has {text:?}, which is no address or network."));
+    texts(value)?.into_iter().map(network).collect()
 }
 
 /// A list as TOML; an empty one is not set.

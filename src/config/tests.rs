@@ -31,9 +31,15 @@ fn every_key_of_a_file_arrives() {
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
+         client_requests = 1\nclient_concurrent = 2\ntenant_requests = 3\ntenant_concurrent = 4\n\
+         failed_attempts = 5\n\
          client_certificates = 'optional'\nclient_ca = '/a'\nclient_crl = '/r'\n\
          [log]\nformat = 'json'\nlevel = 'info,matrikel=debug'\n\
-         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n",
+         [secrets]\nkey_file = '/s'\nkeys = 'secret'\n\
+         [oauth]\nalgorithm = 'EdDSA'\ntoken_seconds = 60\n\
+         [issuers]\nnetworks = ['10.1.0.0/16']\nkeys_seconds = 5\nretry_seconds = 6\noutage_seconds = 7\n\
+         [tls]\ncertificate = '/c'\nkey = '/k'\nmin_version = '1.3'\nhsts_seconds = 9\n\
+         [federation]\nname = 'moa'\nmetadata = 'https://m'\nanchor = '/f'\nissuer = 'urn:i'\ncopy = '/o'\n",
     )
     .expect("reads");
     let expected = Config {
@@ -60,20 +66,40 @@ fn every_key_of_a_file_arrives() {
         cors_origins: vec!["https://console.example.se".into()],
         log: Log { format: LogFormat::Json, level: "info,matrikel=debug".into() },
         shutdown_seconds: 1,
+        oauth: Oauth { algorithm: SigningAlgorithm::EdDsa, token_seconds: 60 },
+        issuers: Issuers {
+            networks: vec![Network::parse("10.1.0.0/16").expect("a network")],
+            keys_seconds: 5,
+            retry_seconds: 6,
+            outage_seconds: 7,
+        },
         tls: Tls {
             certificate: Some("/c".into()),
             key: Some("/k".into()),
             min_version: TlsVersion::Tls13,
             hsts_seconds: Some(9),
         },
+        secrets: Secrets { key_file: Some("/s".into()), keys: Some("secret".into()) },
         client_certificates: ClientCertificates::Optional,
         client_ca: Some("/a".into()),
         client_crl: Some("/r".into()),
+        federation: Federation {
+            name: Some("moa".into()),
+            metadata: Some("https://m".into()),
+            anchor: Some("/f".into()),
+            issuer: Some("urn:i".into()),
+            copy: Some("/o".into()),
+        },
         connections: 5000,
         head_seconds: 1,
         body_seconds: 2,
         idle_seconds: 3,
         stalled_seconds: 4,
+        client_requests: 1,
+        client_concurrent: 2,
+        tenant_requests: 3,
+        tenant_concurrent: 4,
+        failed_attempts: 5,
     };
     assert_eq!(config, expected);
 }
@@ -118,8 +144,24 @@ fn a_value_of_the_wrong_kind_or_range_says_what_the_key_is() {
         ("[log]\nformat = 'xml'", "matrikel.toml: log.format is \"xml\". It is text or json."),
         ("[tls]\nmin_version = '1.1'", "matrikel.toml: tls.min_version is \"1.1\". It is the oldest version of TLS"),
         (
+            "[oauth]\nalgorithm = 'HS256'",
+            "matrikel.toml: oauth.algorithm is \"HS256\". It is how access tokens are signed",
+        ),
+        (
+            "[issuers]\nnetworks = ['lan']",
+            "matrikel.toml: issuers.networks has \"lan\", which is no address or network.",
+        ),
+        (
             "client_certificates = 'yes'",
             "matrikel.toml: client_certificates is \"yes\". It is where certificates of clients",
+        ),
+        (
+            "[federation]\nname = 'a b'",
+            "matrikel.toml: federation.name is \"a b\". It is what the federation is called",
+        ),
+        (
+            "[federation]\nmetadata = 'http://fed.example.se'",
+            "matrikel.toml: federation.metadata does not begin with https://.",
         ),
         ("announce_memberships = 1", "matrikel.toml: announce_memberships is a number, not true or false."),
         ("announce_memberships = 'yes'", "matrikel.toml: announce_memberships is \"yes\"."),
@@ -171,6 +213,12 @@ fn values_that_do_not_fit_each_other_are_refused() {
         (
             "client_certificates = 'proxy'\ntrusted_proxies = ['::1']\nclient_crl = 'c'",
             "client_crl is set without client_ca.",
+        ),
+        ("[federation]\nname = 'moa'\nanchor = 'a'", "federation.metadata is missing. A federation needs"),
+        ("[federation]\nissuer = 'urn:i'", "federation.name is missing."),
+        (
+            "[federation]\nname = 'moa'\nmetadata = 'm'\nanchor = 'a'",
+            "federation.metadata is set and client_certificates is off",
         ),
         ("metrics_listen = ':1'", "metrics_listen is \":1\". Write an address and a port"),
         ("listen = 'localhost:99999'", "listen is \"localhost:99999\"."),

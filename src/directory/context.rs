@@ -7,9 +7,13 @@ use scim::schema::Definition;
 use scim::view::{View, Views};
 use sha2::{Digest, Sha256};
 use store::work::Origin;
-use store::{Random, ResourceId, TenantId};
+use store::{By, Random, ResourceId, TenantId};
 
+use super::authority::Writes;
 use super::once::Once;
+use super::scope::Scopes;
+use super::views::Outlook;
+use crate::network::Network;
 
 /// What a client is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,23 +107,61 @@ impl Profile {
 pub struct Caller {
     /// Its client resource; [`ResourceId::SYSTEM`] for the operator at the command line.
     pub id: ResourceId,
+    /// The user that a token of a foreign issuer names.
+    pub user: Option<ResourceId>,
     /// Its name, for logs.
     pub name: Arc<str>,
     /// What it is here for.
     pub role: Role,
+    /// What it may do.
+    pub scopes: Scopes,
     /// How strictly it is read.
     pub profile: Profile,
     /// Its provisioning domain: whose `externalId` values it sees and sets.
     pub domain: ResourceId,
     /// Canonical paths of attributes that it must not filter by in a URL (RFC 7644 section 7.5.2).
     pub sensitive: Arc<[String]>,
+    /// What it may see; [`Ctx::views`] says what that is of the resource types of the moment.
+    pub outlook: Arc<Outlook>,
+    /// What of resources it may write.
+    pub writes: Arc<Writes>,
+    /// Whence it may ask; empty: from anywhere.
+    pub networks: Arc<[Network]>,
+    /// How much it may ask for.
+    pub rate: Rate,
+}
+
+/// How much a client may ask for; `None`: as much as the server is configured with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second in the long run.
+    pub per_second: Option<u32>,
+    /// Requests at once after a pause.
+    pub burst: Option<u32>,
+    /// Requests under way at a time.
+    pub concurrent: Option<u32>,
 }
 
 /// The liberties that were taken in understanding a request, whether it was carried out or not. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>);
+pub struct Tolerances(Arc<Mutex<Vec<&'static str>>>, Arc<Mutex<Vec<String>>>);
 
 impl Tolerances {
+    /// Notes the paths of what a request would have changed outside of its client's authority and has not.
+    pub fn ignore(&self, paths: &[String]) {
+        let mut ignored = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            if !ignored.contains(path) {
+                ignored.push(path.clone());
+            }
+        }
+    }
+
+    /// Those paths, each once.
+    pub fn ignored(&self) -> Vec<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes in what a body made use of.
     pub fn take_in(&self, quirks: impl IntoIterator<Item = &'static str>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(quirks);
@@ -146,6 +188,8 @@ pub struct Ctx {
     pub random: Random,
     /// Base of every location; no slash at its end.
     pub base_url: Arc<str>,
+    /// By what means, beside the caller: what the audit tells of the request.
+    pub by: By,
     /// The request's id, in logs and answers.
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
@@ -166,11 +210,17 @@ impl Ctx {
     pub fn system(tenant: TenantId, now: i64, random: Random) -> Self {
         let caller = Caller {
             id: ResourceId::SYSTEM,
+            user: None,
             name: "operator".into(),
             role: Role::Administrator,
+            scopes: Scopes::admin(),
             profile: Profile::Rfc,
             domain: ResourceId::SYSTEM,
             sensitive: Arc::default(),
+            writes: Arc::default(),
+            networks: Arc::default(),
+            rate: Rate::default(),
+            outlook: Outlook::everything(),
         };
         Ctx {
             tenant,
@@ -179,6 +229,7 @@ impl Ctx {
             now,
             random,
             base_url: "".into(),
+            by: By::default(),
             request_id: "operator".into(),
             schemas: 0,
             once: None,
@@ -195,7 +246,7 @@ impl Ctx {
     /// The origin of the changes this context makes.
     pub(super) fn origin(&self) -> Origin {
         let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
-        Origin { actor: self.caller.id, cause, now: self.now, random: self.random.clone() }
+        Origin { actor: self.caller.id, cause, by: self.by.clone(), now: self.now, random: self.random.clone() }
     }
 
     /// What of the answer depends on who asks, as a number: part of every entity tag.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection, validate};
+use scim::resource::{MEMBERS, Notes, Projection, check_new, validate};
 use scim::schema::Definition;
+use store::secret::Secrets;
 use store::work::Draft;
 use store::{ResourceId, Work};
 
@@ -15,26 +16,48 @@ use super::membership::is_membership;
 use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::revise::conclude;
+use super::secret::Sealer;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, password};
+use super::views::refuse_missing;
+use super::{Ctx, Directory, Error, Written, clients, issuers, password};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
     definition: Arc<Definition>,
     /// The members are worked out under the lock.
     draft: Draft,
+    sealer: Option<Sealer>,
     relation: Vec<RelationChange>,
 }
 
 impl Creation {
-    /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one.
-    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<State, Error> {
+    /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one, and as
+    /// denied when its caller would not see it.
+    pub(super) fn run(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<State, Error> {
         let id = self.draft.id;
+        refuse_missing(self.definition.name(), &self.draft.doc, work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
-        let members = moves.deltas(&self.definition, id, work)?;
-        let record = work.create(Draft { members, ..self.draft.clone() })?;
+        let members = moves.deltas(ctx, &self.definition, id, work)?;
+        clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
+        issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
+        let mut draft = Draft { members, ..self.draft.clone() };
+        if let Some(sealer) = &self.sealer {
+            let password = Secrets::read(draft.secret.as_deref())?.password;
+            let (doc, secret) = sealer.seal(work, id, &self.draft.doc, &Secrets::default(), password)?;
+            (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
+        }
+        let record = work.create(draft)?;
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
-        Ok(State { record, external, groups: Vec::new(), members: None, nesting_seq: work.nesting_seq() })
+        let mut state = State::new(record, external, Vec::new(), work.nesting_seq());
+        match state.is_seen(ctx, &self.definition, work)? {
+            true => Ok(state),
+            false => {
+                let kind = self.definition.name();
+                Err(Error::Denied(format!(
+                    "The {kind} would lie outside of what this client may see. Nothing was done."
+                )))
+            }
+        }
     }
 
     /// Who shall be a member from the beginning.
@@ -68,10 +91,11 @@ impl Directory {
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
-                let state = creation.run(work)?;
+                let state = creation.run(&caller, work)?;
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -84,10 +108,17 @@ impl Directory {
         body: &Value,
         notes: &mut Notes,
     ) -> Result<Creation, Error> {
-        let document = validate(definition, body, ctx.caller.profile.strictness(), notes)?;
+        let document = validate(&ctx.views.narrow(definition), body, ctx.caller.profile.strictness(), notes)?;
+        if !ctx.view(definition).is_whole() {
+            check_new(definition, &document)?;
+        }
         password::check_profile(ctx, document.contains_key(password::SLOT))?;
+        let document = match ctx.authority(definition) {
+            Some(held) => held.create(document, notes)?,
+            None => document,
+        };
         let mut parts = take_apart(document)?;
-        let label = derive(definition, &mut parts.doc)?;
+        let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,
@@ -105,6 +136,7 @@ impl Directory {
             members if members.is_empty() => Vec::new(),
             members => vec![RelationChange::Add(members)],
         };
-        Ok(Creation { definition: definition.clone(), draft, relation })
+        let sealer = self.sealer(ctx, definition).await?;
+        Ok(Creation { definition: definition.clone(), draft, sealer, relation })
     }
 }

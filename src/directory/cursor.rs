@@ -57,6 +57,7 @@ impl Binding {
         add(&ctx.caller.id.bytes());
         add(&ctx.caller.domain.bytes());
         add(ctx.caller.role.as_str().as_bytes());
+        add(ctx.caller.scopes.to_string().as_bytes());
         // A client whose view has changed begins anew.
         add(&ctx.views.digest().to_be_bytes());
         words.into_iter().for_each(|word| add(word.as_bytes()));

@@ -2,37 +2,31 @@
 
 use serde_json::{Map, Value};
 
-use scim::resource::normalise;
-use scim::schema::{Attribute, Definition};
+use scim::resource::{label, normalise};
+use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::clients;
+use super::{clients, issuers, views};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
-pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> Result<String, scim::Error> {
+pub(super) fn derive(
+    registry: &Registry,
+    definition: &Definition,
+    document: &mut Map<String, Value>,
+) -> Result<String, scim::Error> {
     refer(definition, document);
     normalise(definition, document);
     if definition.name() == clients::CLIENT {
         clients::check(definition, document)?;
     }
+    if definition.name() == issuers::ISSUER {
+        issuers::check(document)?;
+    }
+    if definition.name() == views::VIEW {
+        views::check(registry, document)?;
+    }
     Ok(label(document))
-}
-
-/// What people call a resource: its display name, its name, or the name it signs in with.
-fn label(document: &Map<String, Value>) -> String {
-    let text = |name: &str| document.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    let formatted = || {
-        let name = document.get("name")?;
-        let part = |sub: &str| name.get(sub).and_then(Value::as_str);
-        match (part("formatted"), part("givenName"), part("familyName")) {
-            (Some(formatted), ..) => Some(formatted.to_owned()),
-            (None, Some(given), Some(family)) => Some(format!("{given} {family}")),
-            (None, given, family) => given.or(family).map(str::to_owned),
-        }
-    };
-    let display = text("displayName").or_else(|| text("name")).map(str::to_owned);
-    display.or_else(formatted).or_else(|| text("userName").map(str::to_owned)).unwrap_or_default()
 }
 
 /// Gives a singular reference to a resource of the same type, such as a user's manager, its `$ref` where the client
@@ -70,7 +64,6 @@ fn refer_in(definition: &Definition, attributes: &[Attribute], fields: &mut Map<
 
 #[cfg(test)]
 mod tests {
-    use scim::schema::Registry;
     use serde_json::json;
 
     use super::*;
@@ -97,7 +90,7 @@ mod tests {
         for (manager, expected) in table {
             let mut document = json!({ "userName": "bo", URN: { "manager": manager } });
             let document = document.as_object_mut().expect("an object");
-            derive(definition, document).expect("derives");
+            derive(&registry, definition, document).expect("derives");
             assert_eq!(document[URN]["manager"].get("$ref").and_then(Value::as_str), expected.as_deref(), "{manager}");
         }
     }

@@ -16,7 +16,7 @@ pub enum Error {
 
 impl Error {
     /// Whether it says nothing of the request: the memory could not, and may another time.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         use store::Error::{Busy, Corrupt, Full, Unavailable};
         matches!(self, Error::Store(Busy | Full | Unavailable(_) | Corrupt(_)))
     }

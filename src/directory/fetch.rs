@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
-use store::roll::Slices;
-use store::{Derived, Point, Reader, ResourceId, assemble};
+use store::roll::{Roll, Slices};
+use store::{Point, Reader, Reading, ResourceId};
 
+use super::audit::is_audit;
 use super::membership::is_membership;
 use super::render::{State, has_groups};
 use super::shape::id_of;
@@ -56,7 +57,11 @@ impl Directory {
         if is_membership(definition) {
             return self.fetch_membership(ctx, definition, id, precondition, projection).await;
         }
+        if is_audit(definition) {
+            return self.fetch_audit(ctx, definition, id, precondition, projection).await;
+        }
         let id = id_of(definition.name(), id)?;
+        self.remember_keys(ctx, definition).await;
         let known = precondition.if_none_match.as_ref();
         if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
             let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
@@ -65,11 +70,11 @@ impl Directory {
             let read = move |reader: &mut Reader| {
                 directory.with_members(&caller, &definition, id, known.as_ref(), &projection, reader)
             };
-            return self.store.read(move |reader| reader.snapshot(read)).await;
+            return self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await;
         }
         let at_once = self.store.read_here(|reader| {
             let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
-            point.map(|point| self.answer(ctx, definition, id, known, projection, point)).transpose()
+            point.map(|point| self.answer(ctx, definition, id, known, projection, (point, reader))).transpose()
         });
         if let Some(fetched) = at_once.transpose()?.flatten() {
             return Ok(fetched);
@@ -77,9 +82,9 @@ impl Directory {
         let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());
         let (known, projection) = (known.cloned(), projection.clone());
         self.store
-            .read(move |reader| {
+            .read_for(ctx.tenant, move |reader| {
                 let point = reader.point(caller.tenant, id, caller.caller.domain, has_groups(&definition))?;
-                directory.answer(&caller, &definition, id, known.as_ref(), &projection, point)
+                directory.answer(&caller, &definition, id, known.as_ref(), &projection, (point, reader))
             })
             .await
     }
@@ -92,9 +97,9 @@ impl Directory {
         id: ResourceId,
         known: Option<&Tags>,
         projection: &Projection,
-        point: Option<Point>,
+        (point, reader): (Option<Point>, &mut Reader),
     ) -> Result<Fetched, Error> {
-        let state = self.visible(ctx, definition, id, point)?;
+        let state = self.visible(ctx, definition, id, point, reader)?;
         let etag = state.etag(ctx);
         if known.is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Fetched::NotModified { etag });
@@ -113,18 +118,18 @@ impl Directory {
         projection: &Projection,
         reader: &mut Reader,
     ) -> Result<Fetched, Error> {
-        let mut state = self.state_of(ctx, definition, id, reader)?;
+        let state = self.state_of(ctx, definition, id, reader)?;
         let etag = state.etag(ctx);
         if known.is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Fetched::NotModified { etag });
         }
         let location = Directory::location(ctx, definition, &state.record);
-        if !ctx.view(definition).is_whole() {
-            state.members = Some(reader.all_members(ctx.tenant, id)?);
-            let body = self.present_as(ctx, definition, &state, projection, &etag)?;
-            return Ok(Fetched::Found { etag, location, body });
-        }
-        let roll = reader.roll(ctx.tenant, id, projection.wants_sub(MEMBERS, "display"))?;
+        let with_names = projection.wants_sub(MEMBERS, "display");
+        let roll = match ctx.views.are_everything() {
+            true => reader.roll(ctx.tenant, id, with_names)?,
+            false if !ctx.view(definition).sees(MEMBERS) => Roll::default(),
+            false => reader.roll_seen(ctx.tenant, &ctx.sight(), id, with_names)?,
+        };
         let slices = self.slices(ctx, definition, &state, projection, roll)?;
         Ok(match slices.members() > AT_ONCE {
             true => Fetched::Large { etag, location, slices },
@@ -141,7 +146,7 @@ impl Directory {
         reader: &mut Reader,
     ) -> Result<State, Error> {
         let point = reader.point(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
-        self.visible(ctx, definition, id, point)
+        self.visible(ctx, definition, id, point, reader)
     }
 
     /// What one statement has found, if the caller may see it; 404 otherwise.
@@ -151,28 +156,13 @@ impl Directory {
         definition: &Definition,
         id: ResourceId,
         point: Option<Point>,
+        reader: &mut Reader,
     ) -> Result<State, Error> {
         let absent = || Error::from(scim::Error::not_found(definition.name(), &id.to_string()));
         let point = point.filter(|point| point.record.kind == definition.name()).ok_or_else(absent)?;
         let Point { record, external, groups, nesting_seq } = point;
-        let state = State { record, external, groups, members: None, nesting_seq };
-        if self.admits(ctx, definition, &state)? { Ok(state) } else { Err(absent()) }
-    }
-
-    /// Whether the caller's view shows the resource.
-    pub(super) fn admits(&self, ctx: &Ctx, definition: &Definition, state: &State) -> Result<bool, Error> {
-        if ctx.view(definition).filter().is_none() {
-            return Ok(true);
-        }
-        let etag = state.etag(ctx);
-        let derived = Derived {
-            base_url: &ctx.base_url,
-            external: state.external.as_deref(),
-            groups: has_groups(definition).then_some(&state.groups),
-            members: state.members.as_deref(),
-            member_names: true,
-            etag: &etag,
-        };
-        Ok(ctx.view(definition).admits(&assemble(&state.record, &derived, &self.registry_of(ctx.tenant))?))
+        let mut state = State::new(record, external, groups, nesting_seq);
+        let is_seen = state.is_seen(ctx, definition, &mut Reading(reader, ctx.tenant))?;
+        if is_seen { Ok(state) } else { Err(absent()) }
     }
 }

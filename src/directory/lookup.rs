@@ -1,6 +1,6 @@
 //! A search that is a look-up: one `eq` on a value that an index holds whole, as every provisioning client asks before it
 //! creates. The answer is that of [`Directory::search`], without a plan, a snapshot or a parsed document. Where anything
-//! is not as simple as that (a view, a sort, a cursor, members, many hits), it is left to the search.
+//! is not as simple as that (a hidden attribute, a sort, a cursor, members, many hits), it is left to the search.
 
 use std::sync::Arc;
 
@@ -9,11 +9,13 @@ use scim::page::ListResponse;
 use scim::query::SearchRequest;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
-use store::{LookedUp, Lookup, Point, Reader, Trait};
+use scim::view::View;
+use store::scan::orders;
+use store::{LookedUp, Lookup, Point, Reader, Reading, Trait};
 
 use super::membership::is_membership;
 use super::render::{State, has_groups};
-use super::search::Found;
+use super::search;
 use super::{Ctx, Directory, Error};
 
 impl Directory {
@@ -23,15 +25,17 @@ impl Directory {
         ctx: &Ctx,
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<search::Found>, Error> {
         let [definition] = definitions else { return Ok(None) };
         if is_membership(definition) {
             return Ok(None);
         }
         let is_plain = request.cursor.is_none() && request.sort_by.is_none() && request.start_index == 1;
-        let is_open = ctx.views.are_everything();
-        let Some(text) = request.filter.as_deref().filter(|_| is_plain && is_open) else { return Ok(None) };
+        let Some(text) = request.filter.as_deref().filter(|_| is_plain) else { return Ok(None) };
         let Some(common) = trait_of(&Filter::parse(text)?.check(definition)?) else { return Ok(None) };
+        if !ctx.views.are_everything() && !is_plainly_seen(ctx.view(definition), &common) {
+            return Ok(None);
+        }
         let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;
         if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
             return Ok(None);
@@ -39,25 +43,33 @@ impl Directory {
         let most = request.count.unwrap_or(self.limits.page_default).min(self.limits.page_max).min(self.limits.scan);
         let at_once = self.store.read_here(|reader| find(reader, ctx, definition, &common, true));
         let found = match at_once.transpose()? {
-            None | Some(LookedUp::Long) => {
+            None | Some(Found::Long) => {
                 let (caller, definition) = (ctx.clone(), definition.clone());
-                self.store.read(move |reader| find(reader, &caller, &definition, &common, false)).await?
+                self.store
+                    .read_for(ctx.tenant, move |reader| find(reader, &caller, &definition, &common, false))
+                    .await?
             }
             Some(found) => found,
         };
-        let LookedUp::Points(points) = found else { return Ok(None) };
-        if most == 0 || points.len() as u64 > most {
+        let Found::States(states) = found else { return Ok(None) };
+        if most == 0 || states.len() as u64 > most {
             return Ok(None);
         }
-        let mut resources = Vec::with_capacity(points.len());
-        for Point { record, external, groups, nesting_seq } in points {
-            let state = State { record, external, groups, members: None, nesting_seq };
-            resources.push(self.present(ctx, definition, &state, &projection)?.0);
+        let mut resources = Vec::with_capacity(states.len());
+        for state in &states {
+            resources.push(self.present(ctx, definition, state, &projection)?.0);
         }
         let total_results = Some(resources.len() as u64);
         let response = ListResponse { total_results, start_index: Some(1), resources, ..ListResponse::default() };
-        Ok(Some(Found { body: response.to_json(), feed_position: None }))
+        Ok(Some(search::Found { body: response.to_json(), feed_position: None }))
     }
+}
+
+/// What was found of what the caller sees.
+enum Found {
+    States(Vec<State>),
+    Long,
+    Unclear,
 }
 
 fn find(
@@ -66,14 +78,35 @@ fn find(
     definition: &Definition,
     common: &Trait,
     at_once: bool,
-) -> Result<LookedUp, Error> {
+) -> Result<Found, Error> {
     let (kind, with_groups) = (definition.name(), has_groups(definition));
     let lookup = Lookup { kind, domain: ctx.caller.domain, with_groups, at_once };
-    Ok(reader.lookup(ctx.tenant, &lookup, common)?)
+    let points = match reader.lookup(ctx.tenant, &lookup, common)? {
+        LookedUp::Points(points) => points,
+        LookedUp::Long => return Ok(Found::Long),
+        LookedUp::Unclear => return Ok(Found::Unclear),
+    };
+    let mut states = Vec::with_capacity(points.len());
+    for Point { record, external, groups, nesting_seq } in points {
+        let mut state = State::new(record, external, groups, nesting_seq);
+        if state.is_seen(ctx, definition, &mut Reading(reader, ctx.tenant))? {
+            states.push(state);
+        }
+    }
+    Ok(Found::States(states))
+}
+
+/// Whether the caller sees what it asks about, wherever it has a value.
+fn is_plainly_seen(view: &View, common: &Trait) -> bool {
+    match common {
+        Trait::Value(path, _) => view.sees_all(path) && orders(view, path),
+        Trait::External(_) => view.sees_all("externalId"),
+        Trait::Member(_) => false,
+    }
 }
 
 /// What all resources that fit have in common, when the filter is that and nothing else.
-fn trait_of(filter: &Filter<Checked>) -> Option<Trait> {
+pub(super) fn trait_of(filter: &Filter<Checked>) -> Option<Trait> {
     let (target, operand) = match filter {
         Filter::Compare(target, Op::Eq, operand) => (target, operand),
         // One condition alone means within brackets what it means without.

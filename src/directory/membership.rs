@@ -67,13 +67,14 @@ impl Joining {
         }
         let state = self.revising.run(ctx, &mut Notes::new(), work)?;
         let (kind, member_label) = work.kinds(&[member])?.remove(&member).unwrap_or_default();
+        let seen = ctx.look(work, &[group, member])?;
         Ok(Link {
             id: self.id,
             kind,
             since: state.record.seq,
             at: Some(state.record.modified_at),
-            group_label: state.record.label,
-            member_label,
+            group_label: seen.label(group, state.record.label).unwrap_or_default(),
+            member_label: seen.label(member, member_label).unwrap_or_default(),
         })
     }
 }
@@ -146,6 +147,7 @@ impl Directory {
         if !ctx.views.are_everything() {
             self.check_ends_seen(ctx, id).await?;
         }
+        self.check_moving(ctx)?;
         let element = serde_json::json!({ "value": id.member.to_string() });
         let revising = self.moving(id, RelationChange::Add(vec![element]))?;
         Ok(Joining { id, revising })
@@ -173,8 +175,9 @@ impl Directory {
         let id: MembershipId = id.parse().map_err(|()| absent(id))?;
         if !ctx.views.are_everything() {
             let (directory, caller) = (self.clone(), ctx.clone());
-            self.store.read(move |reader| directory.link_of(&caller, id, reader).map(drop)).await?;
+            self.store.read_for(ctx.tenant, move |reader| directory.link_of(&caller, id, reader).map(drop)).await?;
         }
+        self.check_moving(ctx)?;
         let revising = self.moving(id, RelationChange::RemoveValues(vec![id.member.to_string()]))?;
         Ok(Leaving { id, precondition: precondition.clone(), revising })
     }
@@ -190,7 +193,7 @@ impl Directory {
     ) -> Result<Fetched, Error> {
         let id = id.parse().map_err(|()| absent(id))?;
         let (directory, caller) = (self.clone(), ctx.clone());
-        let link = self.store.read(move |reader| directory.link_of(&caller, id, reader)).await?;
+        let link = self.store.read_for(ctx.tenant, move |reader| directory.link_of(&caller, id, reader)).await?;
         let etag = link.etag(ctx.lens());
         if precondition.if_none_match.as_ref().is_some_and(|tags| tags.match_whole(&etag)) {
             return Ok(Fetched::NotModified { etag });
@@ -250,6 +253,15 @@ impl Directory {
         Ok(counted)
     }
 
+    /// Fails with 403 when the members of groups are not among what the caller may write.
+    fn check_moving(&self, ctx: &Ctx) -> Result<(), Error> {
+        let group = self.registry_of(ctx.tenant).definition(GROUP).cloned();
+        match group.and_then(|group| ctx.authority(&group)) {
+            Some(held) if !held.covers_members() => Err(held.refuse_members().into()),
+            _ => Ok(()),
+        }
+    }
+
     /// A revision of the group.
     fn moving(&self, id: MembershipId, change: RelationChange) -> Result<Revising, Error> {
         let group = self.registry.definition(GROUP).cloned();
@@ -269,7 +281,7 @@ impl Directory {
     /// Fails with 400 invalidValue when the caller's view hides one of the ends, as if it were not there.
     async fn check_ends_seen(&self, ctx: &Ctx, id: MembershipId) -> Result<(), Error> {
         let (directory, caller) = (self.clone(), ctx.clone());
-        let seen = self.store.read(move |reader| {
+        let seen = self.store.read_for(ctx.tenant, move |reader| {
             let registry = directory.registry_of(caller.tenant);
             let mut seen = |id: ResourceId| {
                 let record = reader.record(caller.tenant, id)?;
@@ -285,6 +297,7 @@ impl Directory {
             Ok::<_, Error>((seen(id.group)?, seen(id.member)?))
         });
         match seen.await? {
+            _ if !ctx.views.of(GROUP).sees_memberships() => Err(no_group(&id.group.to_string()).into()),
             (true, true) => Ok(()),
             (false, _) => Err(no_group(&id.group.to_string()).into()),
             (true, false) => Err(no_member(&id.member.to_string()).into()),
@@ -309,7 +322,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<String, Error> {
         let mut document = link.document(&ctx.base_url, ctx.lens(), &self.registry_of(ctx.tenant));
-        ctx.view(definition).project_membership(&mut document);
+        ctx.views.of(GROUP).project_membership(&mut document);
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

@@ -9,7 +9,7 @@ use scim::filter::Target;
 use scim::key;
 use scim::page::ListResponse;
 use scim::query::SearchRequest;
-use store::scan::{Cut, Hit, Place, Sort, Step};
+use store::scan::{Cut, Hit, Place, Sort, Step, orders};
 use store::{Reader, ResourceId};
 
 use super::cursor::Binding;
@@ -35,7 +35,7 @@ pub(super) fn align(parts: &mut Parts, request: &SearchRequest) -> bool {
         return false;
     }
     for (query, _) in parts {
-        let seen = query.sort.as_ref().is_some_and(|sort| query.view.sees(&sort.target.canonical));
+        let seen = query.sort.as_ref().is_some_and(|sort| orders(query.view(), &sort.target.canonical));
         if !seen {
             let id = Target::resolve(&query.definition, "id");
             query.sort = id.map(|target| Sort { target, descending: request.descending });

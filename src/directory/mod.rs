@@ -4,6 +4,8 @@
 //! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
+pub mod audit;
+mod authority;
 mod bulk;
 pub mod clients;
 mod context;
@@ -14,7 +16,10 @@ mod derive;
 mod envelope;
 mod error;
 mod fetch;
+mod hosts;
 mod indexes;
+pub mod issuers;
+mod leading;
 mod lookup;
 mod mark;
 mod membership;
@@ -28,10 +33,14 @@ mod render;
 mod replace;
 mod revise;
 mod rule;
+pub mod scope;
 mod search;
+pub mod secret;
+mod seen;
 mod shape;
 pub mod types;
 pub mod version;
+pub mod views;
 
 use std::sync::Arc;
 
@@ -42,16 +51,17 @@ use deferred::Lanes;
 use envelope::SealKeys;
 use mark::{Marks, Totals};
 
+pub use authority::{Outside, Writes};
 pub use bulk::{BulkOutcome, BulkWritten};
-pub use context::{Caller, Ctx, Profile, Role, Tolerances};
+pub use context::{Caller, Ctx, Profile, Rate, Role, Tolerances};
 pub use error::Error;
 pub use fetch::Fetched;
 pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use store::Random;
 pub use store::change::Change as Planned;
+pub use store::{By, Random};
 pub use version::{Precondition, Tags};
 
 /// How much one request may ask for.
@@ -101,6 +111,8 @@ pub struct Directory {
     marks: Marks,
     totals: Totals,
     seal_keys: SealKeys,
+    /// The keys for secrets.
+    keys: secret::Keys,
     lanes: Lanes,
 }
 
@@ -115,8 +127,15 @@ impl Directory {
             marks: Marks::default(),
             totals: Totals::default(),
             seal_keys: SealKeys::default(),
+            keys: secret::Keys::new(secret::Keyring::default()),
             lanes: Lanes::default(),
         }
+    }
+
+    /// With master keys for secrets.
+    #[must_use]
+    pub fn with_keys(self, ring: secret::Keyring) -> Self {
+        Directory { keys: secret::Keys::new(ring), ..self }
     }
 
     /// The built-in schemas and resource types.

@@ -3,8 +3,10 @@
 //! Two at a time are told apart by the tenant's lock. Only what was carried out is remembered: an error is found out anew.
 
 use sha2::{Digest, Sha256};
-use store::Work;
+use store::By;
 use store::idempotency::Keyed;
+use store::work::Origin;
+use store::{Random, ResourceId, TenantId, Work};
 
 use super::{Ctx, Directory, Error};
 
@@ -70,6 +72,23 @@ impl Ctx {
 }
 
 impl Directory {
+    /// Takes note of the id of a token that a client has signed. `false`: it was shown before, and is worth nothing a second
+    /// time. Remembered as long as a key of a write, which is longer than such a token may live.
+    pub async fn spend(&self, tenant: TenantId, client: ResourceId, id: &str, now: i64) -> Result<bool, Error> {
+        let digest = Sha256::new().chain_update(b"matrikel client assertion").chain_update(id.as_bytes());
+        let key = digest.finalize().to_vec();
+        let origin = Origin { actor: client, cause: "request", by: By::default(), now, random: Random::os() };
+        let spent = self.store.write(tenant, origin, move |work| {
+            if work.keyed(client, &key)?.is_some_and(|keyed| !keyed.is_over(now)) {
+                return Ok(false);
+            }
+            let (key, request, place) = (key.clone(), Vec::new(), String::new());
+            work.put_keyed(Keyed { client, key, request, status: 200, place, etag: None, at: now });
+            Ok(true)
+        });
+        spent.await.map_err(|error: store::Error| error.into())
+    }
+
     /// What the request did when it came with its key before; `None`: nothing, or it has no key. Fails with 422 when the
     /// key came with another request.
     pub async fn done_before(&self, ctx: &Ctx) -> Result<Option<Keyed>, Error> {

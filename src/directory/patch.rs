@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use scim::authority::Absence;
 use scim::patch::{Patch, RelationChange, apply, parse};
 use scim::resource::{Notes, Projection};
 use scim::schema::Definition;
 
+use super::authority::guard;
 use super::password::SLOT;
 use super::revise::Revision;
 use super::{Ctx, Directory, Error, Precondition, Written, password};
@@ -39,11 +41,12 @@ pub(super) fn patching(
     body: &Value,
     notes: &mut Notes,
 ) -> Result<Arc<dyn Revision>, Error> {
+    let definition = &ctx.views.narrow(definition);
     let patch = parse(definition, body, ctx.caller.profile.strictness(), notes)?;
     let names_password = patch.document.iter().any(|operation| operation.attribute() == SLOT);
     password::check_profile(ctx, names_password)?;
     patch.check_id(id)?;
-    Ok(Arc::new(Patching { definition: definition.clone(), patch }))
+    Ok(guard(ctx, definition, Absence::Removal, Arc::new(Patching { definition: definition.clone(), patch })))
 }
 
 impl Directory {

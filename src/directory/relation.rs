@@ -8,10 +8,10 @@ use serde_json::json;
 use scim::patch::RelationChange;
 use scim::schema::{Definition, Registry};
 use store::change::Delta;
-use store::{MemberRef, Reader, ResourceId, TenantId, Work};
+use store::{Eyes, MemberRef, Reading, ResourceId, Work, look};
 
-use super::Error;
 use super::types::refuse_outdated;
+use super::{Ctx, Error};
 
 /// Where a group's members can be looked up: in the work of a write, or in a read before it.
 pub(super) trait Members {
@@ -31,16 +31,36 @@ impl Members for Work<'_> {
     }
 }
 
-/// A reader in one tenant.
-pub(super) struct ReadMembers<'r>(pub(super) &'r mut Reader, pub(super) TenantId);
-
-impl Members for ReadMembers<'_> {
+impl Members for Reading<'_> {
     fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
         self.0.members_among(self.1, group, ids)
     }
 
     fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
         self.0.all_members(self.1, group)
+    }
+}
+
+/// The members that a caller sees: nothing is done to the others, and they are not found.
+pub(super) struct SeenMembers<'m, M>(pub(super) &'m mut M, pub(super) &'m Ctx);
+
+impl<M: Members + Eyes> Members for SeenMembers<'_, M> {
+    fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error> {
+        let mut among = Members::among(self.0, group, ids)?;
+        if !self.1.views.are_everything() {
+            let seen = look(self.0, &self.1.sight(), &among.iter().copied().collect::<Vec<_>>())?;
+            among.retain(|id| seen.has(*id));
+        }
+        Ok(among)
+    }
+
+    fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
+        let all = Members::all(self.0, group)?;
+        if self.1.views.are_everything() {
+            return Ok(all);
+        }
+        let seen = look(self.0, &self.1.sight(), &all.iter().map(|member| member.id).collect::<Vec<_>>())?;
+        Ok(seen.keep(all))
     }
 }
 
@@ -143,6 +163,7 @@ impl Moves {
     /// would put a group within itself, and with 409 when the resource type has changed meanwhile.
     pub(super) fn deltas(
         &self,
+        ctx: &Ctx,
         definition: &Definition,
         group: ResourceId,
         work: &mut Work<'_>,
@@ -156,10 +177,12 @@ impl Moves {
             .collect();
         let ids: Vec<ResourceId> = moved.iter().map(|(id, _)| *id).collect();
         let kinds = work.kinds(&ids)?;
+        let joining: Vec<ResourceId> = moved.iter().filter(|(_, joined)| *joined).map(|(id, _)| *id).collect();
+        let seen = ctx.look(work, &joining)?;
         let mut deltas = Vec::with_capacity(moved.len());
         for (member, joined) in moved {
             let kind = match kinds.get(&member) {
-                Some((kind, _)) if !joined || may_be_member(definition, kind) => kind.clone(),
+                Some((kind, _)) if !joined || (seen.has(member) && may_be_member(definition, kind)) => kind.clone(),
                 // A membership of something that is gone can still be taken away.
                 None if !joined => "User".to_owned(),
                 _ => return Err(unknown(&member.to_string()).into()),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use scim::schema::Definition;
-use store::{ResourceId, Work};
+use store::{Record, ResourceId, Work};
 
 use super::membership::is_membership;
+use super::render::State;
 use super::shape::id_of;
-use super::{Ctx, Directory, Error, Planned, Precondition};
+use super::views::refuse_use;
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -18,11 +20,20 @@ pub(super) struct Removal {
 
 impl Removal {
     /// Carries it out. Fails with 404 when there is no such resource, [`store::Error::Stale`] for another version.
-    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Error> {
+    pub(super) fn run(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<(), Error> {
         let kind = self.definition.name();
         let record = work.record(self.id)?.filter(|record| record.kind == kind);
-        let record = record.ok_or_else(|| scim::Error::not_found(kind, &self.id.to_string()))?;
+        let absent = || scim::Error::not_found(kind, &self.id.to_string());
+        let record = record.ok_or_else(absent)?;
+        if !is_seen_under_lock(ctx, &self.definition, record.clone(), work)? {
+            return Err(absent().into());
+        }
+        ctx.check_deleting(&self.definition)?;
+        clients::check_self(ctx, &self.definition, self.id, None)?;
         self.precondition.check(record.version)?;
+        refuse_use(kind, self.id, work)?;
+        clients::forget_routes(&self.definition, self.id, work)?;
+        issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         Ok(work.remove(self.id)?)
     }
 }
@@ -39,40 +50,31 @@ impl Directory {
         if is_membership(definition) {
             return self.leave(ctx, id, precondition).await;
         }
-        let removal = self.prepare_removal(ctx, definition, id, precondition).await?;
+        let removal = Directory::prepare_removal(definition, id, precondition)?;
         let (caller, location) = (ctx.clone(), format!("{}/{}/{id}", ctx.base_url, definition.endpoint()));
         self.commit(ctx, move |work| {
-            removal.run(work)?;
+            removal.run(&caller, work)?;
             caller.remember(work, &location, None);
             Ok(work.changes().to_vec())
         })
         .await
     }
 
-    /// What of a removal can be done before the lock: whether the caller may see the resource.
-    pub(super) async fn prepare_removal(
-        &self,
-        ctx: &Ctx,
+    /// What of a removal can be done before the lock.
+    pub(super) fn prepare_removal(
         definition: &Arc<Definition>,
         id: &str,
         precondition: &Precondition,
     ) -> Result<Removal, Error> {
         let id = id_of(definition.name(), id)?;
-        self.check_seen(ctx, definition, id).await?;
         Ok(Removal { definition: definition.clone(), id, precondition: precondition.clone() })
     }
+}
 
-    /// Fails with 404 when the caller's view hides the resource.
-    pub(super) async fn check_seen(
-        &self,
-        ctx: &Ctx,
-        definition: &Arc<Definition>,
-        id: ResourceId,
-    ) -> Result<(), Error> {
-        if ctx.view(definition).filter().is_none() {
-            return Ok(());
-        }
-        let (directory, caller, kind) = (self.clone(), ctx.clone(), definition.clone());
-        self.store.read(move |reader| directory.state_of(&caller, &kind, id, reader).map(drop)).await
+/// Whether the caller sees a resource as it is under the lock.
+fn is_seen_under_lock(ctx: &Ctx, definition: &Definition, record: Record, work: &mut Work<'_>) -> Result<bool, Error> {
+    if ctx.view(definition).filter().is_none() {
+        return Ok(true);
     }
+    State::under_lock(ctx, definition, record, work)?.is_seen(ctx, definition, work)
 }

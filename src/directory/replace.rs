@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use scim::authority::Absence;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, Strictness, replace, validate};
 use scim::schema::Definition;
 
+use super::authority::guard;
 use super::password::SLOT;
 use super::revise::Revision;
 use super::shape::{Parts, take_apart};
@@ -38,6 +40,7 @@ impl Revision for Replacement {
 /// Reads a body that shall take a resource's place. Members and password are read from it once; the document is merged
 /// with what is stored under the lock.
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
+    let definition = &ctx.views.narrow(definition);
     let strictness = ctx.caller.profile.strictness();
     let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
     password::check_profile(ctx, names_password)?;
@@ -49,13 +52,17 @@ pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) ->
         (false, true) => read().unwrap_or_default(),
         (false, false) => Parts::default(),
     };
+    let may_not = ctx.authority(definition).is_some_and(|held| !held.covers_members());
     let relation = match parts.members {
         _ if !has(MEMBERS) => Vec::new(),
+        // Who is not named stays, as with all that is not the client's; one that is new is refused when it would come.
+        members if may_not => vec![RelationChange::Add(members)],
         members if members.is_empty() => vec![RelationChange::RemoveAll],
         members => vec![RelationChange::Replace(members)],
     };
-    let definition = definition.clone();
-    Ok(Arc::new(Replacement { definition, body, strictness, relation, password: parts.password }))
+    let replacement =
+        Replacement { definition: definition.clone(), body, strictness, relation, password: parts.password };
+    Ok(guard(ctx, definition, Absence::Silence, Arc::new(replacement)))
 }
 
 impl Directory {

@@ -7,15 +7,19 @@ use serde_json::{Map, Value};
 
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection};
-use scim::schema::Definition;
+use scim::schema::{Definition, Registry};
+use scim::view::write_back;
+use store::secret::Secrets;
 use store::work::Draft;
-use store::{Reader, Record, ResourceId, Work};
+use store::{Reader, Reading, Record, ResourceId, Work};
 
 use super::derive::derive;
-use super::relation::{Moves, ReadMembers, are_few};
+use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
+use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, password};
+use super::views::refuse_missing;
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -25,6 +29,11 @@ pub(super) trait Revision: Send + Sync {
     fn relation(&self) -> &[RelationChange];
     /// The passwords in clear that it may set.
     fn passwords(&self) -> Vec<String>;
+    /// Whether members may come or go by it; `false`: they stay, whatever [`Revision::relation`] says. Asked only where one
+    /// would.
+    fn admits_moves(&self) -> Result<bool, scim::Error> {
+        Ok(true)
+    }
 }
 
 /// What a revision makes of a record.
@@ -39,6 +48,9 @@ struct Sealed {
     clear: String,
     hash: Vec<u8>,
 }
+
+/// A document as it is stored, and what lies sealed beside it.
+type Sealing = (Map<String, Value>, Option<Vec<u8>>);
 
 /// What was worked out of a state before the lock. It holds under the lock for the same version.
 struct Foreseen {
@@ -55,6 +67,7 @@ pub(super) struct Revising {
     revision: Arc<dyn Revision>,
     precondition: Precondition,
     sealed: Vec<Sealed>,
+    sealer: Option<Sealer>,
 }
 
 impl Revising {
@@ -65,7 +78,7 @@ impl Revising {
         revision: Arc<dyn Revision>,
         precondition: Precondition,
     ) -> Self {
-        Revising { definition, id, revision, precondition, sealed: Vec::new() }
+        Revising { definition, id, revision, precondition, sealed: Vec::new(), sealer: None }
     }
 
     /// Carries it out; one that changes nothing leaves the resource as it is. Fails with 404 when there is no such
@@ -85,10 +98,20 @@ impl Revising {
     ) -> Result<State, Error> {
         let (definition, id) = (&self.definition, self.id);
         let record = work.record(id)?.filter(|record| record.kind == definition.name());
-        let record = record.ok_or_else(|| scim::Error::not_found(definition.name(), &id.to_string()))?;
+        let absent = || scim::Error::not_found(definition.name(), &id.to_string());
+        let record = record.ok_or_else(absent)?;
+        // Any change of the document, the secret or an external id is another version; secrets are sealed anew without.
+        let foreseen = foreseen.filter(|foreseen| {
+            foreseen.state.record.version == record.version && foreseen.state.record.secret == record.secret
+        });
+        let mut known = None;
+        if foreseen.is_none() && !ctx.views.are_everything() {
+            let state = known.insert(State::under_lock(ctx, definition, record.clone(), work)?);
+            if !state.is_seen(ctx, definition, work)? {
+                return Err(absent().into());
+            }
+        }
         self.precondition.check(record.version)?;
-        // Any change of the document, the secret or an external id is another version.
-        let foreseen = foreseen.filter(|foreseen| foreseen.state.record.version == record.version);
         let (external, next, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
@@ -96,20 +119,36 @@ impl Revising {
                 (state.external, outcome, Some(groups))
             }
             None => {
-                let external = work.external_of(id, ctx.caller.domain)?;
-                let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
-                (external, next, None)
+                let state = match known {
+                    Some(state) => state,
+                    None => {
+                        let external = work.external_of(id, ctx.caller.domain)?;
+                        State::new(record.clone(), external, Vec::new(), work.nesting_seq())
+                    }
+                };
+                let registry = work.catalog().registry().clone();
+                let (next, _) =
+                    foresee(ctx, &registry, definition, &state, &*self.revision, self.sealer.as_ref(), notes)?;
+                (state.external, next, None)
             }
         };
-        let moves = Moves::of(self.revision.relation(), id, work)?;
+        if next.is_changed {
+            clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
+            clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
+        }
+        let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
+        let moves = admitted(&*self.revision, moves)?;
         let record = if next.is_changed || !moves.is_empty() {
-            let members = moves.deltas(definition, id, work)?;
+            refuse_missing(&record.kind, &next.parts.doc, work)?;
+            let members = moves.deltas(ctx, definition, id, work)?;
+            issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
+            let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             work.update(Draft {
                 id,
                 kind: record.kind.clone(),
                 label: next.label,
-                secret: secret_of(&record, next.parts.password.as_deref(), &self.sealed)?,
-                doc: next.parts.doc.into(),
+                secret,
+                doc: doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?
@@ -122,7 +161,37 @@ impl Revising {
             Some((.., groups)) => groups,
             None => work.group_refs_of(&record)?,
         };
-        Ok(State { external: next.parts.external, groups, members: None, nesting_seq: work.nesting_seq(), record })
+        Ok(State::new(record, next.parts.external, groups, work.nesting_seq()))
+    }
+}
+
+impl Revising {
+    /// The document as it is stored, and what lies sealed beside it.
+    fn seal(
+        &self,
+        work: &mut Work<'_>,
+        record: &Record,
+        doc: Map<String, Value>,
+        password: Option<&str>,
+    ) -> Result<Sealing, Error> {
+        let before = Secrets::read(record.secret.as_deref())?;
+        let password = match password {
+            None => None,
+            Some(password::KEPT) => before.password.clone(),
+            Some(clear) => match self.sealed.iter().find(|sealed| sealed.clear == clear) {
+                Some(sealed) => Secrets::read(Some(&sealed.hash))?.password,
+                // Nothing is hashed under the lock: whoever sends the request again is answered.
+                None => return Err(store::Error::Stale.into()),
+            },
+        };
+        match &self.sealer {
+            Some(sealer) => {
+                let (doc, secret) = sealer.seal(work, record.id, &doc, &before, password)?;
+                Ok((doc.into_owned(), secret))
+            }
+            // Nothing of it is secret, or nothing that is secret is touched.
+            None => Ok((doc, Secrets { password, ..before }.bytes()?)),
+        }
     }
 }
 
@@ -141,9 +210,11 @@ impl Directory {
         let with_members = projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some();
         let mut notes = Notes::new();
 
+        let sealer = self.sealer(ctx, definition).await?;
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        let registry = self.registry_of(ctx.tenant);
+        let before = foresee(ctx, &registry, definition, &state, &*revision, sealer.as_ref(), &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
@@ -160,6 +231,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }
 
@@ -177,7 +249,15 @@ impl Directory {
             let hash = password::seal(clear.clone(), self.limits.password, &ctx.random).await?;
             sealed.push(Sealed { clear, hash });
         }
-        Ok(Revising { definition: definition.clone(), id, revision, precondition: precondition.clone(), sealed })
+        let sealer = self.sealer(ctx, definition).await?;
+        Ok(Revising {
+            definition: definition.clone(),
+            id,
+            revision,
+            precondition: precondition.clone(),
+            sealed,
+            sealer,
+        })
     }
 
     /// The state before the revision, and whether the revision would move a member.
@@ -193,7 +273,7 @@ impl Directory {
             let at_once = self.store.read_here(|reader| {
                 let point = reader.point_at_once(ctx.tenant, id, ctx.caller.domain, has_groups(definition))?;
                 let Some(point) = point else { return Ok(None) };
-                let state = self.visible(ctx, definition, id, point)?;
+                let state = self.visible(ctx, definition, id, point, reader)?;
                 Ok::<_, Error>(Some((state, self.would_move(ctx, id, revision, reader)?)))
             });
             if let Some(read) = at_once.transpose()?.flatten() {
@@ -202,11 +282,11 @@ impl Directory {
         }
         let (directory, caller, kind, revision) = (self.clone(), ctx.clone(), definition.clone(), revision.clone());
         self.store
-            .read(move |reader| {
+            .read_for(ctx.tenant, move |reader| {
                 let mut state = directory.state_of(&caller, &kind, id, reader)?;
                 let moves = directory.would_move(&caller, id, &revision, reader)?;
                 if with_members && !moves {
-                    state.members = Some(reader.all_members(caller.tenant, id)?);
+                    state.members = Some(SeenMembers(&mut Reading(reader, caller.tenant), &caller).all(id)?);
                 }
                 Ok((state, moves))
             })
@@ -224,7 +304,8 @@ impl Directory {
         if revision.relation().is_empty() {
             return Ok(false);
         }
-        Ok(!Moves::of(revision.relation(), id, &mut ReadMembers(reader, ctx.tenant))?.is_empty())
+        let moves = Moves::of(revision.relation(), id, &mut SeenMembers(&mut Reading(reader, ctx.tenant), ctx))?;
+        Ok(!admitted(&**revision, moves)?.is_empty())
     }
 
     /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
@@ -236,7 +317,7 @@ impl Directory {
     {
         let (tenant, origin) = (ctx.tenant, ctx.origin());
         if ctx.simulate {
-            return self.store.read(move |reader| reader.simulate(tenant, origin, run)).await;
+            return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
         if ctx.once.is_none() {
             return self.store.write(tenant, origin, run).await;
@@ -273,8 +354,10 @@ pub(super) fn conclude(
     work: &mut Work<'_>,
 ) -> Result<(State, Vec<Planned>), Error> {
     if with_members {
-        state.members = Some(work.members(state.record.id)?);
+        state.members = Some(SeenMembers(work, ctx).all(state.record.id)?);
     }
+    // What has left the view is told once more, as its writer left it.
+    state.show(ctx, definition, work)?;
     // Others wait for the lock: an entity tag that nobody will ask for is not worked out under it.
     if ctx.once.is_some() {
         ctx.remember(work, &Directory::location(ctx, definition, &state.record), Some(&state.etag(ctx)));
@@ -282,41 +365,38 @@ pub(super) fn conclude(
     Ok((state, work.changes().to_vec()))
 }
 
-fn outcome(
-    definition: &Definition,
-    record: &Record,
-    external: Option<&str>,
-    revision: &dyn Revision,
-    notes: &mut Notes,
-) -> Result<Outcome, Error> {
-    Ok(foresee(definition, record, external, revision, notes)?.0)
+/// The moves, if the revision may make any.
+fn admitted(revision: &dyn Revision, moves: Moves) -> Result<Moves, scim::Error> {
+    Ok(if moves.is_empty() || revision.admits_moves()? { moves } else { Moves::default() })
 }
 
-/// What a revision makes of a record, and the record's own document.
+/// What a revision makes of a resource, and the resource's own document. What its caller does not see stays.
 fn foresee(
+    ctx: &Ctx,
+    registry: &Registry,
     definition: &Definition,
-    record: &Record,
-    external: Option<&str>,
+    state: &State,
     revision: &dyn Revision,
+    sealer: Option<&Sealer>,
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
-    let current = put_together(record, external)?;
-    let mut parts = take_apart(revision.document(&current, notes)?)?;
-    let label = derive(definition, &mut parts.doc)?;
-    let before = take_apart(current)?;
-    let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
-    Ok((Outcome { parts, label, is_changed }, before.doc))
-}
-
-/// The secret to store: the one there is, the new one, or none.
-fn secret_of(record: &Record, password: Option<&str>, sealed: &[Sealed]) -> Result<Option<Vec<u8>>, Error> {
-    match password {
-        None => Ok(None),
-        Some(password::KEPT) => Ok(record.secret.clone()),
-        Some(clear) => match sealed.iter().find(|sealed| sealed.clear == clear) {
-            Some(sealed) => Ok(Some(sealed.hash.clone())),
-            // Nothing is hashed under the lock: whoever sends the request again is answered.
-            None => Err(store::Error::Stale.into()),
-        },
+    let current = put_together(&state.record, state.external.as_deref())?;
+    // What its caller believes to have changed is another version, even if it happens to write what lies there unseen.
+    let mut is_changed = false;
+    let next = match state.seen(ctx, definition) {
+        None => revision.document(&current, notes)?,
+        Some(seen) => {
+            let next = revision.document(&seen, notes)?;
+            is_changed = next != seen;
+            write_back(definition, &current, &seen, next)?
+        }
+    };
+    let mut parts = take_apart(next)?;
+    let label = derive(registry, definition, &mut parts.doc)?;
+    if let Some(sealer) = sealer {
+        sealer.recognise(&state.record, &mut parts.doc)?;
     }
+    let before = take_apart(current)?;
+    is_changed |= parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
+    Ok((Outcome { parts, label, is_changed }, before.doc))
 }

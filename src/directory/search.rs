@@ -10,6 +10,7 @@ use scim::schema::Definition;
 use store::scan::{Cut, Page, Query, Sort, Step, Stretch};
 use store::{Reader, Seq};
 
+use super::audit::is_audit;
 use super::cursor::{Binding, Cursor, PURPOSE};
 use super::mark::Mark;
 use super::membership::is_membership;
@@ -53,6 +54,38 @@ impl Directory {
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
     ) -> Result<Found, Error> {
+        if definitions.iter().all(|definition| definition.secrets().is_empty()) {
+            return self.search_known(ctx, definitions, request).await;
+        }
+        if !Directory::asks_about_secrets(definitions, request)? {
+            for definition in definitions {
+                self.remember_keys(ctx, definition).await;
+            }
+            return self.search_known(ctx, definitions, request).await;
+        }
+        loop {
+            let keys = self.secret_keys(ctx.tenant).await?;
+            let concealed = Directory::conceal(definitions, request, &keys)?;
+            let found = self.search_known(ctx, definitions, &concealed).await?;
+            // A rotation that began or ended meanwhile has other keys, and what was found may not be all.
+            if self.secret_keys(ctx.tenant).await? == keys {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The same for a request that names no secret value any more.
+    async fn search_known(
+        &self,
+        ctx: &Ctx,
+        definitions: &[Arc<Definition>],
+        request: &SearchRequest,
+    ) -> Result<Found, Error> {
+        if let [definition] = definitions
+            && is_audit(definition)
+        {
+            return self.search_audit(ctx, definition, request).await;
+        }
         if let Some(found) = self.look_up(ctx, definitions, request).await? {
             return Ok(found);
         }
@@ -68,7 +101,7 @@ impl Directory {
             true => directory.merged_pages(reader, &caller, &parts, &binding, (start_index, count)),
             false => directory.pages(reader, &caller, parts, &binding, start_index, count),
         };
-        let body = self.store.read(move |reader| reader.snapshot(read)).await?.to_json();
+        let body = self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await?.to_json();
         Ok(Found { body, feed_position: None })
     }
 
@@ -138,7 +171,7 @@ impl Directory {
             _ if is_merged => directory.merged_leg(reader, &caller, &parts, start.1, (backwards, count)),
             _ => directory.leg(reader, &caller, &parts, &bound, (start, backwards), count),
         };
-        let leg = self.store.read(move |reader| reader.snapshot(read)).await?;
+        let leg = self.store.read_for(ctx.tenant, move |reader| reader.snapshot(read)).await?;
 
         let seal = |(part, from): Spot, backwards| {
             let part = u16::try_from(part).unwrap_or(u16::MAX);
@@ -279,7 +312,7 @@ impl Directory {
         Query {
             definition: definition.clone(),
             filter: None,
-            view: ctx.view(definition).clone(),
+            views: ctx.views.clone(),
             sort: None,
             start: 1,
             mark: None,
@@ -299,6 +332,7 @@ impl Ctx {
     /// 403 sensitive when a search that came in a URL filters by an attribute that the caller must keep out of URLs, as
     /// those end up in logs (RFC 7644 section 7.5.2).
     pub fn check_sensitive(&self, definitions: &[Arc<Definition>], request: &SearchRequest) -> Result<(), Error> {
+        Ctx::check_secrets(definitions, request)?;
         if self.caller.sensitive.is_empty() {
             return Ok(());
         }

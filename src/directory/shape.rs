@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use scim::key::{TextRule, of_text};
+use store::secret::Secrets;
 use store::work::document_of;
 use store::{Record, ResourceId};
 
@@ -55,7 +56,7 @@ pub(super) fn put_together(record: &Record, external: Option<&str>) -> Result<Ma
     if let Some(external) = external {
         document.insert("externalId".into(), external.into());
     }
-    if record.secret.is_some() {
+    if Secrets::read(record.secret.as_deref())?.password.is_some() {
         document.insert("password".into(), password::KEPT.into());
     }
     Ok(document)

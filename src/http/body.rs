@@ -1,11 +1,13 @@
 //! The body of a request: bounded in size and in time, of a media type we read, then parsed by `json`.
 
 use actix_web::http::{StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, web};
 use serde_json::Value;
 
 use super::error::Failure;
-use super::{Settings, accept, json};
+use super::{Settings, accept, extract, json};
+use crate::auth::oauth::Denial;
 
 /// Reads the JSON object of a request's body.
 pub(super) async fn read(request: &HttpRequest, payload: web::Payload, settings: &Settings) -> Result<Value, Failure> {
@@ -40,12 +42,42 @@ async fn read_within(
             "The body is compressed (Content-Encoding). Send it plain.",
         ));
     }
-    let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    Ok(json::parse(&collect(request, payload, settings, (limit, name)).await?)?)
+}
+
+/// Reads a body that is a form (`application/x-www-form-urlencoded`).
+pub(super) async fn read_form(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &Settings,
+    limit: usize,
+) -> Result<Vec<(String, String)>, Failure> {
+    const NO_FORM: Failure =
+        Failure::OAuth(Denial::Request("The body must be a form in UTF-8: application/x-www-form-urlencoded."));
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(NO_FORM);
+    }
+    let body = collect(request, payload, settings, (limit, "the limit")).await?;
+    let form = std::str::from_utf8(&body).ok().and_then(extract::pairs);
+    form.ok_or(NO_FORM)
+}
+
+/// All of a body, if it is small and quick enough.
+async fn collect(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &Settings,
+    (limit, name): (usize, &str),
+) -> Result<Bytes, Failure> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let announced = length.and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(name, limit));
     }
     match tokio::time::timeout(settings.body_timeout, payload.to_bytes_limited(limit)).await {
-        Ok(Ok(Ok(bytes))) => Ok(json::parse(&bytes)?),
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Ok(Err(_))) => Err(Failure::status(StatusCode::BAD_REQUEST, "The body ended before it was complete.")),
         Ok(Err(_)) => Err(too_large(name, limit)),
         Err(_) => Err(Failure::status(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.")),

@@ -9,9 +9,10 @@ use store::TenantId;
 
 use super::error::Failure;
 use super::{State, extract};
-use crate::auth::role::{self, Access};
+use crate::auth::scope;
 use crate::directory::deferred::Host;
-use crate::directory::{Error, Role};
+use crate::directory::scope::Access;
+use crate::directory::{Caller, Error};
 
 /// How often requests that wait and results that are old are looked for.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -25,8 +26,8 @@ impl Host for State {
         extract::now()
     }
 
-    fn permit(&self, role: Role, definition: &Definition) -> Result<(), String> {
-        role::permit(role, definition, Access::Write)
+    fn permit(&self, caller: &Caller, definition: &Definition) -> Result<(), String> {
+        scope::permit(caller, definition, Access::Write)
     }
 
     fn told(&self, error: Error) -> ::scim::Error {

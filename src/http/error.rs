@@ -1,6 +1,7 @@
 //! The error policy, and the only place that makes an error response.
 //!
-//! - Every error a client sees is the SCIM error of RFC 7644 section 3.12, for 401, 404, 405 and 413 as well.
+//! - Every error a client sees is the SCIM error of RFC 7644 section 3.12, for 401, 404, 405 and 413 as well; only the token
+//!   endpoint says what is wrong with a request in the words of RFC 6749 section 5.2.
 //! - A 4xx says what is wrong with the request and what to do; it may repeat what the client sent, never what is stored.
 //! - A 5xx says nothing but the request id's promise: the chain of causes is logged under that id by
 //!   `observe`, and never leaves the server.
@@ -11,7 +12,10 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 
+use super::oauth;
 use crate::auth::Refusal;
+use crate::auth::limit::Excess;
+use crate::auth::oauth::Denial;
 use crate::directory;
 
 /// Media type of every SCIM message (RFC 7644 section 8.1).
@@ -34,6 +38,23 @@ pub enum Failure {
     /// No valid token.
     #[error("no valid bearer token")]
     Unauthenticated,
+    /// The keys that would check the token cannot be had.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerAway,
+    /// The token endpoint gives no token.
+    #[error(transparent)]
+    OAuth(Denial),
+    /// No token, and a certificate that stands for no client.
+    #[error("the certificate stands for no client")]
+    Stranger,
+    /// There was too much of something; another try makes sense after so many seconds.
+    #[error("limited: {detail}")]
+    Limited {
+        /// A sentence without its end.
+        detail: String,
+        /// From 1 on.
+        seconds: u32,
+    },
     /// The path has other methods only; the value of `Allow`.
     #[error("the path has only the methods {0}")]
     Method(&'static str),
@@ -49,15 +70,37 @@ impl From<directory::Error> for Failure {
     }
 }
 
+impl From<Denial> for Failure {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Directory(error) => error.into(),
+            Denial::Braked(seconds) => Refusal::Braked(seconds).into(),
+            denial => Failure::OAuth(denial),
+        }
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthenticated => Failure::Unauthenticated,
+            Refusal::Stranger => Failure::Stranger,
             Refusal::Suspended => Failure::Denied(
                 "This register is suspended: nothing can be read or written until its operator resumes it.".to_owned(),
             ),
+            Refusal::IssuerAway => Failure::IssuerAway,
+            Refusal::Braked(seconds) => Failure::Limited {
+                detail: "Too many attempts from this address failed to authenticate".to_owned(),
+                seconds,
+            },
             Refusal::Directory(error) => error.into(),
         }
+    }
+}
+
+impl From<Excess> for Failure {
+    fn from(excess: Excess) -> Self {
+        Failure::Limited { detail: format!("Too many {}", excess.what), seconds: excess.seconds }
     }
 }
 
@@ -93,7 +136,20 @@ impl Failure {
                 store::Error::Corrupt(_) => scim::Error::status(500, hidden(500)),
             },
             Failure::Denied(reason) => scim::Error::status(403, reason),
+            Failure::IssuerAway => scim::Error::status(
+                503,
+                "Whether this token is valid cannot be found out now: its issuer cannot be reached. Try again soon.",
+            ),
+            Failure::Limited { detail, seconds } => {
+                scim::Error::status(429, format!("{detail}. Try again in {seconds} s."))
+            }
+            Failure::OAuth(denial) => scim::Error::status(oauth::status(denial).as_u16(), denial.to_string()),
             Failure::Unauthenticated => scim::Error::status(401, "Send a valid token: Authorization: Bearer mk_…"),
+            Failure::Stranger => scim::Error::status(
+                401,
+                "The certificate of this connection stands for no client. Bring one that does, or a token: \
+                 Authorization: Bearer mk_…",
+            ),
             Failure::Method(allow) => {
                 scim::Error::status(405, format!("This path does not have that method. It has {allow}."))
             }
@@ -107,6 +163,9 @@ impl ResponseError for Failure {
     }
 
     fn error_response(&self) -> HttpResponse {
+        if let Failure::OAuth(denial) = self {
+            return oauth::refused(denial);
+        }
         let error = self.told();
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
@@ -114,8 +173,15 @@ impl ResponseError for Failure {
             (Failure::Method(allow), _) => {
                 response.insert_header((header::ALLOW, *allow));
             }
+            (Failure::Stranger, _) => {
+                // Whoever was not recognised has nothing more to say on this connection (RFC 9932 section 5.4).
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\"")).force_close();
+            }
             (_, 401) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"matrikel\""));
+            }
+            (Failure::Limited { seconds, .. }, _) => {
+                response.insert_header((header::RETRY_AFTER, *seconds));
             }
             (_, 429 | 503 | 507) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));

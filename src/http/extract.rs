@@ -2,22 +2,24 @@
 //! projection and the preconditions. Here, and nowhere deeper, the clock is read. Never makes a response.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, web};
 use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
-use scim::view::Views;
+use store::{By, ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::{BASE_PATH, State, accept, proxy};
-use crate::auth::Shown;
-use crate::auth::role::{self, Access};
+use super::proxy::Addressed;
+use super::{BASE_PATH, State, accept, proxy, tenancy};
+use crate::auth::{Shown, scope};
+use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
@@ -33,6 +35,9 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 pub(super) struct Asker {
     pub(super) client: Arc<str>,
     pub(super) tenant: i64,
+    pub(super) id: ResourceId,
+    /// The credential that was shown.
+    pub(super) credential: Option<Uuid>,
     /// What was needed to understand the request; known when it has been answered.
     pub(super) tolerances: Tolerances,
 }
@@ -63,26 +68,37 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     // What is no text is no token either.
     let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
     let certificate = state.peers.certificate(request, &state.settings.trusted_proxies);
-    let shown = Shown {
-        authorization: authorization.as_deref(),
-        certificate: certificate.as_ref(),
-        address: request.peer_addr().map(|address| address.ip()),
-    };
+    let address = proxy::client(request, &state.settings.trusted_proxies);
+    let shown = Shown { authorization: authorization.as_deref(), certificate: certificate.as_ref(), address };
     let principal = state.authenticator.authenticate(&shown, now).await?;
+    let networks = &principal.caller.networks;
+    let is_near = |address: IpAddr| networks.iter().any(|network| network.contains(address));
+    if !networks.is_empty() && !address.is_some_and(is_near) {
+        // Whoever holds a stolen token learns nothing of it.
+        return Err(Failure::Unauthenticated);
+    }
     let tolerances = Tolerances::default();
     request.extensions_mut().insert(Asker {
         client: Arc::clone(&principal.caller.name),
         tenant: principal.tenant.0,
+        id: principal.caller.id,
+        credential: Some(principal.credential),
         tolerances: tolerances.clone(),
     });
+    let elapsed = u64::try_from(state.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let permit = state.limiter.admit(principal.tenant, &principal.caller, elapsed)?;
+    // Held until the request is done with.
+    request.extensions_mut().insert(permit);
+    let base_url = base_url_of(request, state, principal.tenant).await?;
     let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: Views::everything(),
+        views: principal.caller.outlook.views(catalog.registry()),
         now,
         random: Random::os(),
-        base_url: base_url(request, state)?,
+        base_url,
+        by: means(request, state, principal.credential),
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
         once: None,
@@ -91,7 +107,14 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     })
 }
 
-/// Authenticates a request, finds the resource type of its endpoint and asks whether the role may do that there.
+/// By what means a request came. Whose proxies are many to ask is asked of a write alone.
+fn means(request: &HttpRequest, state: &State, credential: Uuid) -> By {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let address = if is_read { None } else { proxy::client(request, &state.settings.trusted_proxies) };
+    By { credential: Some(credential), address, request: Some(request_id(request)) }
+}
+
+/// Authenticates a request, finds the resource type of its endpoint and asks whether the scopes allow that there.
 pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
     let ctx = context(request, state).await?;
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
@@ -100,7 +123,7 @@ pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) 
         .definition_at(&ctx, endpoint)
         .await?
         .ok_or_else(|| Failure::status(StatusCode::NOT_FOUND, format!("There is no endpoint /{endpoint}.")))?;
-    role::permit(ctx.caller.role, &definition, access).map_err(Failure::Denied)?;
+    scope::permit(&ctx.caller, &definition, access).map_err(Failure::Denied)?;
     if access == Access::Write && ctx.caller.profile.is_interop() {
         refuse_filter(request)?;
     }
@@ -133,9 +156,15 @@ pub(super) fn parameters(request: &HttpRequest) -> Result<Vec<(String, String)>,
     if !is_utf8(query) {
         return Err(scim::Error::invalid_syntax("The query string is not UTF-8 when it is decoded.").into());
     }
-    web::Query::<Vec<(String, String)>>::from_query(query)
-        .map(web::Query::into_inner)
-        .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+    pairs(query).ok_or_else(|| Failure::status(StatusCode::BAD_REQUEST, "The query string cannot be read."))
+}
+
+/// Names and values of a form, decoded; `None`: it is none, or not UTF-8 when it is decoded.
+pub(super) fn pairs(form: &str) -> Option<Vec<(String, String)>> {
+    if !is_utf8(form) {
+        return None;
+    }
+    web::Query::<Vec<(String, String)>>::from_query(form).ok().map(web::Query::into_inner)
 }
 
 /// Whether a query is UTF-8 once its escapes are decoded. The decoder puts U+FFFD for what is not, and a filter would
@@ -225,20 +254,45 @@ fn request_id(request: &HttpRequest) -> Arc<str> {
 
 /// The base URL of answers: as configured, else as the client addressed us; what a trusted proxy says of that comes
 /// before what reached us.
-fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
-    if let Some(url) = &state.base_url {
+pub(super) fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>, Failure> {
+    let told = proxy::addressed(request, &state.settings.trusted_proxies);
+    based(request, state, told, false)
+}
+
+/// The same for a request of a tenant. Fails like an invalid token when path or host are another tenant's.
+async fn base_url_of(request: &HttpRequest, state: &State, tenant: TenantId) -> Result<Arc<str>, Failure> {
+    let told = proxy::addressed(request, &state.settings.trusted_proxies);
+    let host = match &told.host {
+        Some(host) => Some(Cow::Borrowed(host.as_str())),
+        None => text(request, &header::HOST)?,
+    };
+    let is_own = tenancy::check(request, state, tenant, host.as_deref()).await?;
+    based(request, state, told, is_own)
+}
+
+/// With `is_own` the host that the client named is the tenant's, and leads before what is configured.
+fn based(request: &HttpRequest, state: &State, told: Addressed, is_own: bool) -> Result<Arc<str>, Failure> {
+    if let (Some(url), false, false) = (&state.base_url, is_own, tenancy::has_slug(request)) {
         return Ok(Arc::clone(url));
     }
-    let config = request.app_config();
-    let told = proxy::addressed(request, &state.settings.trusted_proxies);
     let told_host = told.host.map(|host| Ok(Some(Cow::Owned(host))));
-    let host = match told_host.unwrap_or_else(|| text(request, &header::HOST))? {
+    let host = told_host.unwrap_or_else(|| text(request, &header::HOST))?;
+    if let Some(url) = &state.base_url {
+        let before = url.strip_suffix(BASE_PATH).unwrap_or(url);
+        let before = match (host, before.split_once("://")) {
+            (Some(host), Some((scheme, _))) if is_own && is_host(&host) => format!("{scheme}://{host}"),
+            _ => before.to_owned(),
+        };
+        return Ok(format!("{before}{}{BASE_PATH}", tenancy::prefix(request)).into());
+    }
+    let config = request.app_config();
+    let host = match host {
         Some(host) if is_host(&host) => host,
         Some(_) => return Err(Failure::status(StatusCode::BAD_REQUEST, "The Host header is not a host.")),
         None => config.local_addr().to_string().into(),
     };
     let scheme = told.scheme.as_deref().unwrap_or(if config.secure() { "https" } else { "http" });
-    Ok(format!("{scheme}://{host}{BASE_PATH}").into())
+    Ok(format!("{scheme}://{host}{}{BASE_PATH}", tenancy::prefix(request)).into())
 }
 
 fn is_host(host: &str) -> bool {

@@ -2,14 +2,8 @@
 //! object (RFC 7643 section 2.1 leaves such a message without meaning), bounded depth, UTF-8, no U+0000. Every refusal is
 //! 400 with the line and column. Knows nothing of SCIM attributes.
 
-use std::fmt;
-
-use scim::Error;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-
-/// Arrays and objects within each other; SCIM itself needs five.
-pub(super) const DEPTH_LIMIT: usize = 64;
+use scim::{Error, json};
+use serde_json::Value;
 
 /// Reads a body that must be a JSON object.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
@@ -20,11 +14,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
     if text.trim().is_empty() {
         return Err(Error::invalid_syntax("The body is empty. Send a JSON object."));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| describe(&error))?;
+    let value = json::read(text).map_err(|error| describe(&error))?;
     if !value.is_object() {
         return Err(Error::invalid_syntax("The body is not a JSON object at line 1 column 1."));
     }
@@ -51,89 +41,10 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Builds a [`Value`] and counts how deep it is.
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn deeper<E: de::Error>(self) -> Result<Strict, E> {
-        if self.depth == DEPTH_LIMIT {
-            return Err(E::custom(format!("it is nested deeper than {DEPTH_LIMIT} levels")));
-        }
-        Ok(Strict { depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut values = Vec::new();
-        while let Some(value) = sequence.next_element_seed(inner)? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut members = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if members.contains_key(&name) {
-                return Err(de::Error::custom(format!("the member {name:?} stands twice in one object")));
-            }
-            let value = map.next_value_seed(inner)?;
-            members.insert(name, value);
-        }
-        Ok(Value::Object(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use scim::json::DEPTH_LIMIT;
+
     use super::*;
 
     #[test]

@@ -6,15 +6,17 @@ pub mod error;
 pub mod server;
 
 mod accept;
+mod audit;
 mod body;
 mod cors;
 mod deferred;
 mod extract;
+mod federation;
 mod health;
 mod hold;
 mod json;
 mod metrics;
-mod network;
+mod oauth;
 mod observe;
 mod once;
 mod peer;
@@ -23,19 +25,23 @@ mod proxy;
 mod respond;
 mod routes;
 mod scim;
+mod tenancy;
 mod tls;
 mod tolerance;
+mod used;
 mod watched;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::auth::federation::Members;
+use crate::auth::limit::{Brake, Limiter, Limits};
 use crate::directory::Directory;
+pub use crate::network::Network;
 use error::Failure;
-pub use network::Network;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
 
@@ -72,6 +78,12 @@ pub struct Settings {
     pub has_metrics: bool,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
+    /// How the keys of foreign issuers are had and kept.
+    pub issuers: crate::auth::issuer::keys::Settings,
+    /// How access tokens are made and checked.
+    pub oauth: crate::auth::oauth::Settings,
+    /// How much clients and tenants may ask for.
+    pub limits: Limits,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
 }
@@ -84,7 +96,13 @@ struct State {
     /// The base URL when it is configured: one text for all requests.
     base_url: Option<Arc<str>>,
     tolerances: tolerance::Counts,
+    federation: federation::Counts,
     metrics: metrics::Metrics,
+    denials: audit::Denials,
+    limiter: Limiter,
+    /// Since when time is counted for limits.
+    begun: Instant,
+    hosts: tenancy::Hosts,
     /// What browsers are told of https.
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
@@ -95,13 +113,32 @@ struct State {
 
 impl State {
     /// Needs a Tokio runtime.
-    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>) -> Self {
+    fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
-        let authenticator = Authenticator::new(directory.clone());
+        let authenticator =
+            Authenticator::new(directory.clone(), members, settings.oauth.clone(), settings.issuers.clone())
+                .with_brake(Brake::new(settings.limits.failures));
+        let limiter = Limiter::new(settings.limits);
         let runtime = tokio::runtime::Handle::current();
-        let (tolerances, metrics) =
-            (tolerance::Counts::default(), metrics::Metrics::new(extract::now(), settings.has_metrics));
+        let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
+        let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
-        State { authenticator, directory, settings, base_url, tolerances, metrics, hsts, peers, runtime }
+        let denials = audit::Denials::default();
+        State {
+            authenticator,
+            directory,
+            settings,
+            base_url,
+            tolerances,
+            federation,
+            metrics,
+            denials,
+            limiter,
+            begun: Instant::now(),
+            hosts: tenancy::Hosts::default(),
+            hsts,
+            peers,
+            runtime,
+        }
     }
 }

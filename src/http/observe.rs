@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
-use super::{State, cors, hold};
+use super::{State, audit, cors, hold, tenancy};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,6 +31,7 @@ pub(super) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
+    tenancy::take_slug(&mut request);
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);
     request.extensions_mut().insert(id.clone());
@@ -64,6 +65,7 @@ pub(super) async fn observe(
     let asker = response.request().extensions().get::<Asker>().cloned();
     if let Some(state) = &state {
         state.metrics.record(&response, asker.as_ref(), begun);
+        audit::look_at(&response, state);
         if let Some(hsts) = &state.hsts {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
@@ -99,7 +101,12 @@ fn broken_off(request_id: &Arc<str>, begun: Instant, panic: &(dyn Any + Send)) -
 fn lacks_scim_body(response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
     let is_scim = response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == SCIM_JSON.as_bytes());
-    (status.is_client_error() || status.is_server_error()) && !is_scim
+    // The token endpoint has words of its own.
+    let is_oauth = || {
+        let error = response.response().error().and_then(|error| error.as_error::<Failure>());
+        matches!(error, Some(Failure::OAuth(_)))
+    };
+    (status.is_client_error() || status.is_server_error()) && !is_scim && !is_oauth()
 }
 
 fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instant) {

@@ -101,6 +101,11 @@ impl Reading {
         Reading { source, authorities, told }
     }
 
+    /// Whether clients may have certificates at all.
+    pub(super) fn are_asked_for(&self) -> bool {
+        self.source != ClientCertificates::Off
+    }
+
     /// Takes the certificate of a new connection apart, if it showed one, and lays it beside the connection.
     pub(super) fn note(&self, stream: &dyn Any, with_it: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() else { return };
@@ -136,6 +141,9 @@ impl Reading {
         // Two certificates are none: one of them was not the proxy's.
         let mut values = headers.get_all(CERTIFICATE);
         let (Some(certificate), None) = (values.next(), values.next()) else { return None };
+        if certificate.as_bytes().contains(&b',') {
+            return None;
+        }
         let mut key = certificate.as_bytes().to_vec();
         for value in headers.get_all(CHAIN) {
             key.push(b',');

@@ -37,6 +37,52 @@ pub(super) fn addressed(request: &HttpRequest, trusted: &[Network]) -> Addressed
     }
 }
 
+/// The address of the client itself: the nearest one that is no trusted proxy's. What a proxy tells is believed from
+/// trusted ones alone.
+pub(super) fn client(request: &HttpRequest, trusted: &[Network]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    if trusted.is_empty() || !is_trusted(peer) {
+        return Some(peer);
+    }
+    let header = |name: &str| {
+        let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+        Some(values.collect::<Vec<_>>().join(",")).filter(|text| !text.trim().is_empty())
+    };
+    match header("forwarded") {
+        Some(text) => nearest(split(&text, ',').into_iter().rev().map(forwarded_for), peer, is_trusted),
+        None => {
+            let text = header("x-forwarded-for").unwrap_or_default();
+            nearest(text.split(',').rev().map(|text| node(text.trim())), peer, is_trusted)
+        }
+    }
+}
+
+/// The first address that is not a trusted proxy's; of a chain that is trusted whole, or goes on with what is no address,
+/// the last that is known.
+fn nearest(
+    chain: impl Iterator<Item = Option<IpAddr>>,
+    peer: IpAddr,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let mut known = peer;
+    for address in chain {
+        let Some(address) = address else { break };
+        known = address.to_canonical();
+        if !is_trusted(known) {
+            break;
+        }
+    }
+    Some(known)
+}
+
+/// For whom an element of `Forwarded` was passed on.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pairs = split(element, ';').into_iter().filter_map(|pair| pair.split_once('='));
+    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    named.next().and_then(|(_, value)| node(value.trim().trim_matches('"')))
+}
+
 fn read_forwarded(text: &str, is_trusted: impl Fn(IpAddr) -> bool) -> Addressed {
     let mut found = Addressed::default();
     for element in split(text, ',').into_iter().rev() {
@@ -81,6 +127,8 @@ fn scheme(text: &str) -> Option<String> {
 fn node(text: &str) -> Option<IpAddr> {
     let bare = match text.strip_prefix('[') {
         Some(rest) => rest.split(']').next()?,
+        // An IPv6 address as X-Forwarded-For has it.
+        None if text.matches(':').count() > 1 => text,
         None => text.split(':').next()?,
     };
     bare.parse().ok()
@@ -124,6 +172,28 @@ mod tests {
         let network = Network::new("10.0.0.0".parse().expect("an address"), 8);
         for (text, expected) in table {
             assert_eq!(read_forwarded(text, |address| network.contains(address)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_address_that_is_no_trusted_proxy() {
+        let table = [
+            ("198.51.100.9", "forwarded", "for=192.0.2.1", "198.51.100.9"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.1", "192.0.2.1"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.66, for=192.0.2.1;proto=https, for=10.0.0.7", "192.0.2.1"),
+            ("10.0.0.1", "forwarded", "for=10.0.0.7", "10.0.0.7"),
+            ("10.0.0.1", "forwarded", "for=192.0.2.1, for=unknown", "10.0.0.1"),
+            ("10.0.0.1", "x-forwarded-for", "192.0.2.66, 192.0.2.1:4711, 10.0.0.7", "192.0.2.1"),
+            ("10.0.0.1", "x-forwarded-for", "2001:db8::1", "2001:db8::1"),
+            ("::ffff:10.0.0.1", "x-forwarded-for", "[2001:db8::1]:80", "2001:db8::1"),
+            ("10.0.0.1", "x-other", "192.0.2.1", "10.0.0.1"),
+        ];
+        let trusted = [Network::new("10.0.0.0".parse().expect("an address"), 8)];
+        for (peer, name, text, expected) in table {
+            let peer = std::net::SocketAddr::new(peer.parse().expect(peer), 1);
+            let request = actix_web::test::TestRequest::get().peer_addr(peer).insert_header((name, text));
+            let found = client(&request.to_http_request(), &trusted);
+            assert_eq!(found, Some(expected.parse().expect(expected)), "{peer} {text}");
         }
     }
 

@@ -6,14 +6,15 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, discovery, resources, search, types};
-use super::{Answer, health, respond};
+use super::scim::{bulk, credentials, discovery, resources, search, types, views};
+use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+const CREDENTIAL: &str = "DELETE, OPTIONS";
 const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
@@ -29,6 +30,10 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         // What is asked for most, found before all fixed names: each pattern that is tried first takes time.
         .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
         .service(one_resource().guard(guard::fn_guard(is_of_users_or_groups)))
+        // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
+        .service(path("/oauth/token", POST).route(web::post().to(oauth::token)))
+        .service(path("/oauth/jwks", READ).route(get().to(oauth::key_set)))
+        .service(path("/.well-known/oauth-authorization-server", READ).route(get().to(oauth::metadata)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
         .service(
@@ -68,6 +73,16 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(get().to(resources::fetch))
                 .route(web::delete().to(resources::remove)),
         )
+        // what was done and what was denied: read by administrators, written by nobody
+        .service(path("/scim/v2/{endpoint:AuditEvents}", READ).route(get().to(search::by_query)))
+        .service(path("/scim/v2/{endpoint:AuditEvents}/{id}", READ).route(get().to(resources::fetch)))
+        .service(path("/scim/v2/Clients/{id}/credentials", POST).route(web::post().to(credentials::add)))
+        .service(
+            path("/scim/v2/Clients/{id}/credentials/{credential}", CREDENTIAL)
+                .route(web::delete().to(credentials::revoke)),
+        )
+        // what the clients of a view see
+        .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

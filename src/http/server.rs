@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, deferred, metrics, observe, peer, routes, tolerance};
+use super::{Settings, State, audit, deferred, extract, metrics, observe, peer, routes, tenancy, tolerance, used};
+use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
 
 /// Connections that the system keeps for us until we take them.
@@ -35,6 +36,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// How certificates of clients are met.
     pub peers: Peers,
+    /// The federation whose members are known; `None`: there is none.
+    pub federation: Option<federation::Settings>,
     /// What is borne with of clients.
     pub patience: Patience,
     /// Threads that serve.
@@ -70,6 +73,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The federation cannot be told by its anchor.
+    #[error("The federation cannot be used: {0}. Check federation.anchor.")]
+    Federation(#[from] federation::FederationError),
 }
 
 /// A server that is serving.
@@ -96,9 +102,14 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     let certificates = listen.tls.as_ref().map(|tls| Certificates::open(tls, asks)).transpose()?;
     let authorities = listen.peers.open()?;
     let reading = Arc::new(Reading::new(listen.peers.certificates, authorities.current()));
+    let federation = match &listen.federation {
+        Some(settings) => Some(Federation::open(settings.clone(), extract::now())?),
+        None => None,
+    };
+    let members = federation.as_ref().map(Federation::members).unwrap_or_default();
     let listeners = bind(listen).map_err(failed(&listen.address))?;
     // One state for all workers, so that they share what the authenticator remembers.
-    let state = web::Data::new(State::new(directory, settings, Arc::clone(&reading)));
+    let state = web::Data::new(State::new(directory, settings, Arc::clone(&reading), members));
     let metrics = match &listen.metrics {
         Some(address) => Some(metrics::serve(address, &state).map_err(failed(address))?),
         None => None,
@@ -133,12 +144,20 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     let nowhere = || io::Error::other("no address was bound");
     let address = server.addrs().first().copied().ok_or_else(nowhere).map_err(failed(&listen.address))?;
     let server = server.run();
-    let mut chores =
-        vec![tokio::spawn(report(state.clone())), tokio::spawn(deferred::keep(state.clone().into_inner()))];
+    let mut chores = vec![
+        tokio::spawn(report(state.clone())),
+        tokio::spawn(deferred::keep(state.clone().into_inner())),
+        tokio::spawn(audit::keep(state.clone().into_inner())),
+        tokio::spawn(used::keep(state.clone().into_inner())),
+        tokio::spawn(tenancy::keep(state.clone().into_inner())),
+    ];
     let scheme = if certificates.is_some() { "https" } else { "http" };
     if let Some(certificates) = certificates {
         state.metrics.note_certificate(certificates.expires_at());
         chores.push(tokio::spawn(certificates.watch(state.clone())));
+    }
+    if let Some(federation) = federation {
+        chores.push(tokio::spawn(super::federation::keep(federation, state.clone())));
     }
     if listen.peers.authorities.is_some() {
         chores.push(tokio::spawn(peer::watch(authorities, state.clone())));
@@ -213,6 +232,8 @@ impl Running {
         self.handle.stop(true).await;
         self.chores.iter().for_each(JoinHandle::abort);
         self.state.tolerances.log();
+        audit::finish(&self.state).await;
+        used::write(&self.state).await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await?;
         }

@@ -190,7 +190,11 @@ fn builder(oldest: Oldest, asks: Asks) -> Result<SslAcceptorBuilder, ErrorStack>
         Asks::Certificate => SslVerifyMode::PEER,
         Asks::CertificateOrLeave => SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
     };
-    builder.set_verify_callback(mode, |_, _| true);
+    builder.set_verify_callback(mode, |_, _| {
+        // What was found wrong stays in the thread's list of errors, where the next connection would take it for its own.
+        drop(ErrorStack::get());
+        true
+    });
     builder.set_options(SslOptions::NO_TICKET);
     builder.set_num_tickets(0)?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);

@@ -11,6 +11,8 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::extract::Asker;
 
 static TOLERANCE: HeaderName = HeaderName::from_static("matrikel-tolerance");
+/// Paths that a client may not write and that were left as they were.
+static IGNORED: HeaderName = HeaderName::from_static("matrikel-ignored");
 
 /// How often the counts are told.
 pub(super) const PERIOD: Duration = Duration::from_secs(60);
@@ -38,6 +40,12 @@ impl Counts {
         }
         if !names.is_empty() {
             name(&names.join(", "), headers);
+        }
+        let ignored = asker.tolerances.ignored();
+        if !ignored.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&ignored.join(", "))
+        {
+            headers.insert(IGNORED.clone(), value);
         }
     }
 

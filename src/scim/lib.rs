@@ -2,13 +2,16 @@
 //!
 //! In dependency order: [`error`] is the vocabulary clients see; [`schema`] says what a resource type looks like;
 //! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
-//! documents; [`query`] and [`page`] are what a search asks and answers; [`bulk`] is many operations in one message; [`view`] is what a client may see of it all.
+//! documents; [`query`] and [`page`] are what a search asks and answers; [`bulk`] is many operations in one message; [`view`] is what a
+//! client may see of it all, [`authority`] what it may write.
 
+pub mod authority;
 pub mod bulk;
 #[cfg(test)]
 mod cases;
 pub mod error;
 pub mod filter;
+pub mod json;
 pub mod key;
 pub mod page;
 pub mod patch;

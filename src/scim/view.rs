@@ -5,17 +5,25 @@
 //! exactly when the client's filter holds for the document after [`View::project`].
 
 mod membership;
+mod merge;
+mod reference;
+mod text;
 mod views;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use serde_json::{Map, Value};
 
 use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
 use crate::key;
+use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
+use text::Fate;
 
+pub use merge::write_back;
+pub use reference::Reference;
+pub use text::{Text, read_by};
 pub use views::Views;
 
 const SCHEMAS: &str = "schemas";
@@ -23,36 +31,84 @@ const SCHEMAS: &str = "schemas";
 /// What every view shows: without them an answer is no SCIM resource.
 const ALWAYS: [&str; 3] = ["schemas", "id", "meta"];
 
+/// URN of a core schema, and those of the extensions with their attributes.
+type Schemas = (String, Vec<(String, Vec<Target>)>);
+
 /// A client's view of one resource type.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// Which resources it sees; `None`: all.
     filter: Option<Filter<Checked>>,
     /// Canonical paths of what it sees of them: attributes, sub-attributes, or an extension's URN for all of it;
     /// `None`: everything.
     released: Option<BTreeSet<String>>,
-    /// URN of the core schema, and those of the extensions, as far as [`View::of`] has told.
-    schemas: Option<(String, Vec<String>)>,
+    /// URN of the core schema, and those of the extensions with their attributes, as far as [`View::of`] has told.
+    schemas: Option<Schemas>,
+    /// Whether what resources are called may be seen.
+    names: bool,
+    /// What leads to resources that the client may not see.
+    references: Vec<Reference>,
+    /// What of a stored document the filter reads, and what of it is seen, as far as [`View::of`] has told.
+    read: Option<BTreeSet<String>>,
+    fates: Option<BTreeMap<String, Fate>>,
 }
 
 impl View {
     /// Everything.
     pub fn everything() -> Self {
-        View::default()
+        View::new(None, None)
     }
 
     /// A view of the resources that fit `filter`, as far as `released`. Paths are canonical: attributes,
     /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
-        View { filter, released, schemas: None }
+        let names = released.is_none();
+        View { filter, released, schemas: None, names, references: Vec::new(), read: None, fates: None }
+    }
+
+    /// Nothing at all.
+    pub fn nothing() -> Self {
+        View::new(Some(Filter::Const(false)), Some(BTreeSet::new()))
     }
 
     /// The same, knowing the schemas of the resource type, so that what asks about `schemas` can be answered as if those
     /// that are hidden were not there. Without it such a question finds nothing.
     pub fn of(mut self, definition: &Definition) -> Self {
-        let extensions = definition.extensions.iter().map(|(schema, _)| schema.id.clone());
+        let extensions = definition.extensions.iter().map(|(schema, _)| {
+            let paths = schema.attributes.iter().map(|attribute| format!("{}:{}", schema.id, attribute.name));
+            (schema.id.clone(), paths.filter_map(|path| Target::resolve(definition, &path)).collect())
+        });
         self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+        self.read = self.filter.as_ref().and_then(|filter| read_by(filter, definition));
+        self.fates = Some(self.fates(definition));
+        self.names = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
         self
+    }
+
+    /// The same, knowing what of a document leads to resources that the client may not see.
+    pub(crate) fn referring(mut self, references: Vec<Reference>) -> Self {
+        self.references = references;
+        self
+    }
+
+    /// What of a document leads to resources of types that the client does not see all of.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// Whether what a resource is called, as in a group's `members`, says no more than is released of it.
+    pub fn shows_names(&self) -> bool {
+        self.names
+    }
+
+    /// Whether every resource is seen, and by its name: what leads to one may be shown as it is.
+    pub fn is_open(&self) -> bool {
+        self.filter.is_none() && self.names
+    }
+
+    /// Whether no resource is seen.
+    pub fn is_nothing(&self) -> bool {
+        self.filter == Some(Filter::Const(false))
     }
 
     /// Whether nothing is hidden of the resources that are seen, so that a document can be answered as it lies.
@@ -70,11 +126,15 @@ impl View {
         self.filter.as_ref().is_none_or(|filter| filter.matches(document))
     }
 
+    /// What a client's filter asks of what it sees: hidden attributes answer as if they were absent.
+    pub fn masked(&self, filter: Filter<Checked>) -> Filter<Checked> {
+        if self.is_whole() { filter } else { self.mask(filter) }
+    }
+
     /// The filter to run in place of the client's: what it asks about hidden attributes answers as if they were
     /// absent, and the view's own filter, which may use them, is added. `None`: no condition at all.
     pub fn restrict(&self, filter: Option<Filter<Checked>>) -> Option<Filter<Checked>> {
-        let masked = filter.map(|filter| if self.is_whole() { filter } else { self.mask(filter) });
-        match (self.filter.clone(), masked) {
+        match (self.filter.clone(), filter.map(|filter| self.masked(filter))) {
             (None, masked) => masked,
             (own, None) => own,
             (Some(own), Some(masked)) => Some(Filter::all([own, masked])),
@@ -86,18 +146,14 @@ impl View {
         self.sees_all(path) || self.sees_part(path)
     }
 
-    /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension. An
-    /// extension of which nothing may be seen is not named in `schemas` either.
+    /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension; an
+    /// extension that goes is not named in `schemas` either.
     pub fn project(&self, document: &mut Map<String, Value>) {
         if self.is_whole() {
             return;
         }
         // An attribute's name has no colon, the URN of an extension has.
-        let hidden: Vec<String> =
-            document.keys().filter(|name| name.contains(':') && !self.sees(name)).cloned().collect();
-        if let Some(Value::Array(schemas)) = document.get_mut("schemas") {
-            schemas.retain(|urn| urn.as_str().is_none_or(|urn| !hidden.iter().any(|hidden| hidden == urn)));
-        }
+        let mut gone: Vec<String> = document.keys().filter(|name| name.contains(':')).cloned().collect();
         document.retain(|name, value| {
             if self.sees_all(name) {
                 return true;
@@ -110,6 +166,10 @@ impl View {
                 value => self.keep(name, value),
             }
         });
+        gone.retain(|urn| !document.contains_key(urn));
+        if let Some(Value::Array(schemas)) = document.get_mut("schemas") {
+            schemas.retain(|urn| urn.as_str().is_none_or(|urn| !gone.iter().any(|gone| gone == urn)));
+        }
     }
 
     /// Whether anything of an attribute is kept, once what is hidden of it was removed.
@@ -136,7 +196,8 @@ impl View {
         }
     }
 
-    fn sees_all(&self, path: &str) -> bool {
+    /// Whether all of a canonical path is seen.
+    pub fn sees_all(&self, path: &str) -> bool {
         let Some(released) = &self.released else { return true };
         let (extension, local) = match path.rsplit_once(':') {
             Some((extension, local)) => (Some(extension), local),
@@ -188,17 +249,29 @@ impl View {
         if op == Op::Ne {
             return match self.mask_schemas(target, Op::Eq, operand) {
                 Filter::Const(value) => Filter::Const(!value),
-                _ => Filter::Compare(target.clone(), Op::Ne, operand.clone()),
+                equal => Filter::Not(Box::new(equal)),
             };
         }
         let Some((core, extensions)) = &self.schemas else { return Filter::Const(false) };
-        let seen = std::iter::once(core).chain(extensions.iter().filter(|urn| self.sees(urn)));
-        let about = seen.filter_map(|urn| {
+        let named = |urn: &String| {
             let raw = Value::String(urn.clone());
             let key = key::of(&raw, target.kind, target.rule)?;
             fits(&raw, target, op, operand).then(|| Filter::Compare(target.clone(), Op::Eq, Operand { key, raw }))
+        };
+        let extensions = extensions.iter().filter_map(|(urn, attributes)| {
+            let named = named(urn)?;
+            if self.sees_all(urn) {
+                return Some(named);
+            }
+            // It is named as long as something of it is left.
+            let left = attributes.iter().flat_map(|attribute| match self.sees_all(&attribute.canonical) {
+                true if attribute.subs.is_empty() => has_value(attribute),
+                true => attribute.subs.iter().flat_map(has_value).collect(),
+                false => self.seen_subs(attribute).flat_map(has_value).collect(),
+            });
+            Some(Filter::all([named, Filter::any(left)]))
         });
-        Filter::any(about)
+        Filter::any(named(core).into_iter().chain(extensions))
     }
 
     fn mask_present(&self, target: Target) -> Filter<Checked> {

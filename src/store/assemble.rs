@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use scim::schema::Registry;
 
-use crate::{Error, Record, ResourceId, Seq};
+use crate::{Error, Record, ResourceId, Seq, secret};
 
 /// A group as it stands in a member's `groups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,12 @@ impl Default for Shown {
 
 /// The resource as JSON text, with every attribute that is stored or given.
 pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = head_of(record, derived, registry);
+    render_as(record, &record.doc, derived, registry)
+}
+
+/// The same with another text in the place of the stored document: what is seen of it.
+pub fn render_as(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = head_with(record, doc, derived, registry);
     out.reserve(derived.base_url.len() + 256);
     if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
         push_members(&mut out, members, derived.member_names, derived.base_url, registry);
@@ -85,7 +90,11 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
 
 /// The resource's text up to where its members stand.
 pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = String::with_capacity(record.doc.len() + 384);
+    head_with(record, &record.doc, derived, registry)
+}
+
+fn head_with(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
+    let mut out = String::with_capacity(doc.len() + 384);
     out.push_str("{\"id\":\"");
     push(&mut out, record.id);
     out.push('"');
@@ -93,7 +102,7 @@ pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registr
         out.push_str(",\"externalId\":");
         push_text(&mut out, external);
     }
-    let inner = record.doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+    let inner = doc.trim().trim_start_matches('{').strip_suffix('}').unwrap_or_default();
     if !inner.is_empty() {
         out.push(',');
         out.push_str(inner);
@@ -127,7 +136,10 @@ fn push_meta(out: &mut String, record: &Record, derived: &Derived<'_>, registry:
 
 /// The resource as a document in canonical form.
 pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&render(record, derived, registry)).map_err(|error| Error::Corrupt(error.to_string()))
+    let document = serde_json::from_str(&render(record, derived, registry));
+    let mut document = document.map_err(|error| Error::Corrupt(error.to_string()))?;
+    secret::put_tokens(record.secret.as_deref(), &mut document)?;
+    Ok(document)
 }
 
 /// What is derived and never in the stored document.
@@ -280,6 +292,14 @@ fn push_members(out: &mut String, members: &[MemberRef], names: bool, base: &str
     out.push(']');
 }
 
+/// Members as they stand in a group's document.
+pub fn members_of(members: &[MemberRef], names: bool, base: &str, registry: &Registry) -> Result<Value, Error> {
+    let mut out = String::new();
+    push_members(&mut out, members, names, base, registry);
+    let (_, array) = out.split_once(':').unwrap_or_default();
+    serde_json::from_str(array).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
 /// One member as an object.
 pub(crate) fn push_member(
     out: &mut String,
@@ -308,7 +328,8 @@ pub(crate) fn push_member(
         name(out, "\"type\":");
         push_text(out, kind);
     }
-    if shown.display {
+    // What has no name, or none that may be seen, is not called anything.
+    if shown.display && !label.is_empty() {
         name(out, "\"display\":");
         push_text(out, label);
     }

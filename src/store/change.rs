@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::by::By;
 use crate::db::Db;
 use crate::record::resource_id;
 use crate::statement::{Statement, insert};
@@ -77,6 +78,8 @@ pub struct Change {
     pub txn: Uuid,
     /// Why: `request`, `operator`, `due` …
     pub cause: String,
+    /// By what, beside the actor.
+    pub by: By,
     /// The document after the change; `None` when it is as it was, or gone.
     pub doc: Option<String>,
     /// What became of the actor's `externalId`: `Some(None)` when it was taken away.
@@ -130,7 +133,13 @@ fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+fn commit(
+    salt: &[u8],
+    doc: Option<&str>,
+    external: Option<&str>,
+    chunks: &[Vec<u8>],
+    by: &By,
+) -> Result<Vec<u8>, Error> {
     let mut mac = Hmac::<Sha256>::new_from_slice(salt).map_err(|error| Error::Corrupt(format!("a salt: {error}")))?;
     for part in [doc, external] {
         mac.update(&[u8::from(part.is_some())]);
@@ -142,10 +151,17 @@ fn commit(salt: &[u8], doc: Option<&str>, external: Option<&str>, chunks: &[Vec<
         mac.update(&(chunk.len() as u64).to_be_bytes());
         mac.update(chunk);
     }
+    // Changes of earlier versions had none, and hold as they are.
+    if !by.is_nothing() {
+        let text = by.text();
+        mac.update(b"by");
+        mac.update(&(text.len() as u64).to_be_bytes());
+        mac.update(text.as_bytes());
+    }
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-fn link(previous: &[u8], header: &[u8], commitment: &[u8]) -> Vec<u8> {
+pub(crate) fn link(previous: &[u8], header: &[u8], commitment: &[u8]) -> Vec<u8> {
     Sha256::new().chain_update(previous).chain_update(header).chain_update(commitment).finalize().to_vec()
 }
 
@@ -163,7 +179,7 @@ pub(crate) fn append(
         let chunks = change.member_chunks();
         change.members = Vec::new();
         let external = change.external_text();
-        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks)?;
+        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks, &change.by)?;
         let one = Kept { change, external, salt: Some(salt), commitment, chunks };
         head = one.link(tenant, &head);
         kept.push((one, head.clone()));
@@ -194,9 +210,9 @@ impl Kept {
     pub(crate) fn is_whole(&self) -> Result<bool, Error> {
         let (doc, external) = (self.change.doc.as_deref(), self.external.as_deref());
         match &self.salt {
-            Some(salt) => Ok(commit(salt, doc, external, &self.chunks)? == self.commitment),
+            Some(salt) => Ok(commit(salt, doc, external, &self.chunks, &self.change.by)? == self.commitment),
             // Without its salt no content can be told from a forged one, so there must be none.
-            None => Ok(doc.is_none() && external.is_none() && self.chunks.is_empty()),
+            None => Ok(doc.is_none() && external.is_none() && self.chunks.is_empty() && self.change.by.is_nothing()),
         }
     }
 }
@@ -209,6 +225,7 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
         for (n, chunk) in (0_i64..).zip(chunks) {
             member_rows.push(vec![tenant.into(), change.seq.into(), n.into(), chunk.into()]);
         }
+        let [credential, address, request] = change.by.columns();
         rows.push(vec![
             tenant.into(),
             change.seq.into(),
@@ -225,12 +242,15 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
             salt.into(),
             commitment.into(),
             head.into(),
+            credential,
+            address,
+            request,
         ]);
     }
     insert(
         db,
         "INSERT INTO change (tenant_id, seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, \
-         salt, commitment, digest)",
+         salt, commitment, digest, credential, address, request)",
         rows,
         "",
     )?;
@@ -250,14 +270,14 @@ pub(crate) fn txn_of(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Option<U
         .transpose()
 }
 
-type Row = (
-    (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String),
-    (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>),
-);
-type Types = (
-    (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text),
-    (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary),
-);
+/// The columns of the header, and those of [`By`].
+pub(crate) type HeaderRow = (i64, Vec<u8>, String, String, i64, i64, Vec<u8>, Vec<u8>, String);
+pub(crate) type HeaderTypes = (BigInt, Binary, Text, Text, BigInt, BigInt, Binary, Binary, Text);
+pub(crate) type ByRow = (Option<Vec<u8>>, Option<String>, Option<String>);
+pub(crate) type ByTypes = (Nullable<Binary>, Nullable<Text>, Nullable<Text>);
+
+type Row = (HeaderRow, (Option<String>, Option<String>, Option<Vec<u8>>, Vec<u8>, Vec<u8>), ByRow);
+type Types = (HeaderTypes, (Nullable<Text>, Nullable<Text>, Nullable<Binary>, Binary, Binary), ByTypes);
 
 /// A change as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,8 +314,8 @@ pub(crate) fn slice(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Re
 
 fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = Statement::<Types>::new(
-        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest \
-         FROM change WHERE tenant_id = ",
+        "SELECT seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, commitment, digest, \
+         credential, address, request FROM change WHERE tenant_id = ",
     )
     .bind(tenant)
     .sql(" AND seq > ")
@@ -308,14 +328,24 @@ fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row
 
 /// A row with its member deltas, and its digest.
 fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
-    let ((seq, resource, kind, op, version, at, actor, txn, cause), (doc, external, salt, commitment, digest)) = row;
+    let (header, (doc, external, salt, commitment, digest), by) = row;
+    let change = Change { doc, ..read_header(tenant, header, by)? };
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")
-        .bind(seq)
+        .bind(change.seq)
         .sql(" ORDER BY chunk")
         .load::<Vec<u8>>(db)?;
-    let change = Change {
+    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+}
+
+/// A change without its content.
+pub(crate) fn read_header(
+    tenant: TenantId,
+    (seq, resource, kind, op, version, at, actor, txn, cause): HeaderRow,
+    (credential, address, request): ByRow,
+) -> Result<Change, Error> {
+    Ok(Change {
         seq,
         resource: resource_id(&resource)?,
         kind,
@@ -325,11 +355,11 @@ fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Erro
         actor: resource_id(&actor)?,
         txn: resource_id(&txn)?.0,
         cause,
-        doc,
+        by: By::read(credential, address, request)?,
+        doc: None,
         external: None,
         members: Vec::new(),
-    };
-    Ok((Kept { change, external, salt, commitment, chunks }, digest))
+    })
 }
 
 fn corrupt(tenant: TenantId, seq: Seq, what: &str) -> Error {

@@ -145,6 +145,23 @@ pub(crate) fn slice(db: &mut Db, tenant: TenantId, after: &[u8], most: i64) -> R
     rows.into_iter().map(from_row).collect()
 }
 
+/// Writes down when credentials were last used, in µs since 1970; one that says so already of a later moment is left.
+pub(crate) fn touch(db: &mut Db, tenant: TenantId, used: impl IntoIterator<Item = (Uuid, i64)>) -> Result<(), Error> {
+    for (id, at) in used {
+        Statement::<()>::new("UPDATE credential SET last_used_at = ")
+            .bind(at)
+            .sql(" WHERE tenant_id = ")
+            .bind(tenant)
+            .sql(" AND credential_id = ")
+            .bind(id.as_bytes().to_vec())
+            .sql(" AND (last_used_at IS NULL OR last_used_at < ")
+            .bind(at)
+            .sql(")")
+            .run(db)?;
+    }
+    Ok(())
+}
+
 /// Writes credentials, new or changed.
 pub(crate) fn upsert(db: &mut Db, tenant: TenantId, credentials: Vec<Credential>) -> Result<(), Error> {
     let rows = credentials

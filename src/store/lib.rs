@@ -2,14 +2,16 @@
 //!
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
-//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`idempotency`], `seal`, [`tenant`]. [`work`] is the overlay of a write,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`idempotency`], `seal`, [`secret`], `signing`, [`tenant`], [`audit`]. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads, [`meter`] counts what is done; [`scan`] answers searches by
 //! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a
 //! tenant out and reads it in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
 
 mod assemble;
+pub mod audit;
 mod backup;
 pub mod baseline;
+mod by;
 pub mod catalog;
 pub mod change;
 mod check;
@@ -20,6 +22,7 @@ mod db;
 pub mod deferred;
 mod dialect;
 mod durability;
+pub mod erase;
 mod error;
 pub mod external;
 mod hold;
@@ -43,16 +46,25 @@ pub mod roll;
 mod route;
 pub mod scan;
 mod seal;
+pub mod secret;
+mod sight;
+mod signing;
 mod statement;
 mod store;
 pub mod tenant;
+mod trace;
 mod transfer;
+mod turn;
 mod unique;
 pub mod work;
 mod writer;
 
-pub use assemble::{Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, render};
+pub use assemble::{
+    Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render, render_as,
+};
 pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
+pub use by::By;
+pub use change::Change;
 pub use check::{Finding, Report, Watch};
 pub use credential::{Credential, CredentialKind};
 pub use deferred::Deferred;
@@ -67,6 +79,8 @@ pub use reader::Reader;
 pub use record::Record;
 pub use route::Route;
 pub use seal::SealKey;
+pub use sight::{Documents, Eyes, Reading, Seen, Sight, look, veil};
+pub use signing::SigningKey;
 pub use store::{Options, Store};
 pub use tenant::Tenant;
 pub use transfer::{Exported, Imported, TransferError};

@@ -112,15 +112,16 @@ impl Link {
         let mut document = Map::new();
         document.insert("id".into(), self.id.to_string().into());
         document.insert("schemas".into(), json!([GROUP_MEMBERSHIP_URN]));
-        let group = json!({
-            "value": group.to_string(), "$ref": address(GROUP, group), "display": self.group_label,
-        });
-        document.insert("group".into(), group);
-        let member = json!({
-            "value": member.to_string(), "$ref": address(&self.kind, member), "type": self.kind,
-            "display": self.member_label,
-        });
-        document.insert("member".into(), member);
+        let named = |mut end: Value, label: &str| {
+            if let Some(end) = end.as_object_mut().filter(|_| !label.is_empty()) {
+                end.insert("display".into(), label.into());
+            }
+            end
+        };
+        let group = json!({ "value": group.to_string(), "$ref": address(GROUP, group) });
+        document.insert("group".into(), named(group, &self.group_label));
+        let member = json!({ "value": member.to_string(), "$ref": address(&self.kind, member), "type": self.kind });
+        document.insert("member".into(), named(member, &self.member_label));
         document.insert("meta".into(), Value::Object(meta));
         document
     }

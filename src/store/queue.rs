@@ -1,5 +1,5 @@
 //! What waits for the writers: operations in the order they came, tenant by tenant in turn. One tenant is served by one
-//! writer at a time, so that its order holds.
+//! writer at a time, so that its order holds. A tenant may fill no more than three quarters of the room.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::index::Place;
+use crate::turn::share;
 use crate::work::{Origin, Work};
 use crate::{Error, TenantId, membership, meter};
 
@@ -185,7 +186,10 @@ impl Queue {
         let mut waiting = self.lock();
         let refusal = match () {
             () if waiting.closed => Some(Error::Unavailable("the server is stopping".into())),
-            () if waiting.length >= self.capacity && !op.is_own() => Some(Error::Busy),
+            () if op.is_own() => None,
+            () if waiting.length >= self.capacity || waiting.length_of(tenant) >= share(self.capacity) => {
+                Some(Error::Busy)
+            }
             () => None,
         };
         if let Some(error) = refusal {
@@ -272,6 +276,10 @@ impl Queue {
 }
 
 impl Waiting {
+    fn length_of(&self, tenant: TenantId) -> usize {
+        self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
+    }
+
     fn put(&mut self, tenant: TenantId, op: Box<dyn Op>) {
         self.length += 1;
         self.by_tenant.entry(tenant).or_default().push_back(op);

@@ -1,4 +1,4 @@
-//! Reads, on threads of their own: one connection a thread, one queue, first come first served.
+//! Reads, on threads of their own: one connection a thread, one queue in which tenants take turns.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,14 @@ use crate::external::{self, ExternalKey};
 use crate::idempotency::Keyed;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
+use crate::secret::SealingKey;
 use crate::statement::Among;
 use crate::store::Shared;
+use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, Tenant, TenantId, change, credential,
-    deferred, dialect, idempotency, membership, meter, record, route, seal, tenant,
+    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
+    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
 };
 
 /// Members read at a time.
@@ -45,8 +47,8 @@ impl Reader {
     }
 
     /// Serves jobs until nobody can send any more.
-    pub(crate) fn serve(mut self, jobs: &crossbeam_channel::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    pub(crate) fn serve(mut self, jobs: &Turns) {
+        while let Some(job) = jobs.take() {
             // Where one connection was lost the others were too: they are seen to before a caller finds out.
             if self.losses != self.shared.losses.load(Ordering::Relaxed) {
                 self.mend();
@@ -105,6 +107,11 @@ impl Reader {
             work.begin(origin)?;
             body(&mut work)
         })
+    }
+
+    /// The tenant's keys for secrets, as they are stored.
+    pub fn sealing_keys(&mut self, tenant: TenantId) -> Result<Vec<SealingKey>, Error> {
+        secret::keys(&mut self.db, tenant)
     }
 
     /// One resource.
@@ -255,6 +262,16 @@ impl Reader {
     /// Where a key leads that names no tenant: a certificate, an issuer, a host name.
     pub fn route(&mut self, key: &str) -> Result<Option<Route>, Error> {
         route::find(&mut self.db, key)
+    }
+
+    /// The keys that sign access tokens, the oldest first.
+    pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>, Error> {
+        signing::all(&mut self.db)
+    }
+
+    /// Whether any key begins with `prefix`, which ends in a colon.
+    pub fn has_routes(&mut self, prefix: &str) -> Result<bool, Error> {
+        route::any(&mut self.db, prefix)
     }
 
     /// The keys that lead to a tenant, in order, each with what of it.

@@ -37,6 +37,17 @@ pub(crate) fn find(db: &mut Db, key: &str) -> Result<Option<Route>, Error> {
     .transpose()
 }
 
+/// Whether any key begins with `prefix`, in which nothing has a meaning for LIKE. The order of texts differs between
+/// databases, so no range is asked for; there are few keys.
+pub(crate) fn any(db: &mut Db, prefix: &str) -> Result<bool, Error> {
+    let found = Statement::<Text>::new("SELECT key FROM route WHERE key LIKE ")
+        .bind(format!("{prefix}%"))
+        .sql(" LIMIT 1")
+        .get_result::<String>(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// The keys that lead to a tenant, in order, each with what of it.
 pub(crate) fn of_tenant(db: &mut Db, tenant: TenantId) -> Result<Vec<(String, Option<ResourceId>)>, Error> {
     let rows = Statement::<(Text, Nullable<Binary>)>::new("SELECT key, target FROM route WHERE tenant_id = ")

@@ -6,26 +6,31 @@ pub(crate) mod arrangement;
 mod links;
 mod page;
 mod place;
+mod sight;
 pub(crate) mod total;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use scim::filter::{Checked, Filter, Op, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::{View, Views};
+use serde_json::{Map, Value};
 
-use crate::assemble::{Derived, assemble_part, etag};
+use crate::assemble::etag;
 use crate::clock::Clock;
 use crate::index::KindIndexes;
 use crate::plan::{Access, COUNTED, Planner};
 use crate::reader::Reader;
+use crate::sight::asks_about;
 use crate::statement::Among;
 use crate::{Error, GroupRef, MemberRef, Record, ResourceId, TenantId, external, membership, record};
 
 pub use place::{Cut, Place, Step, Stretch};
+pub use sight::orders;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -34,8 +39,8 @@ pub struct Query {
     pub definition: Arc<Definition>,
     /// The client's filter, before its view.
     pub filter: Option<Filter<Checked>>,
-    /// What the client may see.
-    pub view: Arc<View>,
+    /// What the client may see of each resource type.
+    pub views: Arc<Views>,
     /// The order; `None`: by id.
     pub sort: Option<Sort>,
     /// Place of the first resource of the page, from 1.
@@ -95,6 +100,16 @@ pub struct Hit {
     pub members: Option<Vec<MemberRef>>,
     /// `meta.version`.
     pub etag: String,
+    /// All of it as a document, where something had to be taken away: what leads to resources that the client does not
+    /// see.
+    pub document: Option<Map<String, Value>>,
+}
+
+impl Query {
+    /// What the client may see of the type.
+    pub fn view(&self) -> &Arc<View> {
+        self.views.of(self.definition.name())
+    }
 }
 
 /// Documents read at a time.
@@ -105,7 +120,11 @@ const KEPT: usize = 1_000;
 impl Reader {
     /// Answers a search. Every statement of it sees the same state.
     pub fn search(&mut self, tenant: TenantId, query: &Query) -> Result<Page, Error> {
-        self.snapshot(|reader| Search::new(reader, tenant, query)?.run())
+        self.snapshot(|reader| {
+            let mut page = Search::new(reader, tenant, query)?.run()?;
+            reader.veil(tenant, query, &mut page.hits)?;
+            Ok(page)
+        })
     }
 
     /// The resources with what is derived of them, in the order given; those that do not exist are left out.
@@ -162,7 +181,7 @@ impl Reader {
             };
             let members = needs.members.is_some().then(|| members.remove(&id).unwrap_or_default());
             let external = externals.remove(&id);
-            Hit { record, external, groups: needs.groups.then_some(groups), members, etag }
+            Hit { record, external, groups: needs.groups.then_some(groups), members, etag, document: None }
         };
         Ok(records.into_iter().map(hit).collect())
     }
@@ -227,6 +246,8 @@ fn collect_members(filter: &Filter<Checked>, ids: &mut HashSet<ResourceId>) -> b
 
 /// Who matches, least first.
 type Places = Arc<Vec<Place>>;
+/// The same, and the records of some of them.
+type Tested = (Places, HashMap<ResourceId, Record>);
 
 struct Search<'s> {
     reader: &'s mut Reader,
@@ -235,6 +256,8 @@ struct Search<'s> {
     kind: &'s str,
     indexes: Arc<KindIndexes>,
     filter: Option<Filter<Checked>>,
+    /// The client's part of the filter, where it has to be asked of a document from which something was taken away.
+    veiled: Option<Filter<Checked>>,
     sort: Option<&'s Sort>,
     /// The state that is read.
     clock: Clock,
@@ -247,10 +270,17 @@ impl<'s> Search<'s> {
         let clock = Clock::read(&mut reader.db, tenant)?;
         let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
         let indexes = catalog.indexes.of(kind)?.clone();
-        let filter = query.view.restrict(query.filter.clone()).map(Filter::push_not);
+        let view = query.view();
+        let filter = view.restrict(query.filter.clone()).map(Filter::push_not);
+        let closed = view.references();
+        let veiled = query
+            .filter
+            .as_ref()
+            .filter(|filter| !closed.is_empty() && filter.attributes().iter().any(|path| asks_about(closed, path)));
+        let veiled = veiled.map(|filter| view.masked(filter.clone()).push_not());
         // An attribute that is hidden orders nothing: every resource is without it.
-        let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
-        Ok(Search { reader, tenant, query, kind, indexes, filter, sort, clock, touched: 0 })
+        let sort = query.sort.as_ref().filter(|sort| orders(view, &sort.target.canonical));
+        Ok(Search { reader, tenant, query, kind, indexes, filter, veiled, sort, clock, touched: 0 })
     }
 
     /// What an access proposes; `None`: everything.
@@ -288,6 +318,9 @@ impl<'s> Search<'s> {
 
     /// See [`Planner::exact`].
     fn exact(&self, filter: &Filter<Checked>) -> Option<Access> {
+        if self.veiled.is_some() {
+            return None;
+        }
         // An exact access never depends on nesting.
         let planner = Planner { kind: self.kind, indexes: &self.indexes, domain: self.query.domain, nesting: None };
         planner.exact(filter)
@@ -318,11 +351,7 @@ impl<'s> Search<'s> {
 
     /// Tests candidates, or everything of the kind, and puts what matches in order, least first. Few matches keep their
     /// records.
-    fn test(
-        &mut self,
-        candidates: Option<Vec<ResourceId>>,
-        filter: &Filter<Checked>,
-    ) -> Result<(Places, HashMap<ResourceId, Record>), Error> {
+    fn test(&mut self, candidates: Option<Vec<ResourceId>>, filter: &Filter<Checked>) -> Result<Tested, Error> {
         let needs = Needs::of(filter, self.sort);
         let mut places = Vec::new();
         let mut kept = HashMap::new();
@@ -374,21 +403,21 @@ impl<'s> Search<'s> {
             }
         }
         let registry = self.reader.shared.registry_of(self.tenant);
+        let hits = self.reader.derive(self.tenant, self.query, records, needs, false)?;
+        let hits = match self.veiled.clone() {
+            None => hits,
+            Some(veiled) => self.unveiled(hits, &veiled)?,
+        };
         let mut tops = filter.tops();
         tops.extend(self.sort.map(|sort| sort.target.top()));
         let tops: Vec<&str> = tops.into_iter().collect();
-        for hit in self.reader.derive(self.tenant, self.query, records, needs, false)? {
+        for hit in hits {
             let id = hit.record.id;
-            let derived = Derived {
-                base_url: &self.query.base_url,
-                external: hit.external.as_deref(),
-                groups: hit.groups.as_deref(),
-                members: hit.members.as_deref(),
-                member_names: true,
-                etag: &hit.etag,
+            let document = match &hit.document {
+                Some(document) => Cow::Borrowed(document),
+                None => Cow::Owned(sight::part(&hit, self.query, &registry, &tops)?),
             };
-            let document = assemble_part(&hit.record, &derived, &registry, &tops)?;
-            if !filter.matches(&document) {
+            if self.veiled.is_none() && !filter.matches(&document) {
                 continue;
             }
             // The id is the second part of every place already.

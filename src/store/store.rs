@@ -18,9 +18,10 @@ use crate::queue::{Call, Queue};
 use crate::reader::{Job, Reader};
 use crate::scan::arrangement::Arrangements;
 use crate::scan::total::Totals;
+use crate::turn::{NotTaken, Turns};
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
-use crate::{Credential, Error, OpenError, Tenant, TenantId, tenant};
+use crate::{Credential, Error, OpenError, SigningKey, Tenant, TenantId, signing, tenant};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ pub(crate) struct Shared {
 struct Inner {
     shared: Arc<Shared>,
     address: Address,
-    reads: Mutex<Option<crossbeam_channel::Sender<Job>>>,
+    reads: Arc<Turns>,
     /// Idle connections for reads on the caller's own thread.
     points: Mutex<Vec<Reader>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -78,6 +79,7 @@ impl Drop for Inner {
     /// A store that was not closed lets go of its threads all the same; what waits is still written.
     fn drop(&mut self) {
         self.shared.queue.close();
+        self.reads.close();
     }
 }
 
@@ -105,11 +107,11 @@ impl Store {
             let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Write)?);
             threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
         }
-        let (sender, receiver) = crossbeam_channel::bounded::<Job>(options.queue);
+        let reads = Arc::new(Turns::new(options.queue));
         for n in 0..options.readers.max(1) {
             let reader = Reader::open(&address, shared.clone(), Purpose::Read)?;
-            let receiver = receiver.clone();
-            threads.push(spawn(format!("reader-{n}"), move || reader.serve(&receiver))?);
+            let reads = reads.clone();
+            threads.push(spawn(format!("reader-{n}"), move || reader.serve(&reads))?);
         }
         let points = match address {
             Address::Sqlite(_) => {
@@ -121,7 +123,7 @@ impl Store {
         let store = Store(Arc::new(Inner {
             shared,
             address,
-            reads: Mutex::new(Some(sender)),
+            reads,
             points: Mutex::new(points?),
             threads: Mutex::new(threads),
             hold: Mutex::new(hold),
@@ -163,8 +165,32 @@ impl Store {
         async move { answer.await.unwrap_or_else(|_| Err(E::from(stopped()))) }
     }
 
-    /// Runs a read on a reader thread.
+    /// Runs a read on a reader thread, when it is the turn of those that belong to no tenant.
     pub fn read<T, E, F>(&self, run: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnOnce(&mut Reader) -> Result<T, E> + Send + 'static,
+    {
+        self.read_in(0, run)
+    }
+
+    /// Runs a read of a tenant on a reader thread, when it is its turn: tenants are served one after the other, however
+    /// much one of them asks for.
+    pub fn read_for<T, E, F>(
+        &self,
+        tenant: TenantId,
+        run: F,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnOnce(&mut Reader) -> Result<T, E> + Send + 'static,
+    {
+        self.read_in(tenant.0, run)
+    }
+
+    fn read_in<T, E, F>(&self, whose: i64, run: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
     where
         T: Send + 'static,
         E: Send + From<Error> + 'static,
@@ -174,13 +200,13 @@ impl Store {
         let job: Job = Box::new(move |reader| {
             let _ = reply.send(run_guarded(reader, run));
         });
-        let sent = match self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(sender) => sender.try_send(job).map_err(|_| {
+        let sent = self.0.reads.push(whose, job).map_err(|reason| match reason {
+            NotTaken::Full => {
                 meter::count(&self.0.shared.meter.refused_reads);
                 Error::Busy
-            }),
-            None => Err(stopped()),
-        };
+            }
+            NotTaken::Closed => stopped(),
+        });
         async move {
             sent?;
             answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
@@ -217,6 +243,22 @@ impl Store {
         tenant::set_active(&mut db, tenant, active)
     }
 
+    /// Adds a key that signs access tokens. With `others_end` (µs since 1970) all others end then at the latest; without,
+    /// nothing is added when a key of its algorithm lasts. Blocks.
+    pub fn add_signing_key(&self, key: &SigningKey, others_end: Option<i64>) -> Result<(), Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        signing::add(&mut db, key, others_end)
+    }
+
+    /// Erases a tenant and all that it has, for good; `told` hears how many rows have gone so far. Takes as long as it
+    /// takes. When it is broken off, it is finished by calling it again. Fails with [`Error::NotFound`] when there is none.
+    pub fn erase_tenant(&self, tenant: TenantId, told: impl FnMut(u64)) -> Result<u64, Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        crate::erase::erase(&mut db, tenant, told)
+    }
+
     /// Every tenant, by id.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
         self.read(Reader::tenants).await
@@ -246,8 +288,7 @@ impl Store {
     /// What the store has counted of its work, and how large it is.
     pub fn figures(&self) -> Figures {
         let Inner { shared, address, reads, .. } = &*self.0;
-        let reads =
-            reads.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, crossbeam_channel::Sender::len);
+        let reads = reads.length();
         let (database, file) = match address {
             Address::Sqlite(path) => ("sqlite", Some(path)),
             Address::Postgres(_) => ("postgres", None),
@@ -279,7 +320,7 @@ impl Store {
     /// Finishes what waits and stops the threads. What comes later is refused.
     pub fn close(&self) {
         self.0.shared.queue.close();
-        drop(self.0.reads.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.0.reads.close();
         self.0.points.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

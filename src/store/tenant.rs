@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::db::Db;
+use crate::erase::ERASED;
 use crate::statement::{Statement, insert};
 use crate::{Error, TenantId, dialect, index};
 
@@ -16,7 +17,7 @@ pub struct Tenant {
     pub slug: String,
     /// Name for people.
     pub name: String,
-    /// `active`, `suspended` or `importing`.
+    /// `active`, `suspended`, `importing` or `erasing`.
     pub state: String,
     /// Moves with every restore and import: what was handed out before is worth nothing after.
     pub epoch: i64,
@@ -45,9 +46,13 @@ fn from_row((id, slug, name, state, epoch): Row) -> Tenant {
     Tenant { id: TenantId(id), slug, name, state, epoch }
 }
 
-/// Every tenant, by id.
+/// Every tenant, by id, but for those that were erased.
 pub(crate) fn all(db: &mut Db) -> Result<Vec<Tenant>, Error> {
-    let rows = Statement::<Types>::new(SELECT).sql(" ORDER BY tenant_id").load::<Row>(db)?;
+    let rows = Statement::<Types>::new(SELECT)
+        .sql(" WHERE state <> ")
+        .bind(ERASED)
+        .sql(" ORDER BY tenant_id")
+        .load::<Row>(db)?;
     Ok(rows.into_iter().map(from_row).collect())
 }
 
@@ -76,8 +81,9 @@ pub(crate) fn set_active(db: &mut Db, tenant: TenantId, active: bool) -> Result<
         .bind(if active { ACTIVE } else { SUSPENDED })
         .sql(" WHERE tenant_id = ")
         .bind(tenant)
-        .sql(" AND state <> ")
-        .bind(IMPORTING)
+        .sql(" AND state IN (")
+        .list([ACTIVE, SUSPENDED])
+        .sql(")")
         .run(db)?;
     if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::by::By;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::queue::{Batch, Gathering, Op};
@@ -279,7 +280,7 @@ fn open_work<'d>(db: &'d mut Db, shared: &Arc<Shared>, tenant: TenantId) -> Resu
     let clock = Clock::lock(db, tenant)?;
     let catalog = shared.catalog(db, tenant, clock.catalog)?;
     let nesting = shared.cached_nesting(tenant);
-    let nobody = Origin { actor: ResourceId::SYSTEM, cause: "batch", now: 0, random: Random::os() };
+    let nobody = Origin { actor: ResourceId::SYSTEM, cause: "batch", by: By::default(), now: 0, random: Random::os() };
     Ok(Work::new(db, tenant, catalog, clock, nesting, nobody))
 }
 

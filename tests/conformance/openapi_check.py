@@ -4,13 +4,14 @@
 
 The tenant must be new. Checked are:
  - examples: each fits the schema that it stands beside;
- - attributes: User, Group, Client and the extensions in the file have those of schemas/*.json, no more and no less;
+ - attributes: User, Group, Client, View and the extensions in the file have those of schemas/*.json, no more and no less;
  - routes: every path of src/http/routes.rs is in the file and the other way round, with the methods that OPTIONS names;
  - answers: requests for every operation; each answer's status, headers and body are as the file says, and every status
    that the file lists is seen, but for those that no client can bring about (UNSEEN).
 Ends with 'N passed, M failed' and exits with 1 if anything failed.
 """
 
+import base64
 import json
 import re
 import sys
@@ -139,13 +140,16 @@ def check_attributes():
             continue
         common = {"schemas", "id", "externalId", "meta"}
         properties = dict(schemas[name]["properties"])
-        check(common <= set(properties), f"{name} lacks one of {sorted(common)}")
+        # What nobody writes has no form in which it is written, and no name that a client gives it.
+        is_written = f"{name}Written" in schemas
+        wanted = common if is_written else common - {"externalId"}
+        check(wanted <= set(properties), f"{name} lacks one of {sorted(wanted)}")
         for extension in kind["schemaExtensions"]:
             there = resolve(properties.pop(extension["schema"], {}))
             attributes = by_urn[extension["schema"]]["attributes"]
             compare(extension["schema"], attributes, there.get("properties", {}), there.get("required", []))
         properties = {key: value for key, value in properties.items() if key not in common}
-        required = set(schemas[f"{name}Written"]["required"]) - {"schemas"}
+        required = set(schemas[f"{name}Written"]["required"] if is_written else []) - {"schemas"}
         compare(name, by_urn[kind["schema"]]["attributes"], properties, required)
 
 
@@ -209,8 +213,8 @@ def check_routes(server):
         kind["endpoint"].strip("/")
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
-    # Unless the operator says otherwise, the list of resource types passes over it.
-    endpoints.append("GroupMemberships")
+    # The list of resource types passes over them; over memberships unless the operator says otherwise.
+    endpoints += ["GroupMemberships", "Views", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -297,6 +301,8 @@ def check_amendments(server, own, at):
 
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
+# For administrators alone.
+GUARDED = ("Clients", "Views", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -347,9 +353,9 @@ def check_kind(server, endpoint, name, bodies, change, unique):
         on_one(method, 200, one)
         on_one(method, 404, missing)
         on_one(method, 400, one, params={"attributes": "id", "excludedAttributes": "meta"})
-        if endpoint == "Clients":
+        if endpoint in GUARDED:
             on_one(method, 403, one, token=server.consumer)
-    forbidden = {"token": server.consumer} if endpoint == "Clients" else {}
+    forbidden = {"token": server.consumer} if endpoint in GUARDED else {}
     asked = {} if forbidden else {"filter": "password pr"}
     if endpoint != "Groups":
         server.send("GET", path, 403, params=asked, **forbidden)
@@ -364,6 +370,83 @@ def check_kind(server, endpoint, name, bodies, change, unique):
         on_one(method, 400, one, body="{")
     on_one("DELETE", 204, other)
     check(name == first["meta"]["resourceType"], f"{path} makes {first['meta']}")
+
+
+def check_view(server, view):
+    """What the clients of a view see, and that a view which one uses stays."""
+    made = server.send("POST", "/scim/v2/Views", 201, body=view).json()["id"]
+    one, at = f"/scim/v2/Views/{made}/preview", "/scim/v2/Views/{id}/preview"
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 200, at=at, params={"count": 2})
+        server.send(method, one, 400, at=at, params={"count": "many"})
+        server.send(method, one, 403, at=at, token=server.consumer)
+        server.send(method, "/scim/v2/Views/nothing/preview", 404, at=at)
+        check_refusals(server, [(method, one, at, None)])
+    server.send("OPTIONS", one, 204, at=at)
+    client = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "consumer", "name": "seer", "view": made}
+    user = server.send("POST", "/scim/v2/Clients", 201, body=client).json()["id"]
+    server.send("DELETE", f"/scim/v2/Views/{made}", 409, at="/scim/v2/Views/{id}")
+    server.send("DELETE", f"/scim/v2/Clients/{user}", 204, at="/scim/v2/Clients/{id}")
+    server.send("DELETE", f"/scim/v2/Views/{made}", 204, at="/scim/v2/Views/{id}")
+
+
+def check_issuers(server):
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    issuer = {
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Issuer"],
+        "issuer": "https://login.kommun.example",
+        "rules": [{"claim": "azp", "value": "personnel", "client": me}],
+    }
+    issuers = [issuer | {"name": name, "audiences": ["urn:" + name]} for name in ("login", "entra")]
+    change = {"op": "replace", "path": "leewaySeconds", "value": 10}
+    check_kind(server, "Issuers", "Issuer", issuers, change, "name")
+
+
+def check_tokens(server):
+    """The token endpoint, and what everybody may read of it."""
+    path, form = "/oauth/token", {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = "grant_type=client_credentials"
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": SCIM}
+    of_me = f"{server.origin}/scim/v2/Clients/{me}/credentials"
+    secret = server.session.post(of_me, json={"kind": "secret"}, headers=headers, timeout=60).json()
+    basic = base64.b64encode(f"{secret['clientId']}:{secret['secret']}".encode()).decode()
+    known = {"headers": form | {"Authorization": f"Basic {basic}"}}
+    server.send("POST", path, 200, body=asked, **known)
+    server.send("POST", path, 400, body=asked + "&scope=nothing", **known)
+    server.send("POST", path, 401, body=asked, headers=form)
+    server.send("POST", path, 401, body=asked + "&client_id=x&client_secret=y", headers=form | {"Authorization": None})
+    server.send("POST", path, 400, body={}, headers={"Authorization": None})
+    server.send("POST", path, 413, body=b"a=" + b"b" * (1 << 15), headers=form)
+    for path in ("/oauth/jwks", "/.well-known/oauth-authorization-server"):
+        for method in ("GET", "HEAD"):
+            server.send(method, path, 200, headers={"Authorization": None, "Accept": "*/*"})
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 400, headers={"Host": "a b"})
+
+
+def check_credentials(server):
+    """A client is given credentials, and one is taken away."""
+    body = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source", "name": "nightly"}
+    client = server.send("POST", "/scim/v2/Clients", 201, body=body).json()["id"]
+    at = "/scim/v2/Clients/{id}/credentials"
+    where, one = f"/scim/v2/Clients/{client}/credentials", at + "/{credential}"
+    key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    made = server.send("POST", where, 201, at=at, body={"kind": "token", "label": "first"}).json()
+    for _, status in ((1, 201), (2, 409)):
+        server.send("POST", where, status, at=at, body={"kind": "key", "jwk": key})
+    server.send("POST", where, 400, at=at, body={"kind": "password"})
+    server.send("POST", where, 403, at=at, body={"kind": "token"}, token=server.consumer)
+    missing = "/scim/v2/Clients/01913a52-0000-7000-8000-000000000000/credentials"
+    server.send("POST", missing, 404, at=at, body={"kind": "token"})
+    check_refusals(server, [("POST", where, at, {"kind": "token"})])
+    gone = f"{where}/{made['value']}"
+    server.send("DELETE", gone, 403, at=one, token=server.consumer)
+    check_refusals(server, [("DELETE", gone, one, None)])
+    server.send("DELETE", gone, 204, at=one)
+    server.send("DELETE", f"{where}/{client}", 404, at=one)
+    for path, file in ((where, at), (gone, one)):
+        server.send("OPTIONS", path, 204, at=file)
 
 
 def check_memberships(server):
@@ -414,6 +497,31 @@ def check_memberships(server):
     check_refusals(server, [("POST", path, path, bodies[0])] + [(m, w, w, b) for m, w, b in searches])
     server.send("OPTIONS", one, 204, at=one_path)
     on_one("DELETE", 204, one)
+
+
+def check_audit(server):
+    """Events are read by administrators and written by nobody."""
+    path, one_path = "/scim/v2/AuditEvents", "/scim/v2/AuditEvents/{id}"
+    searches = [("GET", path, None), ("HEAD", path, None), ("POST", path + "/.search", SEARCH)]
+    for method, where, body in searches:
+        writes = 'kind eq "write"'
+        server.send(method, where, 200, body=body and body | {"filter": writes}, params={"filter": writes})
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+        server.send(method, where, 403, body=body, token=server.consumer)
+    page = server.send("GET", path, 200, params={"cursor": "", "count": 1}).json()
+    server.send("GET", path, 200, params={"cursor": page["nextCursor"], "count": 1})
+    server.send("GET", path, 400, params={"cursor": page["nextCursor"], "count": 2})
+    one = f"{path}/{page['Resources'][0]['id']}"
+    etag = server.send("GET", one, 200, at=one_path).headers["ETag"]
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 304, at=one_path, headers={"If-None-Match": etag})
+        server.send(method, path + "/nothing", 404, at=one_path)
+        server.send(method, one, 400, at=one_path, params={"attributes": "id", "excludedAttributes": "meta"})
+        server.send(method, one, 403, at=one_path, token=server.consumer)
+    check_refusals(server, [(method, one, one_path, None) for method in ("GET", "HEAD")])
+    check_refusals(server, [(m, w, w, b) for m, w, b in searches])
+    server.send("OPTIONS", one, 204, at=one_path)
 
 
 def check_bulk(server):
@@ -494,6 +602,13 @@ def check_answers(server):
     clients = [client | {"name": name} for name in ("personnel", "school")]
     change = {"op": "replace", "path": "description", "value": "Pushes at night."}
     check_kind(server, "Clients", "Client", clients, change, "name")
+    view = {"schemas": ["urn:matrikel:scim:schemas:1.0:View"], "types": [{"type": "User", "attributes": ["userName"]}]}
+    change = {"op": "replace", "path": "description", "value": "For the cloud."}
+    check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
+    check_view(server, view | {"name": "used"})
+    check_issuers(server)
+    check_tokens(server)
+    check_credentials(server)
     for method in ("GET", "HEAD"):
         for path, found, missing in (
             ("/scim/v2/ServiceProviderConfig", None, None),
@@ -525,6 +640,7 @@ def check_answers(server):
     server.send("POST", "/scim/v2/.search", 403, body=SEARCH | {"filter": 'password eq "x"'})
     check_refusals(server, [("POST", "/scim/v2/.search", "/scim/v2/.search", SEARCH)])
     check_memberships(server)
+    check_audit(server)
     check_bulk(server)
     check_documents(server)
     for path in document["paths"]:

@@ -108,17 +108,19 @@ fn every_statement_on_a_tenants_table_names_the_tenant() {
 
 /// Which modules of the program each may use, as the design has it. `telemetry` and `config` are at the bottom.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["http", "console", "intake", "sync", "schedule", "config"]),
-    ("http", &["auth", "directory"]),
+    ("cli", &["http", "console", "intake", "sync", "schedule", "config", "jose"]),
+    ("http", &["auth", "directory", "jose", "network"]),
     ("console", &["auth", "directory"]),
     ("intake", &["provisioning", "directory"]),
     ("sync", &["directory", "provisioning"]),
     ("schedule", &["directory"]),
-    ("auth", &["store"]),
-    ("directory", &["provisioning", "store", "scim"]),
+    ("auth", &["store", "jose"]),
+    ("jose", &["scim"]),
+    ("directory", &["provisioning", "store", "scim", "jose", "network"]),
     ("provisioning", &["scim"]),
     ("linkage", &["scim"]),
-    ("config", &[]),
+    ("config", &["network"]),
+    ("network", &[]),
     ("telemetry", &[]),
 ];
 

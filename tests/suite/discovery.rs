@@ -66,6 +66,7 @@ async fn the_discovery_documents_are_true(server: &Server) {
         let path =
             schema["meta"]["location"].as_str().and_then(|url| url.strip_prefix(client.base_url())).expect("a path");
         assert_eq!(client.get(path).await.expect(200).json(), *schema);
+        schemas.insert(schema["id"].as_str().expect("a URN").to_owned(), schema.clone());
     }
     for path in ["/Schemas", "/ResourceTypes", "/ServiceProviderConfig"] {
         client.get(&format!("{path}?filter=id+pr")).await.expect(403);

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bulk;
@@ -12,6 +16,8 @@ mod cli;
 mod clients;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -27,6 +33,8 @@ mod extension;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
@@ -37,9 +45,17 @@ mod idempotency;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod memberships;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod mutual;
+#[cfg(test)]
+mod oauth;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
@@ -51,6 +67,8 @@ mod protocol;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod security;
 #[cfg(test)]
 mod slow;
@@ -60,8 +78,12 @@ mod store_tests;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tenancy;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod types;
 #[cfg(test)]
 mod upkeep;
+#[cfg(test)]
+mod views;

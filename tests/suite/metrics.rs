@@ -119,7 +119,7 @@ async fn what_is_exported_is_what_the_guide_lists(server: &Server) {
     let seen: BTreeSet<_> = scraped.samples.iter().map(|(sample, _, _)| scraped.metric(sample)).collect();
     for name in kinds.keys().filter(|name| !seen.contains(name.as_str())) {
         let of_sqlite = ["matrikel_store_database_bytes", "matrikel_store_log_bytes"].contains(&name.as_str());
-        assert!(name.contains("certificate") || (of_sqlite && server.is_postgres()), "{name} never has a value");
+        assert!(name.contains("expiry") || (of_sqlite && server.is_postgres()), "{name} never has a value");
     }
 }
 

@@ -134,7 +134,12 @@ async fn token_for(server: &Server, name: &str, seconds: i64) -> String {
     let now = now();
     let id = Uuid::new_v4();
     let minted = token::mint(tenant, id, &token::random_bytes().expect("random"));
-    let credential = NewCredential { id, digest: minted.digest, expires_at: Some(now + seconds * 1_000_000) };
+    let credential = NewCredential {
+        id,
+        digest: minted.digest,
+        expires_at: Some(now + seconds * 1_000_000),
+        ..NewCredential::default()
+    };
     let ctx = Ctx::system(tenant, now, Random::os());
     clients::create(&directory, &ctx, name, Role::Source, Profile::Rfc, credential).await.expect("a client");
     store.close();

@@ -6,63 +6,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use openssl::asn1::Asn1Time;
-use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::symm::Cipher;
-use openssl::x509::extension::SubjectAlternativeName;
-use openssl::x509::{X509, X509NameBuilder};
 use tempfile::TempDir;
 
+use crate::support::certificate::Pair;
 use crate::support::client::Client;
 use crate::support::messages::user;
 use crate::support::server::{Server, attempt};
-
-/// A certificate for this machine that vouches for itself, and its key.
-struct Pair {
-    certificate: X509,
-    key: PKey<Private>,
-}
-
-impl Pair {
-    fn new(serial: u32) -> Self {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("the curve");
-        let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
-        let mut name = X509NameBuilder::new().expect("a name");
-        name.append_entry_by_text("CN", &format!("matrikel {serial}")).expect("an entry");
-        let name = name.build();
-        let mut builder = X509::builder().expect("a builder");
-        builder.set_version(2).expect("version 3");
-        builder.set_serial_number(&BigNum::from_u32(serial).unwrap().to_asn1_integer().unwrap()).expect("a number");
-        builder.set_subject_name(&name).expect("a subject");
-        builder.set_issuer_name(&name).expect("an issuer");
-        builder.set_pubkey(&key).expect("a key");
-        builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).expect("a time");
-        builder.set_not_after(&Asn1Time::from_unix(4_000_000_000).unwrap()).expect("a time");
-        let names =
-            SubjectAlternativeName::new().ip("127.0.0.1").dns("localhost").build(&builder.x509v3_context(None, None));
-        builder.append_extension(names.expect("names")).expect("an extension");
-        builder.sign(&key, MessageDigest::sha256()).expect("a signature");
-        Pair { certificate: builder.build(), key }
-    }
-
-    fn certificate(&self) -> Vec<u8> {
-        self.certificate.to_pem().expect("PEM")
-    }
-
-    fn key(&self) -> Vec<u8> {
-        self.key.private_key_to_pem_pkcs8().expect("PEM")
-    }
-
-    fn write(&self, folder: &Path) {
-        fs::write(folder.join("key.pem"), self.key()).expect("written");
-        fs::write(folder.join("certificate.pem"), self.certificate()).expect("written");
-    }
-}
 
 fn serve(folder: &Path, more: &[(&str, &str)]) -> Server {
     let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));

@@ -3,6 +3,7 @@
 //! named stands behind it; a certificate without one still counts for its key, and for nothing that it says of itself.
 
 mod authority;
+mod holder;
 mod name;
 
 use std::time::Duration;
@@ -80,6 +81,14 @@ impl PeerCertificate {
     /// The thumbprint as tokens that are bound to it write it (RFC 8705 section 3.1).
     pub fn thumbprint_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.thumbprint)
+    }
+
+    /// What tells it from other certificates, and from itself where an authority vouches and where not.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new_with_prefix(b"certificate\0");
+        hasher.update([u8::from(self.is_trusted)]);
+        hasher.update(self.thumbprint);
+        hasher.finalize().into()
     }
 }
 

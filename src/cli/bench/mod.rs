@@ -17,6 +17,7 @@ mod read;
 mod register;
 mod report;
 mod scenario;
+mod signed;
 mod subject;
 mod target;
 mod verify;

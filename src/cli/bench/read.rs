@@ -36,7 +36,8 @@ pub(super) async fn readers<'b>(run: &Run<'b>) -> anyhow::Result<&'b [Known]> {
     Ok(run.bench.readers.get_or_init(|| known))
 }
 
-fn ids(run: &Run<'_>) -> anyhow::Result<Vec<Uuid>> {
+/// The readers' ids.
+pub(super) fn ids(run: &Run<'_>) -> anyhow::Result<Vec<Uuid>> {
     let world = run.bench.world;
     (0..world.pool()).map(|n| world.id(world.of_pool(READERS, n))).collect()
 }

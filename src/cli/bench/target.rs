@@ -99,6 +99,8 @@ const TARGETS: &[Target] = &[
     target("1", "get", 16, Rate(RAW), AtLeast, 0.35, 0.55),
     target("1", "get", 16, Cpu, AtMost, 25.0, 15.0),
     target("2", "get-conditional", 16, Rate(GET), AtLeast, 1.0, 1.3),
+    target("2", "get-signed", 16, Rate(GET), AtLeast, 0.91, 0.97),
+    target("2", "get-signed", 16, CpuAgainst(GET), AtMost, 1.1, 1.03),
     target("3", "by-username", 16, Rate(GET), AtLeast, 0.75, 0.9),
     target("3", "by-username", 16, Rate(SEARCH), AtLeast, 1.0, 1.3),
     target("3", "by-email", 16, Rate(GET), AtLeast, 0.75, 0.9),

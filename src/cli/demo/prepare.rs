@@ -11,7 +11,9 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use store::TenantId;
 
-use crate::auth::{Authenticator, Shown};
+use crate::auth::federation::Members;
+use crate::auth::issuer::keys;
+use crate::auth::{Authenticator, Shown, oauth};
 use crate::cli::client::Issued;
 use crate::cli::now;
 use crate::directory::clients;
@@ -94,7 +96,7 @@ async fn ensure_client(
     let issued = Issued::new(tenant, None)?;
     match existing {
         Some(id) => {
-            clients::rotate(directory, &ctx, id, issued.credential).await?;
+            clients::rotate(directory, &ctx, id, issued.credential, None).await?;
         }
         None => {
             clients::create(directory, &ctx, name, role, Profile::default(), issued.credential).await?;
@@ -106,7 +108,13 @@ async fn ensure_client(
 async fn is_good(directory: &Directory, token: &str, now: i64) -> bool {
     let header = format!("Bearer {token}");
     let shown = Shown { authorization: Some(&header), ..Shown::default() };
-    Authenticator::new(directory.clone()).authenticate(&shown, now).await.is_ok()
+    let authenticator = Authenticator::new(
+        directory.clone(),
+        Members::default(),
+        oauth::Settings::default(),
+        keys::Settings::default(),
+    );
+    authenticator.authenticate(&shown, now).await.is_ok()
 }
 
 impl State {

@@ -155,12 +155,9 @@ impl Directory {
                 let id = created.ok_or_else(|| store::Error::Corrupt("no id was drawn for a POST".into()))?;
                 Step::Create(self.prepare_creation(ctx, &definition, id, &body, notes).await?)
             }
-            Method::Delete => Step::Remove(self.prepare_removal(ctx, &definition, id, &precondition).await?),
+            Method::Delete => Step::Remove(Directory::prepare_removal(&definition, id, &precondition)?),
             Method::Put | Method::Patch => {
                 let resource = id_of(definition.name(), id)?;
-                if operation.target.is_none() {
-                    self.check_seen(ctx, &definition, resource).await?;
-                }
                 let revision = match operation.method {
                     Method::Put => replacing(ctx, &definition, body)?,
                     _ => patching(ctx, &definition, id, &body, notes)?,

@@ -121,7 +121,7 @@ impl Unit {
     fn run_step(&self, (index, row): (usize, &Row), step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {
         let before = work.changes().len();
         let etag = match step {
-            Step::Create(creation) => Some(creation.run(work)?.etag(&self.ctx)),
+            Step::Create(creation) => Some(creation.run(&self.ctx, work)?.etag(&self.ctx)),
             Step::Revise(revising) => {
                 let mut notes = row.notes.clone();
                 let state = revising.run(&self.ctx, &mut notes, work);
@@ -130,7 +130,7 @@ impl Unit {
             }
             Step::Join(joining) => Some(joining.run(&self.ctx, work)?.etag(self.ctx.lens())),
             Step::Remove(removal) => {
-                removal.run(work)?;
+                removal.run(&self.ctx, work)?;
                 None
             }
             Step::Leave(leaving) => {

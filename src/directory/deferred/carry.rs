@@ -8,15 +8,16 @@ use std::time::Duration;
 use scim::bulk::{BulkResponse, Done, parse};
 use scim::resource::Notes;
 use scim::schema::Definition;
-use scim::view::Views;
 use store::deferred::Progress;
-use store::{Deferred, Random, ResourceId, TenantId};
+use store::{By, Deferred, Random, ResourceId, TenantId};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::{Answer, Figures, Host, Stored, text_of};
 use crate::directory::bulk::{BulkWritten, Ledger, read_sealed};
-use crate::directory::{Caller, Ctx, Directory, Error, Profile, Role, Tolerances};
+use crate::directory::scope::Scopes;
+use crate::directory::views::Outlook;
+use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role, Tolerances};
 
 /// Requests that are carried out at a time; others wait in the database.
 const SEATS: usize = 4;
@@ -153,11 +154,17 @@ impl Directory {
             Ok(stored) => {
                 let caller = self.caller(tenant, client).await?;
                 let is_active = caller.is_some();
+                let caller = caller.unwrap_or_else(|| gone(client));
                 let ctx = Ctx {
-                    caller: caller.unwrap_or_else(|| gone(client)),
-                    views: Views::everything(),
+                    views: caller.outlook.views(catalog.registry()),
+                    caller,
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),
+                    by: By {
+                        credential: stored.credential,
+                        address: stored.address,
+                        request: Some(stored.request_id.as_str().into()),
+                    },
                     schemas: catalog.registry().revision(),
                     tolerances: Tolerances::default(),
                     ..nobody
@@ -203,7 +210,7 @@ impl Directory {
         }
         // What was carried out before its client was switched off stays, and is told.
         let permit = |kind: &Definition| match is_active {
-            true => host.permit(ctx.caller.role, kind),
+            true => host.permit(&ctx.caller, kind),
             false => Err("This client may not use the register any more.".to_owned()),
         };
         let ids: Vec<ResourceId> = stored.ids.into_iter().map(ResourceId).collect();
@@ -238,11 +245,17 @@ impl Directory {
 fn gone(client: ResourceId) -> Caller {
     Caller {
         id: client,
+        user: None,
         name: "".into(),
         role: Role::Consumer,
+        scopes: Scopes::default(),
         profile: Profile::default(),
         domain: client,
         sensitive: Arc::default(),
+        writes: Arc::default(),
+        networks: Arc::default(),
+        rate: Rate::default(),
+        outlook: Outlook::nothing(),
     }
 }
 

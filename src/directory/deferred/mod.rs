@@ -10,19 +10,20 @@ mod carry;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use scim::bulk::BulkRequest;
 use scim::schema::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Deferred, ResourceId, TenantId, work::Origin};
+use store::{By, Deferred, ResourceId, TenantId, work::Origin};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::bulk::read_sealed;
 use super::envelope::Envelope;
-use super::{Ctx, Directory, Error, Role};
+use super::{Caller, Ctx, Directory, Error};
 
 pub(super) use carry::Lanes;
 
@@ -37,8 +38,8 @@ pub trait Host: Send + Sync + 'static {
     fn runtime(&self) -> tokio::runtime::Handle;
     /// µs since 1970.
     fn now(&self) -> i64;
-    /// Whether a client of that role may write resources of the type; the error is a sentence for it.
-    fn permit(&self, role: Role, definition: &Definition) -> Result<(), String>;
+    /// Whether a client may write resources of the type; the error is a sentence for it.
+    fn permit(&self, caller: &Caller, definition: &Definition) -> Result<(), String>;
     /// An error in the words of the protocol.
     fn told(&self, error: Error) -> scim::Error;
     /// Counts the tolerances that a client's request made use of.
@@ -96,6 +97,10 @@ struct Stored {
     ids: Vec<Uuid>,
     base_url: String,
     request_id: String,
+    #[serde(default)]
+    credential: Option<Uuid>,
+    #[serde(default)]
+    address: Option<IpAddr>,
     /// The tolerances that reading it made use of.
     tolerances: Vec<String>,
 }
@@ -117,7 +122,15 @@ impl Directory {
         let ids = request.operations.iter().map(draw).collect::<Result<_, _>>()?;
         let (base_url, request_id) = (ctx.base_url.to_string(), ctx.request_id.to_string());
         let tolerances = ctx.tolerances.used().into_iter().map(str::to_owned).collect();
-        let stored = Stored { message, ids, base_url, request_id, tolerances };
+        let stored = Stored {
+            message,
+            ids,
+            base_url,
+            request_id,
+            credential: ctx.by.credential,
+            address: ctx.by.address,
+            tolerances,
+        };
         let envelope = self.envelope(ctx, id).await?;
         let body = envelope.seal(&text_of(&stored)?, &ctx.random)?;
         // What has a key is carried out this way even where no client may ask for it.
@@ -176,7 +189,8 @@ impl Directory {
     /// Removes the results whose time has come at `now`.
     pub async fn forget_deferred(&self, now: i64) -> Result<(), Error> {
         for tenant in self.store.read(move |reader| reader.tenants_to_clear(now)).await? {
-            let origin = Origin { actor: ResourceId::SYSTEM, cause: "due", now, random: store::Random::os() };
+            let origin =
+                Origin { actor: ResourceId::SYSTEM, cause: "due", by: By::default(), now, random: store::Random::os() };
             let forgotten = self.store.write(tenant, origin, move |work| {
                 work.forget_deferred(now);
                 Ok::<_, Error>(())

@@ -15,7 +15,7 @@ use scim::schema::{Definition, Registry};
 use store::{Options, Random, ResourceId, Store, TenantId};
 
 use super::{Deferral, Host};
-use crate::directory::{Ctx, Directory, Error, Limits, Profile, Role, clients};
+use crate::directory::{Caller, Ctx, Directory, Error, Limits, Profile, Role, clients};
 
 const NOW: i64 = 1_790_000_000_000_000;
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -33,7 +33,7 @@ impl Host for Desk {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn permit(&self, _: Role, _: &Definition) -> Result<(), String> {
+    fn permit(&self, _: &Caller, _: &Definition) -> Result<(), String> {
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl Register {
 
 async fn client(directory: &Directory, tenant: TenantId, name: &str) -> Ctx {
     let system = Ctx::system(tenant, NOW, Random::os());
-    let credential = clients::NewCredential { id: uuid::Uuid::new_v4(), digest: vec![0; 32], expires_at: None };
+    let credential = clients::NewCredential { id: uuid::Uuid::new_v4(), digest: vec![0; 32], ..Default::default() };
     let id = clients::create(directory, &system, name, Role::Source, Profile::Rfc, credential).await.expect("a client");
     let caller = directory.caller(tenant, id).await.expect("reads").expect("a client");
     Ctx { caller, base_url: "https://scim.example".into(), ..system }

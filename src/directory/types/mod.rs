@@ -103,6 +103,7 @@ impl Directory {
 
     /// Adds a document. Fails with 400 for one that cannot be served, 409 uniqueness for an id that is taken.
     pub async fn add_document(&self, ctx: &Ctx, what: Document, body: Value) -> Result<Written, Error> {
+        self.check_master_key(what, &body)?;
         let id = ctx.random.resource_id(ctx.now)?;
         let (caller, builtin) = (ctx.clone(), self.registry.clone());
         self.commit(ctx, move |work| {
@@ -132,6 +133,7 @@ impl Directory {
         if let Some(kind) = self.amendable(what, id) {
             return self.amend(ctx, &kind, amend::Change::Put(body), precondition).await;
         }
+        self.check_master_key(what, &body)?;
         let unused = self.unused(ctx, what, id, &body).await?;
         self.replace_own(ctx, what, id, move |_| Ok(body.clone()), unused, precondition).await
     }

@@ -3,7 +3,7 @@
 //! clients up to a limit; never an id of a resource, a value of one, or anything of a person.
 
 mod listen;
-mod name;
+pub(super) mod name;
 mod process;
 mod show;
 mod text;
@@ -22,6 +22,7 @@ use super::routes::Pattern;
 
 pub(super) use listen::{Served, serve};
 pub(super) use process::files_most;
+pub(super) use text::Page;
 
 /// Clients that are told apart; all others are one.
 const CLIENTS: usize = 1_000;
@@ -221,7 +222,13 @@ mod tests {
     #[test]
     fn clients_beyond_the_limit_are_counted_as_one() {
         let metrics = Metrics::new(0, true);
-        let asker = |n: usize| Asker { client: format!("c{n}").into(), tenant: 1, tolerances: Tolerances::default() };
+        let asker = |n: usize| Asker {
+            client: format!("c{n}").into(),
+            tenant: 1,
+            id: store::ResourceId::SYSTEM,
+            credential: None,
+            tolerances: Tolerances::default(),
+        };
         for n in (0..CLIENTS + 5).chain(0..CLIENTS + 5) {
             metrics.client(&asker(n)).microseconds.fetch_add(1, Ordering::Relaxed);
         }

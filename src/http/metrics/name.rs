@@ -16,7 +16,7 @@ pub(super) enum Kind {
 
 /// One metric.
 #[derive(Debug)]
-pub(super) struct Metric {
+pub(in crate::http) struct Metric {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
@@ -113,6 +113,19 @@ pub(super) const CERTIFICATE_RELOADS: Metric = metric(
     "matrikel_tls_reloads_total",
     Kind::Counter,
     "Changes of the certificate's files; refused: the older pair stays in use.",
+);
+
+pub(in crate::http) const FEDERATION_EXPIRY: Metric = metric(
+    "matrikel_federation_expiry_timestamp_seconds",
+    Kind::Gauge,
+    "When the federation's metadata ends, in seconds since 1970; absent when none is known.",
+);
+pub(in crate::http) const FEDERATION_ENTITIES: Metric =
+    metric("matrikel_federation_entities", Kind::Gauge, "Entities in the federation's metadata.");
+pub(in crate::http) const FEDERATION_REFRESHES: Metric = metric(
+    "matrikel_federation_refreshes_total",
+    Kind::Counter,
+    "Looks for newer metadata that found some, or failed; then what is known stays until it ends.",
 );
 
 pub(super) const STARTED: Metric =

@@ -30,6 +30,7 @@ pub(super) fn render(state: &State) -> String {
     page.single(&name::DEFERRED_DONE, deferred.done);
     show_store(&figures, &mut page);
     state.metrics.show_certificate(&mut page);
+    state.federation.show(&mut page);
     let process = Process::look();
     page.single(&name::STARTED, state.metrics.started_at as f64 / MICROSECONDS);
     page.optional(&name::PROCESSOR, process.processor);

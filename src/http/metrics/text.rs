@@ -15,16 +15,16 @@ type Labels<'l> = &'l [(&'l str, &'l str)];
 
 /// A text that is being written.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(in crate::http) struct Page(String);
 
 impl Page {
     /// The text.
-    pub(super) fn into_text(self) -> String {
+    pub(in crate::http) fn into_text(self) -> String {
         self.0
     }
 
     /// Begins a metric; its values follow.
-    pub(super) fn begin(&mut self, metric: &Metric) {
+    pub(in crate::http) fn begin(&mut self, metric: &Metric) {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -36,13 +36,13 @@ impl Page {
     }
 
     /// A metric that has one value and no labels.
-    pub(super) fn single(&mut self, metric: &Metric, value: impl Display) {
+    pub(in crate::http) fn single(&mut self, metric: &Metric, value: impl Display) {
         self.begin(metric);
         self.value(metric, &[], value);
     }
 
     /// A metric that has one value at most.
-    pub(super) fn optional(&mut self, metric: &Metric, value: Option<impl Display>) {
+    pub(in crate::http) fn optional(&mut self, metric: &Metric, value: Option<impl Display>) {
         self.begin(metric);
         if let Some(value) = value {
             self.value(metric, &[], value);
@@ -50,18 +50,18 @@ impl Page {
     }
 
     /// A value of the metric that was begun.
-    pub(super) fn value(&mut self, metric: &Metric, labels: Labels<'_>, value: impl Display) {
+    pub(in crate::http) fn value(&mut self, metric: &Metric, labels: Labels<'_>, value: impl Display) {
         self.line(metric.name, "", labels, value);
     }
 
     /// How many values there were, and their sum, of the metric that was begun.
-    pub(super) fn totals(&mut self, metric: &Metric, labels: Labels<'_>, sum: impl Display, count: u64) {
+    pub(in crate::http) fn totals(&mut self, metric: &Metric, labels: Labels<'_>, sum: impl Display, count: u64) {
         self.line(metric.name, "_sum", labels, sum);
         self.line(metric.name, "_count", labels, count);
     }
 
     /// A distribution as a histogram; its values are divided by `unit`.
-    pub(super) fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, of: &Distribution, unit: f64) {
+    pub(in crate::http) fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, of: &Distribution, unit: f64) {
         let mut below = 0;
         for (bound, count) in of.bounds.iter().zip(&of.counts) {
             below += count;

@@ -9,9 +9,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use scim::bulk::{BulkResponse, Done, parse};
 use scim::resource::Notes;
 
-use crate::auth::role::{self, Access};
+use crate::auth::scope;
 use crate::directory::deferred::{self, Accepted, Deferral};
-use crate::directory::{BulkOutcome, Ctx, Error, Role};
+use crate::directory::scope::Access;
+use crate::directory::{BulkOutcome, Caller, Ctx, Error};
 use crate::http::error::Failure;
 use crate::http::prefer::Preference;
 use crate::http::{Answer, State, body, extract, once, prefer, respond};
@@ -30,8 +31,8 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
         true => extract::context_to_accept(&request, &state).await?,
         false => extract::context(&request, &state).await?,
     };
-    let role = ctx.caller.role;
-    role::permit_writing(role).map_err(Failure::Denied)?;
+    let caller = ctx.caller.clone();
+    scope::permit_writing(&caller).map_err(Failure::Denied)?;
     let body = body::read_bulk(&request, payload, &state.settings).await?;
     once::take_key(&request, &mut ctx, Some(&body), 200)?;
     let message = (is_async || ctx.once.is_some()).then(|| body.clone());
@@ -45,7 +46,7 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
         let marked = |answer: HttpResponse| if again { once::mark(answer) } else { answer };
         if !is_async {
             let answer = in_the_end(&state, &ctx, accepted).await;
-            forget(&state, role);
+            forget(&state, &caller);
             return Ok(marked(respond::at_last(answer?)));
         }
         if !wait.is_zero()
@@ -56,8 +57,8 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
         }
         return Ok(marked(respond::accepted(&name, &ctx.base_url).insert_header(APPLIED).finish()));
     }
-    let written = state.directory.bulk(&ctx, bulk, |kind| role::permit(role, kind, Access::Write)).await;
-    forget(&state, role);
+    let written = state.directory.bulk(&ctx, bulk, |kind| scope::permit(&caller, kind, Access::Write)).await;
+    forget(&state, &caller);
     let written = written?;
     ctx.tolerances.take_in(written.tolerances);
     let operations = written.operations.into_iter().map(|outcome| done(outcome, &ctx.request_id)).collect();
@@ -65,8 +66,8 @@ pub(in crate::http) async fn carry_out(request: HttpRequest, payload: web::Paylo
 }
 
 /// After a client may have been changed, nobody is let in for what it was before.
-fn forget(state: &State, role: Role) {
-    if role == Role::Administrator {
+fn forget(state: &State, caller: &Caller) {
+    if caller.scopes.is_admin() {
         state.authenticator.forget();
     }
 }

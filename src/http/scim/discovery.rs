@@ -8,8 +8,10 @@ use scim::schema::{Definition, Registry, Schema};
 use serde_json::{Value, json};
 use store::GROUP_MEMBERSHIP;
 
-use crate::auth::role;
+use crate::auth::scope;
 use crate::directory::Ctx;
+use crate::directory::clients::CLIENT;
+use crate::directory::scope::is_administrative;
 use crate::directory::types::Document;
 use crate::http::error::Failure;
 use crate::http::{Answer, Settings, State, extract, respond};
@@ -60,10 +62,14 @@ pub(in crate::http) async fn schema(request: HttpRequest, state: web::Data<State
 pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
-    // Suites make, change and delete what they find in the list, and a membership is never changed.
-    let is_listed = |name: &str| state.settings.announce_memberships || name != GROUP_MEMBERSHIP;
+    // Suites make, change and delete what they find in the list, with values of their own making: a membership is never
+    // changed, an event not even made, and views and issuers name what must be there.
+    let is_listed = |name: &str| match name {
+        GROUP_MEMBERSHIP => state.settings.announce_memberships,
+        name => name == CLIENT || !is_administrative(name),
+    };
     let definitions = catalog.registry().definitions().iter();
-    let definitions = definitions.filter(|definition| role::sees(ctx.caller.role, definition));
+    let definitions = definitions.filter(|definition| scope::knows(&ctx.caller, definition));
     let mut documents = Vec::new();
     for definition in definitions.filter(|definition| is_listed(definition.name())) {
         documents.push(
@@ -85,7 +91,7 @@ pub(in crate::http) async fn resource_type(request: HttpRequest, state: web::Dat
         _ => state.directory.fresh_catalog(ctx.tenant, ctx.now).await?,
     };
     let definition = catalog.registry().definition(name);
-    let definition = definition.filter(|definition| role::sees(ctx.caller.role, definition));
+    let definition = definition.filter(|definition| scope::knows(&ctx.caller, definition));
     let definition = definition.ok_or_else(|| scim::Error::not_found("ResourceType", name))?;
     let condition = extract::precondition(&request)?;
     if let Some(own) = state.directory.fetch_document(&ctx, &catalog, Document::ResourceType, name, &condition)? {
@@ -105,7 +111,7 @@ async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
 /// The resource types that the caller does not see.
 fn hidden<'r>(ctx: &Ctx, registry: &'r Registry) -> Vec<&'r Definition> {
     let definitions = registry.definitions().iter();
-    definitions.map(AsRef::as_ref).filter(|definition| !role::sees(ctx.caller.role, definition)).collect()
+    definitions.map(AsRef::as_ref).filter(|definition| !scope::knows(&ctx.caller, definition)).collect()
 }
 
 fn is_hidden(schema: &Schema, hidden: &[&Definition]) -> bool {

@@ -1,8 +1,10 @@
-//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], and the
-//! [`types`] that a tenant adds.
+//! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], the
+//! [`types`] that a tenant adds, and what is particular about [`views`].
 
 pub(super) mod bulk;
+pub(super) mod credentials;
 pub(super) mod discovery;
 pub(super) mod resources;
 pub(super) mod search;
 pub(super) mod types;
+pub(super) mod views;

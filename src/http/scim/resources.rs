@@ -7,12 +7,17 @@ use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
 use scim::schema::Definition;
 
-use crate::auth::role::Access;
 use crate::directory::clients::CLIENT;
+use crate::directory::issuers::ISSUER;
+use crate::directory::scope::Access;
+use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
 use crate::http::{Answer, State, body, once, respond};
+
+/// What a user of a foreign issuer's token is.
+const USER: &str = "User";
 
 /// The resource type whose PATCH answers 204: a large group is not read back for nothing.
 const SILENT: &str = "Group";
@@ -37,18 +42,30 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
     let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
-    Ok(respond::fetched(fetched))
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
-/// GET of `/Me`: the client that asks, whatever its role (RFC 7644 section 3.11). Its location is the resource's own.
+/// What was fetched; a client with the dates at which its credentials were used.
+async fn with_use(state: &State, ctx: &Ctx, definition: &Definition, fetched: Fetched) -> Result<Fetched, Failure> {
+    Ok(match fetched {
+        Fetched::Found { etag, location, body } if definition.name() == CLIENT => {
+            Fetched::Found { etag, location, body: state.directory.with_use(ctx, body).await? }
+        }
+        fetched => fetched,
+    })
+}
+
+/// GET of `/Me`: the user that a token names, else the client that asks, whatever it may do (RFC 7644 section 3.11). Its
+/// location is the resource's own.
 pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = extract::context(&request, &state).await?;
-    let definition = state.directory.registry().definition(CLIENT).cloned();
-    let definition = definition.ok_or_else(|| scim::Error::not_found(CLIENT, "Me"))?;
+    let (kind, id) = ctx.caller.user.map_or((CLIENT, ctx.caller.id), |user| (USER, user));
+    let definition = state.directory.catalog(ctx.tenant, ctx.now).await?.registry().definition(kind).cloned();
+    let definition = definition.ok_or_else(|| scim::Error::not_found(kind, "Me"))?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
-    let id = ctx.caller.id.to_string();
-    Ok(respond::fetched(state.directory.fetch(&ctx, &definition, &id, &condition, &projection).await?))
+    let fetched = state.directory.fetch(&ctx, &definition, &id.to_string(), &condition, &projection).await?;
+    Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
 /// PUT: 200.
@@ -127,9 +144,9 @@ async fn named(
     Ok(state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?)
 }
 
-/// After a client was changed, or may have been, nobody is let in for what it was before.
+/// After a client, an issuer or a view was changed, or may have been, nobody is let in for what it was before.
 fn forget(state: &State, definition: &Definition) {
-    if definition.name() == CLIENT {
+    if [CLIENT, ISSUER, VIEW].contains(&definition.name()) {
         state.authenticator.forget();
     }
 }

@@ -9,8 +9,9 @@ use scim::query::SearchRequest;
 use scim::schema::Definition;
 use store::GROUP_MEMBERSHIP;
 
-use crate::auth::role::{self, Access};
 use crate::directory::Ctx;
+use crate::directory::clients::CLIENT;
+use crate::directory::scope::{Access, is_administrative};
 use crate::http::extract::{self, Asked};
 use crate::http::{Answer, State, body, respond};
 
@@ -19,7 +20,7 @@ pub(in crate::http) async fn by_query(request: HttpRequest, state: web::Data<Sta
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let search = extract::search(&request)?;
     ctx.check_sensitive(slice::from_ref(&definition), &search)?;
-    Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+    one_type(&state, &ctx, &definition, &search).await
 }
 
 /// POST to an endpoint's `.search`.
@@ -27,7 +28,15 @@ pub(in crate::http) async fn by_body(request: HttpRequest, payload: web::Payload
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let body = body::read(&request, payload, &state.settings).await?;
     let search = SearchRequest::from_body(&body)?;
-    Ok(respond::found(state.directory.search(&ctx, slice::from_ref(&definition), &search).await?))
+    one_type(&state, &ctx, &definition, &search).await
+}
+
+async fn one_type(state: &State, ctx: &Ctx, definition: &Arc<Definition>, search: &SearchRequest) -> Answer {
+    let mut found = state.directory.search(ctx, slice::from_ref(definition), search).await?;
+    if definition.name() == CLIENT {
+        found.body = state.directory.with_use(ctx, found.body).await?;
+    }
+    Ok(respond::found(found))
 }
 
 /// GET of the base URL.
@@ -51,13 +60,18 @@ pub(in crate::http) async fn everything_by_body(
     Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
 }
 
-/// The resource types that are searched together. Memberships are in their groups' `members` already.
+/// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
+/// groups' `members` already; events, views and issuers are found where they are asked for.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
-        .filter(|definition| role::sees(ctx.caller.role, definition) && definition.name() != GROUP_MEMBERSHIP)
+        .filter(|definition| ctx.caller.scopes.allow(definition.name(), Access::Read))
+        .filter(|definition| {
+            let name = definition.name();
+            name != GROUP_MEMBERSHIP && (name == CLIENT || !is_administrative(name))
+        })
         .cloned()
         .collect()
 }

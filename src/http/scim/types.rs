@@ -4,8 +4,9 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 
+use crate::auth::scope;
 use crate::directory::types::Document;
-use crate::directory::{Ctx, Fetched, Precondition, Role};
+use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::routes::READ;
 use crate::http::{Answer, State, body, extract, once, respond};
@@ -53,7 +54,7 @@ pub(in crate::http) async fn patch_resource_type(
     state: web::Data<State>,
 ) -> Answer {
     let what = Document::ResourceType;
-    let mut ctx = permitted(what, &request, &state).await?;
+    let mut ctx = permitted(&request, &state).await?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, &state.settings).await?;
     once::take_key(&request, &mut ctx, Some(&body), 200)?;
@@ -73,7 +74,7 @@ pub(in crate::http) async fn remove_resource_type(request: HttpRequest, state: w
 }
 
 async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
-    let mut ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(request, state).await?;
     if is_empty(request) {
         return Err(Failure::Method(READ));
     }
@@ -84,7 +85,7 @@ async fn add(what: Document, request: &HttpRequest, payload: web::Payload, state
 }
 
 async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, state: &State) -> Answer {
-    let mut ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(request, state).await?;
     let condition = extract::precondition(request)?;
     let body = body::read(request, payload, &state.settings).await?;
     once::take_key(request, &mut ctx, Some(&body), 200)?;
@@ -95,7 +96,7 @@ async fn replace(what: Document, request: &HttpRequest, payload: web::Payload, s
 }
 
 async fn remove(what: Document, request: &HttpRequest, state: &State) -> Answer {
-    let mut ctx = permitted(what, request, state).await?;
+    let mut ctx = permitted(request, state).await?;
     let condition = extract::precondition(request)?;
     once::take_key(request, &mut ctx, None, 204)?;
     let remove = async {
@@ -122,10 +123,8 @@ fn is_empty(request: &HttpRequest) -> bool {
         && length.unwrap_or(true)
 }
 
-async fn permitted(what: Document, request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
+async fn permitted(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let ctx = extract::context(request, state).await?;
-    match ctx.caller.role {
-        Role::Administrator => Ok(ctx),
-        _ => Err(Failure::Denied(format!("Only an administrator may change /{}.", what.endpoint()))),
-    }
+    scope::permit_administering(&ctx.caller).map_err(Failure::Denied)?;
+    Ok(ctx)
 }

@@ -11,6 +11,7 @@
 //! - `gt`, `ge`, `lt`, `le` on text follow the order of [`crate::key`].
 
 mod check;
+mod conceal;
 mod eval;
 mod lex;
 mod parse;
@@ -24,6 +25,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
+pub use conceal::{refusal, secret};
 pub(crate) use eval::fits;
 pub(crate) use lex::Fault;
 pub(crate) use parse::Parser;

@@ -1,5 +1,6 @@
 //! PUT: a body takes a resource's place (RFC 7644 section 3.5.1). What the client may write and leaves out is
-//! cleared; what only the server writes, what is written once and what is never read stays.
+//! cleared; what only the server writes, what is written once and what is never read stays, and what is
+//! secret too.
 
 use serde_json::{Map, Value};
 
@@ -53,6 +54,10 @@ pub(crate) fn keep(
             next.insert(attribute.name.clone(), old.clone());
         }
         Mutability::WriteOnly => {
+            next.entry(attribute.name.clone()).or_insert_with(|| old.clone());
+        }
+        // Nobody who reads a resource and puts it back has seen it.
+        Mutability::ReadWrite if attribute.secret => {
             next.entry(attribute.name.clone()).or_insert_with(|| old.clone());
         }
         Mutability::Immutable => {

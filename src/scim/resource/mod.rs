@@ -6,6 +6,7 @@
 //! the extension's URN, holds no null, no empty array and no empty object, and at most one `primary: true` in an
 //! array. Nothing here knows identifiers, times or storage.
 
+mod label;
 mod merge;
 mod normalise;
 mod place;
@@ -16,11 +17,13 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use label::label;
 pub use merge::replace;
 pub use normalise::normalise;
 pub use project::Projection;
-pub use validate::validate;
+pub use validate::{check_new, validate};
 
+pub(crate) use label::NAMES;
 pub(crate) use merge::{immutable, is_same, keep, keep_subs};
 pub(crate) use normalise::{absorb, comparable, identity, read_primary, set_secondary};
 pub(crate) use place::Spot;

@@ -25,6 +25,11 @@ pub fn validate(
     Ok(doc)
 }
 
+/// Fails with 400 invalidValue when a new document, read without what its client does not see, lacks what is required.
+pub fn check_new(def: &Definition, doc: &Map<String, Value>) -> Result<(), Error> {
+    check_whole(def, doc, true)
+}
+
 /// Types and names, but nothing about what must be there: PUT asks that after it has merged.
 pub(crate) fn read_body(
     def: &Definition,

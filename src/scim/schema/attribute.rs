@@ -116,6 +116,9 @@ pub struct Attribute {
     /// How far it must be unique.
     #[serde(default)]
     pub uniqueness: Uniqueness,
+    /// Whether values are sealed where they are stored and found by their whole value alone. Not of the RFC.
+    #[serde(default)]
+    pub secret: bool,
     /// What a reference may point to: resource type names, `uri` or `external`.
     #[serde(default)]
     pub reference_types: Vec<String>,

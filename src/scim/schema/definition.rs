@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use serde_json::{Map, Value};
+
 use super::{Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness};
+use crate::key::TextRule;
 use crate::resource::Projection;
 
 /// Everything the protocol needs to know of one resource type.
@@ -14,8 +17,62 @@ pub struct Definition {
     pub core: Arc<Schema>,
     /// Extension schemas, each with whether it is required; their attributes lie under the URN.
     pub extensions: Vec<(Arc<Schema>, bool)>,
+    /// The attributes whose values are sealed.
+    secrets: Vec<SecretPath>,
     /// What is answered to who asks for nothing special, once it was worked out.
     pub(crate) whole: OnceLock<Projection>,
+    /// Whether resources have no `externalId`, as far as this is told.
+    without_external: bool,
+}
+
+/// A secret attribute: a single text of the core schema or of an extension.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretPath {
+    /// The canonical path.
+    pub path: String,
+    /// URN of the extension it lies in.
+    pub extension: Option<String>,
+    /// Name of the attribute.
+    pub name: String,
+    /// How its values compare.
+    pub rule: TextRule,
+}
+
+impl SecretPath {
+    /// The value in a document.
+    pub fn value<'d>(&self, document: &'d Map<String, Value>) -> Option<&'d str> {
+        let value = match &self.extension {
+            Some(urn) => document.get(urn)?.get(&self.name)?,
+            None => document.get(&self.name)?,
+        };
+        value.as_str()
+    }
+
+    /// Puts a value in the place of the one in a document.
+    pub fn put(&self, document: &mut Map<String, Value>, value: String) {
+        let slot = match &self.extension {
+            Some(urn) => document.get_mut(urn).and_then(|fields| fields.get_mut(&self.name)),
+            None => document.get_mut(&self.name),
+        };
+        if let Some(slot) = slot {
+            *slot = Value::String(value);
+        }
+    }
+}
+
+fn secrets(core: &Schema, extensions: &[(Arc<Schema>, bool)]) -> Vec<SecretPath> {
+    let of = |schema: &Schema, extension: Option<&Schema>| -> Vec<SecretPath> {
+        let secret = schema.attributes.iter().filter(|attribute| attribute.secret);
+        let path = |attribute: &Attribute| SecretPath {
+            path: Place { extension, attribute: Some(attribute), sub: None }.canonical(),
+            extension: extension.map(|schema| schema.id.clone()),
+            name: attribute.name.clone(),
+            rule: if attribute.case_exact { TextRule::Exact } else { TextRule::Fold },
+        };
+        secret.map(path).collect()
+    };
+    let added = extensions.iter().flat_map(|(schema, _)| of(schema, Some(schema)));
+    of(core, None).into_iter().chain(added).collect()
 }
 
 /// Where a path leads within a [`Definition`].
@@ -53,7 +110,39 @@ impl Place<'_> {
 impl Definition {
     /// Joins a resource type and its schemas.
     pub fn new(resource_type: ResourceType, core: Arc<Schema>, extensions: Vec<(Arc<Schema>, bool)>) -> Self {
-        Definition { resource_type, core, extensions, whole: OnceLock::new() }
+        let secrets = secrets(&core, &extensions);
+        Definition { resource_type, core, extensions, secrets, whole: OnceLock::new(), without_external: false }
+    }
+
+    /// The same as if what `sees` denies did not exist; it is asked for the canonical paths of attributes and
+    /// sub-attributes. An extension of which nothing is left is none of the type's.
+    pub fn narrow(&self, sees: impl Fn(&str) -> bool) -> Self {
+        let narrow = |prefix: &str, attributes: &[Attribute]| {
+            let mut kept = Vec::with_capacity(attributes.len());
+            for attribute in attributes {
+                let path = format!("{prefix}{}", attribute.name);
+                if sees(&path) {
+                    kept.push(attribute.clone());
+                    continue;
+                }
+                let subs = attribute.sub_attributes.iter().filter(|sub| sees(&format!("{path}.{}", sub.name)));
+                let sub_attributes: Vec<Attribute> = subs.cloned().collect();
+                if !sub_attributes.is_empty() {
+                    kept.push(Attribute { sub_attributes, ..attribute.clone() });
+                }
+            }
+            kept
+        };
+        let schema = |prefix: &str, schema: &Schema| {
+            Arc::new(Schema { attributes: narrow(prefix, &schema.attributes), ..schema.clone() })
+        };
+        let extensions = self.extensions.iter().map(|(known, required)| {
+            let prefix = format!("{}:", known.id);
+            (schema(&prefix, known), *required)
+        });
+        let extensions = extensions.filter(|(schema, _)| !schema.attributes.is_empty()).collect();
+        let narrowed = Definition::new(self.resource_type.clone(), schema("", &self.core), extensions);
+        Definition { without_external: self.without_external || !sees(EXTERNAL_ID), ..narrowed }
     }
 
     /// Whether the other one says the same, document for document.
@@ -63,6 +152,11 @@ impl Definition {
             && same(&self.core, &other.core)
             && self.extensions.len() == other.extensions.len()
             && self.extensions.iter().zip(&other.extensions).all(|((one, _), (other, _))| same(one, other))
+    }
+
+    /// The attributes whose values are sealed where they are stored.
+    pub fn secrets(&self) -> &[SecretPath] {
+        &self.secrets
     }
 
     /// The resource type's name, such as `User`.
@@ -82,12 +176,16 @@ impl Definition {
 
     /// A top-level attribute of the core schema, or a common one (`schemas`, `id`, `externalId`, `meta`).
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.core.attribute(name).or_else(|| COMMON.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
+        self.core.attribute(name).or_else(|| self.common().find(|attribute| attribute.name.eq_ignore_ascii_case(name)))
     }
 
     /// Every top-level attribute: the common ones, then the core schema's.
     pub fn attributes(&self) -> impl Iterator<Item = &Attribute> + Clone {
-        COMMON.iter().chain(self.core.attributes.iter())
+        self.common().chain(self.core.attributes.iter())
+    }
+
+    fn common(&self) -> impl Iterator<Item = &Attribute> + Clone {
+        COMMON.iter().filter(|attribute| !self.without_external || attribute.name != EXTERNAL_ID)
     }
 
     /// Resolves `attr`, `attr.sub`, `urn:attr`, `urn:attr.sub` or an extension's URN alone; names in any case.
@@ -123,6 +221,8 @@ impl Definition {
     }
 }
 
+const EXTERNAL_ID: &str = "externalId";
+
 /// The common attributes of RFC 7643 sections 3 and 3.1, which no schema document lists.
 static COMMON: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
     let meta = vec![
@@ -144,7 +244,7 @@ static COMMON: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
             uniqueness: Uniqueness::Server,
             ..common("id", Type::String, true, Mutability::ReadOnly)
         },
-        common("externalId", Type::String, true, Mutability::ReadWrite),
+        common(EXTERNAL_ID, Type::String, true, Mutability::ReadWrite),
         Attribute { sub_attributes: meta, ..common("meta", Type::Complex, false, Mutability::ReadOnly) },
     ]
 });
@@ -161,6 +261,7 @@ fn common(name: &str, kind: Type, case_exact: bool, mutability: Mutability) -> A
         mutability,
         returned: Returned::Default,
         uniqueness: Uniqueness::None,
+        secret: false,
         reference_types: Vec::new(),
         sub_attributes: Vec::new(),
     }

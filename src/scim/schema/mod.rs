@@ -7,7 +7,7 @@ pub mod lint;
 mod registry;
 
 pub use attribute::{Attribute, Mutability, Returned, Type, Uniqueness};
-pub use definition::{Definition, Place};
+pub use definition::{Definition, Place, SecretPath};
 pub use registry::{Registry, ResourceType, Schema, SchemaExtension};
 
 #[cfg(test)]

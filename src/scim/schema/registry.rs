@@ -97,6 +97,9 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/group.json"),
     include_str!("../../../schemas/group-membership.json"),
     include_str!("../../../schemas/client.json"),
+    include_str!("../../../schemas/view.json"),
+    include_str!("../../../schemas/issuer.json"),
+    include_str!("../../../schemas/audit-event.json"),
     include_str!("../../../schemas/schema.json"),
     include_str!("../../../schemas/resource-type.json"),
     include_str!("../../../schemas/service-provider-config.json"),
@@ -107,6 +110,9 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/group.json"),
     include_str!("../../../schemas/types/group-membership.json"),
     include_str!("../../../schemas/types/client.json"),
+    include_str!("../../../schemas/types/view.json"),
+    include_str!("../../../schemas/types/issuer.json"),
+    include_str!("../../../schemas/types/audit-event.json"),
 ];
 
 impl Registry {

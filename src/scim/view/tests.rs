@@ -91,7 +91,10 @@ fn a_hidden_extension_is_named_nowhere() {
         assert_eq!(restricted(&hidden, &filter), masked, "{filter}");
     }
     let about = format!("schemas eq \"{ENTERPRISE}\"");
-    assert_eq!(restricted(&seen, &about), about);
+    let left = format!("{about} and ({ENTERPRISE}:department pr or {ENTERPRISE}:department eq \"\")");
+    assert_eq!(restricted(&seen, &about), left, "it is named as long as something of it is left");
+    let whole = releasing(&[ENTERPRISE]).of(definition("User"));
+    assert_eq!(restricted(&whole, &about), about);
     assert_eq!(restricted(&releasing(&["userName"]), &about), "false", "a view that knows no schemas");
     let mut document =
         json!({ "schemas": [core, ENTERPRISE], "id": "1", "userName": "x", ENTERPRISE: { "department": "d" } });
@@ -130,8 +133,27 @@ fn a_projection_leaves_what_is_released() {
     );
 }
 
+fn checked_text(filter: Option<Filter<Checked>>, paths: Vec<String>, document: &Map<String, Value>) -> View {
+    let view = View::new(filter, Some(paths.into_iter().collect())).of(definition("Probe"));
+    let text = serde_json::to_string(document).unwrap();
+    let text = Text::read(&text).unwrap();
+    let mut projected = document.clone();
+    view.project(&mut projected);
+    let shown: Value = serde_json::from_str(&view.project_text(&text).unwrap()).unwrap();
+    assert_eq!(shown, Value::Object(projected));
+    if let Some(admitted) = view.admits_text(&text) {
+        assert_eq!(admitted, view.admits(document));
+    }
+    view
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn text_and_document_are_seen_alike(filter in fitting(), paths in released(), document in document()) {
+        checked_text(Some(filter), paths.into_iter().collect(), &document);
+    }
 
     #[test]
     fn a_question_tells_no_more_than_the_answer(filter in fitting(), paths in released(), document in document()) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use super::View;
+use super::{Reference, View};
+use crate::schema::{Definition, Registry};
 
 static EVERYTHING: LazyLock<Arc<Views>> = LazyLock::new(|| Arc::new(Views::alike(View::everything())));
 
@@ -13,6 +14,8 @@ pub struct Views {
     of: BTreeMap<String, Arc<View>>,
     /// The view of every other type.
     rest: Arc<View>,
+    /// The types as they are to who does not know what is hidden of them.
+    narrowed: BTreeMap<String, Arc<Definition>>,
     digest: u64,
 }
 
@@ -22,11 +25,12 @@ impl Views {
         Arc::clone(&EVERYTHING)
     }
 
-    /// These views, and `rest` of every other type.
+    /// These views, and `rest` of every other type. They are not whole before they are tied to a registry.
     pub fn new(of: impl IntoIterator<Item = (String, View)>, rest: View) -> Self {
         let of: BTreeMap<String, View> = of.into_iter().collect();
         let digest = if of.is_empty() && rest == View::everything() { 0 } else { fold(&format!("{of:?} {rest:?}")) };
-        Views { of: of.into_iter().map(|(kind, view)| (kind, Arc::new(view))).collect(), rest: Arc::new(rest), digest }
+        let of = of.into_iter().map(|(kind, view)| (kind, Arc::new(view))).collect();
+        Views { of, rest: Arc::new(rest), narrowed: BTreeMap::new(), digest }
     }
 
     /// The same view of every type.
@@ -34,9 +38,39 @@ impl Views {
         Views::new([], view)
     }
 
+    /// The same, knowing the resource types: which schemas they have, and what of them leads to others.
+    pub fn tie(mut self, registry: &Registry) -> Self {
+        for definition in registry.definitions() {
+            let view = View::clone(self.of(definition.name())).of(definition);
+            self.of.insert(definition.name().to_owned(), Arc::new(view));
+        }
+        for definition in registry.definitions() {
+            let view = self.of(definition.name());
+            let view = View::clone(view).referring(Reference::all_of(definition, registry, &self));
+            if !view.is_whole() {
+                let narrowed = definition.narrow(|path| view.sees_all(path));
+                self.narrowed.insert(definition.name().to_owned(), Arc::new(narrowed));
+            }
+            self.of.insert(definition.name().to_owned(), Arc::new(view));
+        }
+        self
+    }
+
     /// The view of a resource type, by its name.
     pub fn of(&self, kind: &str) -> &Arc<View> {
         self.of.get(kind).unwrap_or(&self.rest)
+    }
+
+    /// The type as it is to who does not know what is hidden of it.
+    pub fn narrow(&self, definition: &Arc<Definition>) -> Arc<Definition> {
+        let view = self.of(definition.name());
+        if view.is_whole() {
+            return Arc::clone(definition);
+        }
+        match self.narrowed.get(definition.name()) {
+            Some(narrowed) => Arc::clone(narrowed),
+            None => Arc::new(definition.narrow(|path| view.sees_all(path))),
+        }
     }
 
     /// Whether nothing is hidden of any type.

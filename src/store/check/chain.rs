@@ -1,36 +1,23 @@
-//! The chain of changes: every number is there, every link holds, and whoever came and did not go lives.
+//! The chain of changes: every number is there, every link holds, and whoever came and did not go lives. The chain of the
+//! audit holds too.
 
 use diesel::sql_types::{BigInt, Binary};
 
-use super::{Check, ROWS, SLICE};
+use super::{Check, ROWS};
 use crate::clock::Clock;
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, change};
+use crate::{Error, audit};
 
 impl Check<'_, '_> {
     pub(super) fn chain(&mut self, clock: &Clock) -> Result<(), Error> {
-        let (mut seq, mut head) = (0, Vec::new());
-        loop {
-            match change::read(&mut self.reader.db, self.tenant, seq, Some(head.clone()), SLICE) {
-                Ok(changes) => {
-                    let Some(last) = changes.last() else { break };
-                    if last.change.seq != seq + changes.len() as i64 {
-                        self.find("change", format!("a number is missing after {seq}"));
-                    }
-                    (seq, head) = (last.change.seq, last.digest.clone());
-                    (self.watch)("Chain of changes", seq.unsigned_abs(), clock.seq.unsigned_abs());
-                }
-                Err(Error::Corrupt(detail)) => {
-                    self.find("change", detail);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.report.changes = seq.unsigned_abs();
-        if (seq, &head) != (clock.seq, &clock.digest) {
-            self.find("change", format!("ends at {seq}, and not where the clock stands, at {}", clock.seq));
+        let db = &mut self.reader.db;
+        let (changes, findings) = audit::follow_changes(db, self.tenant, clock, self.watch)?;
+        self.report.changes = changes;
+        findings.into_iter().for_each(|finding| self.find("change", finding));
+        let (_, finding) = audit::follow(&mut self.reader.db, self.tenant, self.watch)?;
+        if let Some(finding) = finding {
+            self.find("audit", finding);
         }
         self.lost()?;
         self.loose_deltas()

@@ -101,7 +101,7 @@ impl Search<'_> {
 
     /// `None`: nothing is kept outside of a snapshot, as the number of the newest change would say nothing there.
     pub(super) fn question(&self, filter: &Filter<Checked>) -> Option<Question> {
-        if !self.reader.in_snapshot {
+        if !self.reader.in_snapshot || self.veiled.is_some() {
             return None;
         }
         let mut text = filter.to_string();

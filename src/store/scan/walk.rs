@@ -27,7 +27,9 @@ const LEAST: usize = 32;
 impl Reader {
     /// One step of a walk through the answer to a search; `start` and `count` of the query do not matter to it.
     pub fn walk(&mut self, tenant: TenantId, query: &Query, step: &Step) -> Result<Stretch, Error> {
-        Search::new(self, tenant, query)?.step(step)
+        let mut stretch = Search::new(self, tenant, query)?.step(step)?;
+        self.veil(tenant, query, &mut stretch.hits)?;
+        Ok(stretch)
     }
 
     /// How many resources match, where that is known for nothing: without any condition,

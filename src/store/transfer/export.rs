@@ -6,16 +6,18 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine, Trailer,
-    TransferError, raw,
+    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
+    SealingKeyLine, Trailer, TransferError, raw,
 };
+use crate::by::By;
 use crate::change::Kept;
 use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::reader::Reader;
 use crate::record::resource_id;
+use crate::secret::SealingKey;
 use crate::statement::Statement;
-use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, tenant};
+use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, secret, tenant};
 
 /// Rows read at a time.
 const SLICE: i64 = 500;
@@ -118,6 +120,7 @@ impl Export<'_, '_> {
         let mut lines = 0;
         for sql in [
             "SELECT COUNT(*) FROM seal_key WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM sealing_key WHERE tenant_id = ",
             "SELECT COUNT(*) FROM attr_path WHERE state <> 'dropping' AND tenant_id = ",
             "SELECT COUNT(*) FROM resource WHERE tenant_id = ",
             "SELECT COUNT(*) FROM external_id WHERE tenant_id = ",
@@ -157,6 +160,10 @@ impl Export<'_, '_> {
         .map_err(Error::from)?;
         for (purpose, key, created_at) in rows {
             self.line(&Line::SealKey(SealKeyLine { purpose, key: Hex(key), created_at }))?;
+        }
+        for SealingKey { purpose, id, master, sealed, created_at } in secret::keys(&mut self.reader.db, self.tenant)? {
+            let sealed = Hex(sealed);
+            self.line(&Line::SealingKey(SealingKeyLine { purpose, id, master, sealed, created_at }))?;
         }
         Ok(())
     }
@@ -272,6 +279,7 @@ impl Export<'_, '_> {
             let Some(last) = changes.last() else { return Ok(()) };
             after = last.change.seq;
             for Kept { change, external, salt, commitment, chunks } in changes {
+                let by = if history { change.by } else { By::default() };
                 let doc = change.doc.as_deref().filter(|_| history).map(raw).transpose()?;
                 let line = ChangeLine {
                     seq: change.seq,
@@ -288,6 +296,9 @@ impl Export<'_, '_> {
                     doc,
                     external: external.filter(|_| history),
                     members: if history { chunks.into_iter().map(Hex).collect() } else { Vec::new() },
+                    credential: by.credential,
+                    address: by.address,
+                    request: by.request.as_deref().map(str::to_owned),
                 };
                 self.line(&Line::Change(line))?;
             }

@@ -9,7 +9,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::survey::{Survey, fault, parse, survey};
-use super::{ChangeLine, Header, Line, TransferError};
+use super::{ChangeLine, Header, Hex, Line, SealingKeyLine, TransferError};
+use crate::by::By;
 use crate::catalog::{self, Catalog};
 use crate::change::{Change, Kept, Op};
 use crate::check::{Watch, living};
@@ -17,11 +18,12 @@ use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::db::{Db, Purpose};
 use crate::index::{self, IndexRow, Indexes};
+use crate::secret::SealingKey;
 use crate::statement::{Statement, Value, insert};
 use crate::store::Store;
 use crate::unique::UniqueKey;
 use crate::work::document_of;
-use crate::{Error, Record, ResourceId, Tenant, TenantId, change, credential, dialect, record, tenant, unique};
+use crate::{Error, Record, ResourceId, Tenant, TenantId, change, credential, dialect, record, secret, tenant, unique};
 
 /// Lines written in one transaction.
 const SLICE: usize = 500;
@@ -128,7 +130,7 @@ fn arrive(
         _ if clock.seq > 0 || !living(db, found.id)?.is_empty() => Err(TransferError::NotEmpty(slug.to_owned())),
         _ => {
             // What the tenant starts with gives way; who has read it is to see that it has.
-            for table in ["attr_path", "seal_key", "import_state"] {
+            for table in ["attr_path", "seal_key", "sealing_key", "import_state"] {
                 let gone = Statement::<()>::new("DELETE FROM ").sql(table).sql(" WHERE tenant_id = ").bind(found.id);
                 gone.run(db).map_err(Error::from)?;
             }
@@ -170,6 +172,7 @@ struct Slice {
     lines: usize,
     weight: usize,
     seal_keys: Vec<Vec<Value>>,
+    sealing_keys: Vec<((String, i64), Option<SealingKey>)>,
     paths: Vec<Vec<Value>>,
     records: Vec<Record>,
     index: Vec<(ResourceId, IndexRow)>,
@@ -216,6 +219,11 @@ impl Import<'_> {
             Line::SealKey(line) => {
                 let row = vec![tenant.into(), line.purpose.into(), line.key.0.into(), line.created_at.into()];
                 self.slice.seal_keys.push(row);
+            }
+            Line::SealingKey(line) => {
+                let SealingKeyLine { purpose, id, master, sealed: Hex(sealed), created_at } = line;
+                let key = SealingKey { purpose: purpose.clone(), id, master, sealed, created_at };
+                self.slice.sealing_keys.push(((purpose, id), Some(key)));
             }
             Line::Index(line) => {
                 let row = vec![
@@ -315,6 +323,7 @@ impl Import<'_> {
             actor: ResourceId(line.actor),
             txn: line.txn,
             cause: line.cause,
+            by: By { credential: line.credential, address: line.address, request: line.request.map(Into::into) },
             doc: line.doc.map(|doc| doc.get().to_owned()),
             external: None,
             members: Vec::new(),
@@ -349,6 +358,7 @@ impl Import<'_> {
             still_ours(db, tenant, done)?;
             let stored: Result<(), Error> = (|| {
                 insert(db, "INSERT INTO seal_key (tenant_id, purpose, key, created_at)", slice.seal_keys, "")?;
+                secret::store_keys(db, tenant, slice.sealing_keys)?;
                 insert(db, "INSERT INTO attr_path (tenant_id, path_id, kind, path, type, state)", slice.paths, "")?;
                 record::insert(db, tenant, slice.records)?;
                 index::add_rows(db, tenant, slice.index)?;

@@ -11,6 +11,7 @@ mod import;
 mod survey;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -58,6 +59,7 @@ pub enum TransferError {
 enum Line {
     Export(Header),
     SealKey(SealKeyLine),
+    SealingKey(SealingKeyLine),
     Index(IndexLine),
     Resource(ResourceLine),
     External(ExternalLine),
@@ -97,6 +99,17 @@ struct Header {
 struct SealKeyLine {
     purpose: String,
     key: Hex,
+    created_at: i64,
+}
+
+/// A key for secrets, sealed under a master key that does not go along.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealingKeyLine {
+    purpose: String,
+    id: i64,
+    master: String,
+    sealed: Hex,
     created_at: i64,
 }
 
@@ -232,6 +245,12 @@ struct ChangeLine {
     external: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<Hex>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 /// The last line.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Draft, Work, text_of};
+use super::{Draft, Work, document_of, text_of};
 use crate::change::{Change, Delta, Op};
 use crate::external::{self, ExternalKey};
 use crate::membership::Membership;
+use crate::secret::has_values;
 use crate::unique::{self, UniqueKey};
 use crate::{Error, Record, ResourceId};
 
@@ -34,7 +35,7 @@ impl Work<'_> {
             created_at: at,
             modified_at: at,
             label: draft.label.clone(),
-            doc: text_of(&draft.doc)?,
+            doc: text_of(&draft.doc, draft.secret.as_deref())?,
             secret: draft.secret.clone(),
         };
         self.open.unique.extend(claimed);
@@ -45,9 +46,12 @@ impl Work<'_> {
     /// Changes a resource that exists. The caller has seen that something differs.
     pub fn update(&mut self, draft: Draft) -> Result<Record, Error> {
         let current = self.record(draft.id)?.ok_or(Error::NotFound)?;
-        let doc = text_of(&draft.doc)?;
+        let doc = text_of(&draft.doc, draft.secret.as_deref())?;
         let moved = doc != current.doc;
-        let claimed = if moved {
+        // What is sealed may be another where the text is the same.
+        let is_resealed = draft.secret != current.secret
+            && (has_values(draft.secret.as_deref()) || has_values(current.secret.as_deref()));
+        let claimed = if moved || is_resealed {
             let held = self.document(&current)?;
             self.unique_claims(&draft, Some(&held))?
         } else {
@@ -119,11 +123,41 @@ impl Work<'_> {
             actor: self.origin.actor,
             txn: self.txn,
             cause: self.origin.cause.to_owned(),
+            by: self.origin.by.clone(),
             doc: None,
             external: None,
             members: Vec::new(),
         });
         self.open.resources.insert(id, None);
+        Ok(())
+    }
+
+    /// Puts sealed values in the place of those of a resource that say the same under other keys: neither a change nor a
+    /// version. Index rows and unique keys follow.
+    pub fn reseal(&mut self, record: &Record, secret: Option<Vec<u8>>) -> Result<(), Error> {
+        let before = self.document(record)?;
+        let next = Record { secret, ..record.clone() };
+        let after = Arc::new(document_of(&next)?);
+        let indexes = self.indexes.of(&record.kind)?.clone();
+        let (held, wanted) = (indexes.unique_keys(&record.kind, &before), indexes.unique_keys(&record.kind, &after));
+        for (key, _) in held.difference(&wanted) {
+            self.open.unique.insert(key.clone(), None);
+        }
+        for (key, _) in wanted.difference(&held) {
+            self.open.unique.insert(key.clone(), Some(record.id));
+        }
+        self.open.documents.insert(record.id, after);
+        self.open.resources.insert(record.id, Some(next));
+        Ok(())
+    }
+
+    /// Fails with [`Error::Taken`] when another resource than `id` holds a unique value that the document has.
+    pub fn check_unique(&mut self, kind: &str, id: ResourceId, document: &Map<String, Value>) -> Result<(), Error> {
+        for (key, path) in self.indexes.of(kind)?.clone().unique_keys(kind, document) {
+            if self.holder(&key)?.is_some_and(|holder| holder != id) {
+                return Err(Error::Taken { path });
+            }
+        }
         Ok(())
     }
 
@@ -142,6 +176,7 @@ impl Work<'_> {
             actor: self.origin.actor,
             txn: self.txn,
             cause: self.origin.cause.to_owned(),
+            by: self.origin.by.clone(),
             doc,
             external: draft.external,
             members,

@@ -4,7 +4,10 @@ use uuid::Uuid;
 
 use super::Work;
 use crate::index::{self, IndexDiff};
-use crate::{Error, Seq, change, credential, deferred, external, idempotency, membership, record, route, seal, unique};
+use crate::{
+    Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, route, seal, secret,
+    unique,
+};
 
 /// What a flushed batch left behind for its writer.
 pub(crate) struct Flushed {
@@ -18,7 +21,11 @@ impl Work<'_> {
     /// Whether something was settled that has to be written.
     pub(crate) fn is_dirty(&self) -> bool {
         !self.settled.changes.is_empty()
+            || !self.settled.audit.is_empty()
+            || !self.settled.resources.is_empty()
+            || !self.settled.sealing_keys.is_empty()
             || !self.settled.credentials.is_empty()
+            || !self.settled.used.is_empty()
             || !self.settled.routes.is_empty()
             || !self.settled.seal_keys.is_empty()
             || !self.settled.deferred.is_empty()
@@ -52,7 +59,7 @@ impl Work<'_> {
             match after {
                 Some(mut record) => {
                     record.groups_seq = record.groups_seq.max(touched_with);
-                    if before.as_ref().is_none_or(|before| before.doc != record.doc) {
+                    if before.as_ref().is_none_or(|before| before.doc != record.doc || before.secret != record.secret) {
                         let now = match settled.documents.remove(&id) {
                             Some(document) => document,
                             None => self.stored_document(&record)?,
@@ -86,6 +93,7 @@ impl Work<'_> {
         let sweep = !settled.sweeps.is_empty();
         membership::mark_for_sweep(self.db, tenant, std::mem::take(&mut settled.sweeps))?;
         credential::upsert(self.db, tenant, settled.credentials.into_values().collect())?;
+        credential::touch(self.db, tenant, settled.used.drain())?;
         route::store(self.db, tenant, settled.routes.drain())?;
         seal::store(self.db, tenant, settled.seal_keys.into_iter(), self.origin.now)?;
         let outcomes = settled.outcomes.drain().collect();
@@ -95,6 +103,8 @@ impl Work<'_> {
             deferred::forget(self.db, tenant, now)?;
             idempotency::forget(self.db, tenant, now)?;
         }
+        secret::store_keys(self.db, tenant, std::mem::take(&mut settled.sealing_keys))?;
+        audit::append(self.db, tenant, std::mem::take(&mut settled.audit), &self.origin.random)?;
         let head = std::mem::take(&mut self.clock.digest);
         self.clock.digest = change::append(self.db, tenant, head, settled.changes, &self.origin.random)?;
         self.clock.store(self.db, tenant)?;

@@ -1,16 +1,18 @@
 //! One layer of the overlay: what it says about a thing wins over what lies under it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::audit::Entry;
 use crate::change::Change;
 use crate::external::ExternalKey;
 use crate::idempotency::Keyed;
 use crate::index::PathChange;
 use crate::membership::Membership;
+use crate::secret::SealingKey;
 use crate::unique::UniqueKey;
 use crate::{Credential, Deferred, Record, ResourceId, SealKey, Seq};
 
@@ -33,6 +35,8 @@ pub(super) struct Layer {
     /// Deleted groups.
     pub(super) sweeps: Vec<ResourceId>,
     pub(super) credentials: HashMap<Uuid, Credential>,
+    /// When credentials were last used.
+    pub(super) used: HashMap<Uuid, i64>,
     /// Where keys lead that name no tenant.
     pub(super) routes: HashMap<String, Option<Option<ResourceId>>>,
     /// By purpose.
@@ -46,6 +50,10 @@ pub(super) struct Layer {
     /// Results and keys that are older are forgotten.
     pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
+    /// Keys for secrets by purpose and number; `None`: it is gone.
+    pub(super) sealing_keys: BTreeMap<(String, i64), Option<SealingKey>>,
+    /// What leaves no change and is remembered.
+    pub(super) audit: Vec<Entry>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
 }
@@ -84,6 +92,7 @@ impl Layer {
         self.touched.extend(upper.touched);
         self.sweeps.extend(upper.sweeps);
         self.credentials.extend(upper.credentials);
+        self.used.extend(upper.used);
         self.routes.extend(upper.routes);
         self.seal_keys.extend(upper.seal_keys);
         self.deferred.extend(upper.deferred);
@@ -91,6 +100,8 @@ impl Layer {
         self.keyed.extend(upper.keyed);
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
+        self.audit.extend(upper.audit);
+        self.sealing_keys.extend(upper.sealing_keys);
         self.paths.extend(upper.paths);
     }
 

@@ -14,20 +14,23 @@ mod read;
 mod repair;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::audit::Entry;
+use crate::by::By;
 use crate::catalog::Catalog;
 use crate::change::{Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
 use crate::nesting::Nesting;
+use crate::secret::SealingKey;
 use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantId};
-use crate::{dialect, seal};
+use crate::{dialect, seal, secret};
 
 pub use building::Indexing;
 use layer::Layer;
@@ -40,6 +43,8 @@ pub struct Origin {
     pub actor: ResourceId,
     /// Why: `request`, `operator`, `due` …
     pub cause: &'static str,
+    /// By what, beside the actor.
+    pub by: By,
     /// µs since 1970, as the caller's clock says.
     pub now: i64,
     /// Source of the transaction's id and of salts.
@@ -186,6 +191,16 @@ impl<'d> Work<'d> {
         self.open.credentials.insert(credential.id, credential);
     }
 
+    /// Remembers something that leaves no change. It is durable when the write is answered.
+    pub fn audit(&mut self, entry: Entry) {
+        self.open.audit.push(entry);
+    }
+
+    /// Notes when a credential was last used, in µs since 1970. It is no change of the client.
+    pub fn touch_credential(&mut self, id: Uuid, at: i64) {
+        self.open.used.insert(id, at);
+    }
+
     /// Has a key that names no tenant (a certificate, an issuer, a host name) lead to this one, and to what of it. Fails with
     /// [`Error::Taken`] when it leads to another tenant.
     pub fn put_route(&mut self, key: &str, target: Option<ResourceId>) -> Result<(), Error> {
@@ -214,6 +229,32 @@ impl<'d> Work<'d> {
         Ok(key)
     }
 
+    /// The moment of the open operation, µs since 1970, as its caller's clock says.
+    pub fn now(&self) -> i64 {
+        self.origin.now
+    }
+
+    /// The tenant's keys for secrets, as they are stored.
+    pub fn sealing_keys(&mut self) -> Result<Vec<SealingKey>, Error> {
+        let stored = secret::keys(self.db, self.tenant)?;
+        let mut keys: BTreeMap<(String, i64), Option<SealingKey>> =
+            stored.into_iter().map(|key| ((key.purpose.clone(), key.id), Some(key))).collect();
+        for layer in [&self.settled, &self.open] {
+            keys.extend(layer.sealing_keys.iter().map(|(of, key)| (of.clone(), key.clone())));
+        }
+        Ok(keys.into_values().flatten().collect())
+    }
+
+    /// Writes a key for secrets.
+    pub fn put_sealing_key(&mut self, key: SealingKey) {
+        self.open.sealing_keys.insert((key.purpose.clone(), key.id), Some(key));
+    }
+
+    /// Forgets a key for secrets. Whoever calls has seen that nothing is sealed under it.
+    pub fn drop_sealing_key(&mut self, purpose: &str, id: i64) {
+        self.open.sealing_keys.insert((purpose.to_owned(), id), None);
+    }
+
     /// The database itself, for what leaves no change: clearing after a deleted group.
     pub(crate) fn database(&mut self) -> (&mut Db, TenantId) {
         self.swept = true;
@@ -233,9 +274,15 @@ impl<'d> Work<'d> {
 
 /// The document of a record.
 pub fn document_of(record: &Record) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&record.doc).map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))
+    let mut document = serde_json::from_str(&record.doc)
+        .map_err(|error| Error::Corrupt(format!("document of {}: {error}", record.id)))?;
+    secret::put_tokens(record.secret.as_deref(), &mut document)?;
+    Ok(document)
 }
 
-fn text_of(doc: &Map<String, Value>) -> Result<String, Error> {
-    serde_json::to_string(doc).map_err(|error| Error::Corrupt(error.to_string()))
+/// The text that is stored of a document.
+fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>) -> Result<String, Error> {
+    let text = |doc: &Map<String, Value>| serde_json::to_string(doc);
+    let text = if secret::has_values(secret) { text(&secret::without_tokens(secret, doc)?) } else { text(doc) };
+    text.map_err(|error| Error::Corrupt(error.to_string()))
 }

@@ -135,6 +135,12 @@ impl Work<'_> {
         record::has_member(self.db, self.tenant, kind, extension, since)
     }
 
+    /// Resources of a kind in id order after `after`, as the database has them, at most `limit`.
+    pub fn ids_of(&mut self, kind: &str, after: Option<ResourceId>, limit: i64) -> Result<Vec<ResourceId>, Error> {
+        let slice = record::slice(self.db, self.tenant, kind, after, limit)?;
+        Ok(slice.into_iter().map(|record| record.id).collect())
+    }
+
     /// Every resource of a kind that there are few of, as it stands now.
     pub fn records_of(&mut self, kind: &str) -> Result<Vec<Record>, Error> {
         let mut found: HashMap<ResourceId, Record> = HashMap::new();

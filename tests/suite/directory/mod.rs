@@ -2,6 +2,8 @@
 
 mod external;
 mod groups;
+mod paths;
+mod sight;
 mod simulate;
 mod strict;
 mod versions;

@@ -14,7 +14,7 @@ use crate::support::messages::{group, patch, user};
 use crate::support::postgres::{Database, database_from};
 use crate::support::server::{Server, command};
 use crate::support::statements::{Entry, Log, fault, lay_out, text};
-use crate::{deferred, extension, operating, points, protocol, security, types};
+use crate::{audit, deferred, extension, operating, points, protocol, secrets, security, types};
 
 /// What asks about all tenants at once, and why it may.
 const ABOUT_ALL: &[(&str, &str)] = &[
@@ -43,10 +43,14 @@ fn laid_out() -> Database {
 
 /// A server on tables that are laid out by tenant, and the log of what it asks.
 fn watched() -> (Server, Log) {
+    // So few that a search which no index answers is refused, as one of the checks expects.
+    watched_with(&[("MATRIKEL_SCAN_LIMIT", "500")])
+}
+
+fn watched_with(variables: &[(&str, &str)]) -> (Server, Log) {
     let database = laid_out();
     let log = Log::begin(database.url());
-    // So few that a search which no index answers is refused, as one of the checks expects.
-    (Server::on(database, &[("MATRIKEL_SCAN_LIMIT", "500")]), log)
+    (Server::on(database, variables), log)
 }
 
 /// What may read several tenants, and what a test has asked itself.
@@ -99,7 +103,20 @@ each_statement_is_a_tenants! {
     in_rotated_and_revoked_tokens: |server| security::a_revoked_or_rotated_token_and_one_of_an_inactive_client_end(&server).await;
     in_look_ups_and_searches: |server| points::a_look_up_answers_what_a_search_answers(&server).await;
     in_renamed_and_nested_groups: |server| points::a_change_of_groups_shows_in_the_groups_and_in_the_tag(&server).await;
+    in_what_an_auditor_reads: |server| audit::events_are_filtered_and_paged(audit::Register::new(server)).await;
     in_memberships_of_deleted_groups: |server| a_deleted_group_is_swept(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_what_is_sealed_and_sealed_anew() {
+    let mut log = None;
+    let register = secrets::Register::of(|variables| {
+        let (server, found) = watched_with(variables);
+        log = Some(found);
+        server
+    });
+    secrets::keys_are_rotated_while_the_server_serves(&register).await;
+    judge(&log.expect("a log"));
 }
 
 /// More members than one statement names come, go, and are cleared after their group; what is kept is right.

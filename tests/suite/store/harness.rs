@@ -7,12 +7,12 @@ use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use scim::schema::Registry;
-use scim::view::View;
+use scim::view::Views;
 use serde_json::{Map, Value, json};
 use store::change::{Delta, Stored};
 use store::scan::{Hit, Query};
 use store::work::{Draft, Origin};
-use store::{Error, Options, Random, Reader, Record, ResourceId, Store, TenantId, Work};
+use store::{By, Error, Options, Random, Reader, Record, ResourceId, Store, TenantId, Work};
 use uuid::Uuid;
 
 use crate::support::postgres::{self, Database};
@@ -197,7 +197,7 @@ impl Fixture {
         Query {
             definition: self.store.registry().definition(kind).unwrap().clone(),
             filter: None,
-            view: Arc::new(View::everything()),
+            views: Views::everything(),
             sort: None,
             mark: None,
             start: 1,
@@ -295,7 +295,7 @@ fn open(place: &Place) -> Store {
 pub(crate) const DOMAIN: ResourceId = ResourceId(Uuid::from_u128(0xd0));
 
 pub(crate) fn origin(now: i64) -> Origin {
-    Origin { actor: DOMAIN, cause: "request", now, random: Random::os() }
+    Origin { actor: DOMAIN, cause: "request", by: By::default(), now, random: Random::os() }
 }
 
 /// The `n`th id; their order is not that of `n`.

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use scim::filter::{Checked, Filter, Target};
 use scim::key;
 use scim::schema::Definition;
-use scim::view::View;
+use scim::view::{View, Views};
 use serde_json::{Map, Value};
 use store::scan::{Hit, Page, Query, Sort};
 use store::{Derived, Error, ResourceId, assemble, format_instant};
@@ -177,7 +177,7 @@ impl Question {
         let view_filter = self.view_filter.as_deref().map(|text| check(&definition, text));
         Query {
             filter: self.filter.as_deref().map(|text| check(&definition, text)),
-            view: Arc::new(View::new(view_filter, self.released.clone())),
+            views: Arc::new(Views::alike(View::new(view_filter, self.released.clone()))),
             sort: self.sort.map(|(path, descending)| {
                 let target = Target::resolve(&definition, path).unwrap();
                 Sort { target: target.comparable().unwrap().clone(), descending }
@@ -191,11 +191,11 @@ impl Question {
     /// The answer by looking at everything: the total, and the ids of the page.
     pub(crate) fn naive(&self, query: &Query, world: &[(ResourceId, Map<String, Value>)]) -> (u64, Vec<ResourceId>) {
         let mut places: Vec<(Option<String>, ResourceId)> = Vec::new();
-        let sort = query.sort.as_ref().filter(|sort| query.view.sees(&sort.target.canonical));
+        let sort = query.sort.as_ref().filter(|sort| query.view().sees(&sort.target.canonical));
         for (id, document) in world {
             let mut seen = document.clone();
-            query.view.project(&mut seen);
-            if query.view.admits(document) && query.filter.as_ref().is_none_or(|filter| filter.matches(&seen)) {
+            query.view().project(&mut seen);
+            if query.view().admits(document) && query.filter.as_ref().is_none_or(|filter| filter.matches(&seen)) {
                 let key = sort.map(|sort| {
                     let key = sort.target.sort_key(document).unwrap_or_else(|| key::ABSENT.to_owned());
                     key::cut(&key).into_owned()

@@ -28,6 +28,14 @@ pub(crate) fn schemathesis(base_url: &str, token: &str) -> Result<String, String
     run("run_schemathesis.py", &[base_url, token])
 }
 
+/// Gets a token with a signed token by Authlib and reads with it (`tests/conformance/private_key_jwt.py`).
+///
+/// # Errors
+/// What went wrong, by its own words.
+pub(crate) fn private_key_jwt(root: &str, issuer: &str, client_id: &str, key_file: &str) -> Result<String, String> {
+    run("private_key_jwt.py", &[root, issuer, client_id, key_file])
+}
+
 fn run(script: &str, arguments: &[&str]) -> Result<String, String> {
     let python = python();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(script);

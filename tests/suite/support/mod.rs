@@ -3,8 +3,12 @@
 pub(crate) mod api;
 pub(crate) mod both;
 pub(crate) mod catalogue;
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod conformance;
+pub(crate) mod credential;
+pub(crate) mod curl;
+pub(crate) mod issuer;
 pub(crate) mod messages;
 pub(crate) mod pattern;
 pub(crate) mod postgres;

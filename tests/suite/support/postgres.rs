@@ -117,7 +117,7 @@ fn run(statements: &[&str]) -> Result<String, String> {
     }
 }
 
-fn ask(question: &str) -> String {
+pub(crate) fn ask(question: &str) -> String {
     run(&[question]).unwrap_or_else(|reason| panic!("The test cluster does not answer: {reason}"))
 }
 

@@ -107,6 +107,15 @@ impl Server {
         made["token"].as_str().unwrap_or_else(|| panic!("a token in {made}")).to_owned()
     }
 
+    /// Has a certificate stand for a client, by a rule such as `dns=hr.example.se`; answers the credential's id.
+    pub(crate) fn certify(&self, slug: &str, client: &str, rule: &str) -> uuid::Uuid {
+        let add = ["client", "credential", "add", "--tenant", slug, client, "--kind", "certificate", "--json"];
+        let made = command(&self.database_url, &[&add[..], &["--certificate", rule]].concat());
+        let made: Value = serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
+        let id = made["id"].as_str().unwrap_or_else(|| panic!("an id in {made}"));
+        id.parse().expect("an id")
+    }
+
     /// Memory that the server holds now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process is there");

@@ -71,6 +71,9 @@ fn attributes(old: &[Attribute], new: &[Attribute], prefix: &str, findings: &mut
         if before.case_exact != after.case_exact {
             findings.add(path.as_str(), "would be compared in another way: caseExact changes.");
         }
+        if before.secret != after.secret {
+            findings.add(path.as_str(), "would be kept in another way: secret changes.");
+        }
         if after.required && !before.required {
             findings.add(path.as_str(), "would be required.");
         }

@@ -12,7 +12,7 @@ const RESERVED: [&str; 4] = ["schemas", "id", "externalId", "meta"];
 const RESERVED_URNS: [&str; 2] = ["urn:ietf:params:scim:api:", "urn:matrikel:"];
 
 const MEMBERS: [&str; 6] = ["schemas", "id", "name", "description", "attributes", "meta"];
-const CHARACTERISTICS: [&str; 12] = [
+const CHARACTERISTICS: [&str; 13] = [
     "name",
     "type",
     "multiValued",
@@ -23,6 +23,7 @@ const CHARACTERISTICS: [&str; 12] = [
     "mutability",
     "returned",
     "uniqueness",
+    "secret",
     "referenceTypes",
     "subAttributes",
 ];
@@ -173,6 +174,11 @@ fn read_attribute(members: &Members<'_>, is_top: bool, findings: &mut Findings) 
     if !is_complex {
         attribute.insert("uniqueness".into(), uniqueness.into());
     }
+    // Said of none that is not, so that documents of other servers come back as they are.
+    if members.boolean("secret", findings) == Some(true) {
+        check_secret(members, is_top, &attribute, findings);
+        attribute.insert("secret".into(), true.into());
+    }
     let references = members.texts("referenceTypes", findings);
     match (kind, references.is_empty()) {
         ("reference", true) => {
@@ -197,6 +203,26 @@ fn read_attribute(members: &Members<'_>, is_top: bool, findings: &mut Findings) 
         (false, _, true) => {}
     }
     attribute
+}
+
+/// Names of which the server makes what a resource is called, or which it keeps to itself.
+const TOLD: [&str; 7] = ["displayName", "name", "userName", "password", "members", "groups", "active"];
+
+/// What is sealed is one text, shown on request at most, and nothing that the server works with.
+fn check_secret(members: &Members<'_>, is_top: bool, attribute: &Map<String, Value>, findings: &mut Findings) {
+    let text = |name: &str| attribute.get(name).and_then(Value::as_str).unwrap_or_default();
+    let reasons = [
+        (!is_top, "a sub-attribute cannot be sealed"),
+        (text("type") != "string", "the type must be string"),
+        (attribute.get("multiValued") == Some(&true.into()), "it must have a single value"),
+        (!matches!(text("returned"), "request" | "never"), "returned must be request or never"),
+        (!matches!(text("mutability"), "readWrite" | "writeOnly"), "mutability must be readWrite or writeOnly"),
+        (attribute.contains_key("canonicalValues"), "suggested values would tell of it"),
+        (TOLD.iter().any(|name| name.eq_ignore_ascii_case(text("name"))), "the server itself works with that name"),
+    ];
+    for (_, reason) in reasons.into_iter().filter(|(wrong, _)| *wrong) {
+        findings.add(members.at("secret"), format!("cannot be true here: {reason}."));
+    }
 }
 
 /// One of the known words; the default when it is not given or was refused.

@@ -4,7 +4,7 @@
 
 mod scope;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use scim::filter::{Checked, Filter};
@@ -13,13 +13,15 @@ use scim::schema::Registry;
 
 use super::place::Heading;
 use super::{BATCH, Page, Place, Query, Step, Stretch};
-use crate::assemble::{Derived, assemble};
 use crate::link::{Head, Link, MembershipId, complete};
 use crate::reader::Reader;
 use crate::relation::{Relation, Way};
+use crate::sight::{Reading, look};
 use crate::{Error, ResourceId, TenantId};
 
 use scope::Plan;
+
+const GROUP: &str = "Group";
 
 /// A membership with its place in the order asked for.
 type Placed = (Place, Head);
@@ -45,44 +47,23 @@ impl Reader {
     }
 
     /// Those of the memberships whose ends the view shows, in the order given.
-    pub fn seen_links(&mut self, tenant: TenantId, query: &Query, mut links: Vec<Link>) -> Result<Vec<Link>, Error> {
-        if !query.view.sees_memberships() {
-            return Ok(Vec::new());
-        }
-        if query.view.filter().is_none() {
+    pub fn seen_links(&mut self, tenant: TenantId, query: &Query, links: Vec<Link>) -> Result<Vec<Link>, Error> {
+        if query.views.are_everything() {
             return Ok(links);
         }
-        let registry = self.shared.registry_of(tenant);
-        let mut ends: BTreeMap<&str, HashSet<ResourceId>> = BTreeMap::new();
-        for link in &links {
-            ends.entry("Group").or_default().insert(link.id.group);
-            ends.entry(&link.kind).or_default().insert(link.id.member);
+        if !query.views.of(GROUP).sees_memberships() {
+            return Ok(Vec::new());
         }
-        let mut seen: HashSet<ResourceId> = HashSet::new();
-        for (kind, ids) in ends {
-            let Some(definition) = registry.definition(kind) else { continue };
-            let with_groups = definition.core.attribute("groups").is_some();
-            let query = Query { definition: definition.clone(), with_groups, with_members: false, ..query.clone() };
-            let ids: Vec<ResourceId> = ids.into_iter().collect();
-            for hit in self.hits(tenant, &ids, &query)? {
-                let derived = Derived {
-                    base_url: &query.base_url,
-                    external: hit.external.as_deref(),
-                    groups: hit.groups.as_deref(),
-                    members: None,
-                    member_names: false,
-                    etag: &hit.etag,
-                };
-                if query.view.admits(&assemble(&hit.record, &derived, &registry)?) {
-                    seen.insert(hit.record.id);
-                }
-            }
-        }
-        links.retain(|link| seen.contains(&link.id.group) && seen.contains(&link.id.member));
-        Ok(links)
+        let ends: Vec<ResourceId> = links.iter().flat_map(|link| [link.id.group, link.id.member]).collect();
+        let seen = look(&mut Reading(self, tenant), &query.sight(), &ends)?;
+        let named = |link: Link| {
+            let group_label = seen.label(link.id.group, link.group_label)?;
+            let member_label = seen.label(link.id.member, link.member_label)?;
+            Some(Link { group_label, member_label, ..link })
+        };
+        Ok(links.into_iter().filter_map(named).collect())
     }
 }
-
 struct Links<'s> {
     reader: &'s mut Reader,
     tenant: TenantId,
@@ -98,14 +79,18 @@ impl<'s> Links<'s> {
         let registry = reader.shared.registry_of(tenant);
         let relation = Relation::of(&mut reader.db, tenant)?;
         let filter = query.filter.clone().map_or(Filter::Const(true), Filter::push_not);
-        let view = &query.view;
+        let is_open = query.views.are_everything();
         // A type that may be hidden is asked of the document, which then lacks it.
-        let kinds = match view.is_whole() {
+        let kinds = match is_open {
             true => registry.definitions().iter().map(|definition| definition.name()).collect(),
             false => Vec::new(),
         };
         let mut plan = Plan::of(&filter, &kinds);
-        plan.is_exact &= view.is_whole() && view.filter().is_none();
+        plan.is_exact &= is_open;
+        let groups = query.views.of(GROUP);
+        if groups.is_nothing() || !groups.sees_memberships() {
+            plan = Plan { parts: Vec::new(), is_exact: true };
+        }
         Ok(Links { reader, tenant, query, registry, relation, filter, plan })
     }
 
@@ -243,10 +228,9 @@ impl<'s> Links<'s> {
     fn test(&mut self, heads: Vec<Head>) -> Result<Vec<Placed>, Error> {
         let sort = self.query.sort.as_ref().filter(|_| !self.is_by_id()).map(|sort| sort.target.clone());
         let links = self.complete(heads)?;
-        let links = self.reader.seen_links(self.tenant, self.query, links)?;
         let placed = links.into_iter().filter_map(|link| {
             let mut document = link.document(&self.query.base_url, self.query.lens, &self.registry);
-            self.query.view.project_membership(&mut document);
+            self.query.views.of(GROUP).project_membership(&mut document);
             let key = sort.as_ref().map(|sort| {
                 let sort_key = sort.sort_key(&document).unwrap_or_else(|| key::ABSENT.to_owned());
                 key::cut(&sort_key).into_owned()
@@ -261,8 +245,10 @@ impl<'s> Links<'s> {
         placed.sort_unstable_by(|(one, _), (other, _)| if up { one.cmp(other) } else { other.cmp(one) });
     }
 
+    /// The memberships with what their ends are called to the client; without those that it does not see.
     fn complete(&mut self, heads: Vec<Head>) -> Result<Vec<Link>, Error> {
-        complete(&mut self.reader.db, self.tenant, heads)
+        let links = complete(&mut self.reader.db, self.tenant, heads)?;
+        self.reader.seen_links(self.tenant, self.query, links)
     }
 
     /// The page in the order of the answer.

@@ -1,5 +1,7 @@
-//! Networks of addresses, to tell a trusted proxy from anybody else.
+//! Networks of addresses, as an operator writes them: `10.0.0.0/8`, `fd00::/8`, or one address alone. They tell a trusted
+//! proxy from anybody else, and whence a client may ask.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// Addresses that share their first bits.
@@ -19,6 +21,24 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         width(address) == width(self.address) && head(address, self.bits) == head(self.address, self.bits)
+    }
+
+    /// Reads `address` or `address/bits`; `None`: it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.trim().parse().ok()?;
+        let most = width(address);
+        let bits = bits.map_or(Some(most), |bits| bits.trim().parse().ok().filter(|bits| *bits <= most))?;
+        Some(Network { address, bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
     }
 }
 
@@ -41,6 +61,22 @@ fn head(address: IpAddr, bits: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_reads_back_as_it_is_shown() {
+        for (text, shown) in [("10.0.0.0/8", "10.0.0.0/8"), ("127.0.0.1", "127.0.0.1/32"), ("::1", "::1/128")] {
+            let network = Network::parse(text).expect(text);
+            assert_eq!(network.to_string(), shown);
+            assert_eq!(Network::parse(shown), Some(network));
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/", "proxy.example.se"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_network_holds_the_addresses_that_begin_like_it() {

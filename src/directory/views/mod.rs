@@ -1,0 +1,155 @@
+//! Views as resources (`/Views`): a document says which resource types a client sees, which resources of them, and what
+//! of those. Here such a document becomes what the rest of the directory works with.
+//!
+//! A document is checked when it is saved, see `check`. The schemas may change after that: a filter that no longer fits
+//! shows nothing of its type, a path that leads nowhere releases nothing, and what is new is hidden where paths are
+//! released one by one. What can no longer be understood hides, and never shows.
+
+mod check;
+mod preview;
+mod usage;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+use scim::filter::{Checked, Filter};
+use scim::schema::{Definition, Registry};
+use scim::view::{View, Views};
+use store::work::document_of;
+use store::{GROUP_MEMBERSHIP, ResourceId, TenantId};
+
+use super::clients::CLIENT;
+use super::{Directory, Error};
+
+pub(super) use check::check;
+pub use preview::{Preview, Previewed};
+pub(super) use usage::{refuse_missing, refuse_use};
+
+/// The resource type of views.
+pub const VIEW: &str = "View";
+
+/// What of a register is no one's view to show: who may touch these is asked of the client's role. Memberships are seen
+/// as their ends are.
+const EXEMPT: [&str; 3] = [CLIENT, VIEW, GROUP_MEMBERSHIP];
+
+/// What a client sees, as its view is written and as that applies to the resource types of the moment.
+#[derive(Debug)]
+pub struct Outlook {
+    written: Written,
+    /// The views at one revision of the tenant's own schemas.
+    tied: Mutex<Option<(i64, Arc<Views>)>>,
+}
+
+#[derive(Debug)]
+enum Written {
+    /// No view: everything.
+    Nowhere,
+    /// The document.
+    Here(Map<String, Value>),
+    /// A view that is not there: nothing.
+    Gone,
+}
+
+impl Outlook {
+    /// Everything.
+    pub fn everything() -> Arc<Self> {
+        Outlook::of(Written::Nowhere)
+    }
+
+    /// Nothing but what every client has.
+    pub fn nothing() -> Arc<Self> {
+        Outlook::of(Written::Gone)
+    }
+
+    /// What a document of a view says.
+    pub fn through(document: Map<String, Value>) -> Arc<Self> {
+        Outlook::of(Written::Here(document))
+    }
+
+    fn of(written: Written) -> Arc<Self> {
+        Arc::new(Outlook { written, tied: Mutex::default() })
+    }
+
+    /// What is seen of each resource type of the registry. Worked out once for each revision of it.
+    pub fn views(&self, registry: &Registry) -> Arc<Views> {
+        if let Written::Nowhere = self.written {
+            return Views::everything();
+        }
+        let mut tied = self.tied.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*tied {
+            Some((revision, views)) if *revision == registry.revision() => Arc::clone(views),
+            _ => {
+                let views = Arc::new(self.written.views(registry));
+                *tied = Some((registry.revision(), Arc::clone(&views)));
+                views
+            }
+        }
+    }
+}
+
+impl Written {
+    fn views(&self, registry: &Registry) -> Views {
+        let shown: Vec<(String, View)> = match self {
+            Written::Nowhere => return Views::alike(View::everything()),
+            Written::Gone => Vec::new(),
+            Written::Here(document) => rules(document)
+                .filter_map(|rule| {
+                    let definition = registry.definition(rule.kind)?;
+                    Some((rule.kind.to_owned(), rule.view(definition)))
+                })
+                .collect(),
+        };
+        let exempt = EXEMPT.iter().map(|kind| ((*kind).to_owned(), View::everything()));
+        Views::new(shown.into_iter().chain(exempt), View::nothing()).tie(registry)
+    }
+}
+
+/// What a view says of one resource type.
+struct Rule<'v> {
+    kind: &'v str,
+    filter: Option<&'v str>,
+    /// `None`: all are.
+    released: Option<Vec<&'v str>>,
+}
+
+impl Rule<'_> {
+    fn view(&self, definition: &Definition) -> View {
+        let Ok(filter) = self.filter.map(|text| filter(text, definition)).transpose() else { return View::nothing() };
+        let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
+            paths.iter().filter_map(|path| definition.resolve(path)).map(|place| place.canonical()).collect()
+        };
+        View::new(filter, self.released.as_ref().map(canonical))
+    }
+}
+
+fn rules(document: &Map<String, Value>) -> impl Iterator<Item = Rule<'_>> {
+    let rules = document.get("types").and_then(Value::as_array).into_iter().flatten();
+    rules.filter_map(|rule| {
+        let text = |name: &str| rule.get(name).and_then(Value::as_str);
+        let released = rule.get("attributes").and_then(Value::as_array);
+        let released = released.map(|paths| paths.iter().filter_map(Value::as_str).collect());
+        Some(Rule { kind: text("type")?, filter: text("filter"), released })
+    })
+}
+
+fn filter(text: &str, definition: &Definition) -> Result<Filter<Checked>, scim::Error> {
+    Filter::parse(text)?.check(definition)
+}
+
+impl Directory {
+    /// What a client sees whose document names this view; without a name, everything.
+    pub(super) async fn outlook(&self, tenant: TenantId, view: Option<&str>) -> Result<Arc<Outlook>, Error> {
+        let Some(view) = view else { return Ok(Outlook::everything()) };
+        let Ok(id) = view.parse::<ResourceId>() else { return Ok(Outlook::nothing()) };
+        let record = self.store.read(move |reader| reader.record(tenant, id)).await?;
+        Ok(match record.filter(|record| record.kind == VIEW) {
+            Some(record) => Outlook::through(document_of(&record)?),
+            None => Outlook::nothing(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

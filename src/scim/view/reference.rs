@@ -1,0 +1,110 @@
+//! What of a resource leads to another one: a user's `manager`, its `groups`, a group's `members`. One that leads to a
+//! resource outside the client's view is left out, and so is one that leads nowhere: nothing tells the two apart.
+
+use serde_json::{Map, Value};
+
+use super::Views;
+use crate::schema::{Attribute, Definition, Registry};
+
+/// An attribute whose values lead to other resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// URN of the extension that it lies in.
+    extension: Option<String>,
+    attribute: String,
+    /// Canonical path.
+    path: String,
+}
+
+impl Reference {
+    /// Those of a type that lead to types of which the views do not show all.
+    pub(crate) fn all_of(definition: &Definition, registry: &Registry, views: &Views) -> Vec<Reference> {
+        let core = definition.core.attributes.iter().map(|attribute| (None, attribute));
+        let extensions = definition
+            .extensions
+            .iter()
+            .flat_map(|(schema, _)| schema.attributes.iter().map(|attribute| (Some(schema.id.as_str()), attribute)));
+        let closed = |kind: &String| registry.definition(kind).is_some() && !views.of(kind).is_open();
+        let reference = |(extension, attribute): (Option<&str>, &Attribute)| {
+            attribute.sub("value")?;
+            let is_closed = attribute.sub("$ref")?.reference_types.iter().any(closed);
+            let path = match extension {
+                Some(urn) => format!("{urn}:{}", attribute.name),
+                None => attribute.name.clone(),
+            };
+            let (extension, attribute) = (extension.map(str::to_owned), attribute.name.clone());
+            is_closed.then_some(Reference { extension, attribute, path })
+        };
+        core.chain(extensions).filter_map(reference).collect()
+    }
+
+    /// Canonical path of the attribute.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether it lies in an extension.
+    pub fn is_of_extension(&self) -> bool {
+        self.extension.is_some()
+    }
+
+    /// The ids that a document names.
+    pub fn ids<'d>(&self, document: &'d Map<String, Value>) -> impl Iterator<Item = &'d str> {
+        let value = match &self.extension {
+            Some(urn) => document.get(urn).and_then(|extension| extension.get(&self.attribute)),
+            None => document.get(&self.attribute),
+        };
+        let elements = match value {
+            Some(Value::Array(elements)) => elements.as_slice(),
+            Some(single) => std::slice::from_ref(single),
+            None => &[],
+        };
+        elements.iter().filter_map(|element| element.get("value")?.as_str())
+    }
+
+    /// Removes what leads to where `name` says `None`; otherwise it says what the other resource is called, or `None` for
+    /// what stands there already.
+    pub fn prune(&self, document: &mut Map<String, Value>, name: impl Fn(&str) -> Option<Option<String>>) {
+        let keep = |element: &mut Value| {
+            let Some(id) = element.get("value").and_then(Value::as_str) else { return true };
+            let Some(name) = name(id) else { return false };
+            if let (Some(name), Some(element)) = (name, element.as_object_mut()) {
+                for sub in ["display", "displayName"] {
+                    match name.is_empty() {
+                        true => drop(element.shift_remove(sub)),
+                        false => {
+                            if let Some(known) = element.get_mut(sub) {
+                                *known = name.clone().into();
+                            }
+                        }
+                    }
+                }
+            }
+            true
+        };
+        let container = match &self.extension {
+            Some(urn) => document.get_mut(urn).and_then(Value::as_object_mut),
+            None => Some(&mut *document),
+        };
+        let Some(container) = container else { return };
+        let stays = match container.get_mut(&self.attribute) {
+            Some(Value::Array(elements)) => {
+                elements.retain_mut(keep);
+                !elements.is_empty()
+            }
+            Some(single) => keep(single),
+            None => true,
+        };
+        if !stays {
+            container.shift_remove(&self.attribute);
+        }
+        if let Some(urn) = &self.extension
+            && document.get(urn).and_then(Value::as_object).is_some_and(Map::is_empty)
+        {
+            document.shift_remove(urn);
+            if let Some(Value::Array(schemas)) = document.get_mut("schemas") {
+                schemas.retain(|known| known.as_str() != Some(urn));
+            }
+        }
+    }
+}
