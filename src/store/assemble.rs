@@ -156,7 +156,9 @@ pub(crate) fn assemble_part(
     let text = if is_stored { Cow::Borrowed(record.doc.as_str()) } else { render(record, derived, registry).into() };
     let mut text = serde_json::Deserializer::from_str(&text);
     let part = Part(names).deserialize(&mut text).and_then(|part| text.end().map(|()| part));
-    part.map_err(|error| Error::Corrupt(error.to_string()))
+    let mut part = part.map_err(|error| Error::Corrupt(error.to_string()))?;
+    secret::put_tokens(record.secret.as_deref(), &mut part)?;
+    Ok(part)
 }
 
 /// Reads the members of an object that have one of these names.

@@ -100,3 +100,21 @@ impl Random {
         Ok(uuid::Builder::from_random_bytes(self.bytes()?).into_uuid())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_ahead_is_given_out_once() {
+        let random = Random::os();
+        let drawn: HashSet<[u8; 16]> = (0..1_000).map(|_| random.bytes().expect("random bytes")).collect();
+        assert_eq!(drawn.len(), 1_000);
+        let odd: HashSet<[u8; 13]> = (0..1_000).map(|_| random.bytes().expect("random bytes")).collect();
+        assert_eq!(odd.len(), 1_000, "the end of what was drawn is never filled up with zeros");
+        let long: [u8; 200] = random.bytes().expect("random bytes");
+        assert!(long.iter().filter(|byte| **byte != 0).count() > 100);
+    }
+}

@@ -303,3 +303,25 @@ fn finish(work: Work<'_>, tenant: TenantId) -> Result<Ending, Error> {
     let flushed = work.flush()?;
     Ok(Ending { tenant, dirty: true, sweep: flushed.sweep, catalog, last: flushed.last })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_never_waits_for_others_and_many_wait_for_as_many_as_there_were() {
+        let took = Duration::from_millis(1);
+        let mut pace = Pace::default();
+        assert_eq!(pace.gathering.enough, 0, "nothing is known yet");
+        pace.note(1, took);
+        assert_eq!(pace.gathering.enough, 0);
+        pace.note(16, took);
+        assert_eq!((pace.gathering.enough, pace.gathering.patience), (16, took / 2));
+        pace.note(1, took);
+        assert_eq!(pace.gathering.enough, 12, "one that came alone says little");
+        (0..8).for_each(|_| pace.note(1, took));
+        assert_eq!((pace.gathering.enough, pace.gathering.patience), (0, Duration::ZERO), "the others have gone");
+        pace.note(500, Duration::from_secs(1));
+        assert_eq!(pace.gathering.patience, PATIENCE);
+    }
+}
