@@ -42,6 +42,8 @@ pub struct Principal {
     pub credential: Uuid,
     /// When the credential ends, in µs since the epoch.
     pub(super) expires_at: Option<i64>,
+    /// When what it rests on was read, in µs since the epoch: it is taken for granted no longer than [`REMEMBER`] after.
+    pub(super) as_of: i64,
     /// The thumbprint of the one certificate that it may be shown with (RFC 8705 section 3); `None`: with any or without.
     pub(super) certificate: Option<String>,
 }
@@ -185,7 +187,8 @@ impl Authenticator {
         now: i64,
         look_up: impl Future<Output = Result<Principal, Refusal>>,
     ) -> Result<Arc<Principal>, Refusal> {
-        if let Some(principal) = self.remembered.get(&digest) {
+        let is_fresh = |principal: &Arc<Principal>| now.saturating_sub(principal.as_of) < REMEMBER.as_micros() as i64;
+        if let Some(principal) = self.remembered.get(&digest).filter(is_fresh) {
             return Ok(principal);
         }
         let address = shown.address.zip(u64::try_from(now).ok());
@@ -256,6 +259,7 @@ impl Authenticator {
             caller,
             tenant: claim.tenant,
             credential: credential.id,
+            as_of: now,
             expires_at: credential.expires_at,
             certificate: None,
         })

@@ -19,6 +19,8 @@ pub(super) struct Standing {
     pub(super) caller: Caller,
     /// When the credential ends, µs since 1970.
     pub(super) ends_at: Option<i64>,
+    /// When it was read, µs since 1970.
+    pub(super) as_of: i64,
 }
 
 /// Whose standing: tenant, client, and the credential if there is one.
@@ -29,18 +31,18 @@ impl Authenticator {
     pub(super) async fn look_up_signed(&self, text: &str, now: i64) -> Result<Principal, Refusal> {
         let token = Token::read(text).map_err(|_| Refusal::Unauthenticated)?;
         if let Some(id) = token.key_id.as_deref().filter(|id| id.starts_with(keys::PREFIX))
-            && let Some(key) = self.keyring.of_id(id, now).await?
+            && let Some((key, read_at)) = self.keyring.of_id(id, now).await?
         {
             // The key knows its own algorithm.
             if !token.is_signed_by(&key.public, &Algorithm::ALL) {
                 return Err(Refusal::Unauthenticated);
             }
-            return self.look_up_own(&token, now).await;
+            return self.look_up_own(&token, read_at, now).await;
         }
         self.look_up_foreign(&token, now).await
     }
 
-    async fn look_up_own(&self, token: &Token<'_>, now: i64) -> Result<Principal, Refusal> {
+    async fn look_up_own(&self, token: &Token<'_>, read_at: i64, now: i64) -> Result<Principal, Refusal> {
         let (grant, end) = oauth::grant_of(token, &self.oauth, now).ok_or(Refusal::Unauthenticated)?;
         let standing = self.standing((grant.tenant, grant.client, Some(grant.credential)), now).await?;
         let scopes = Scopes::parse(grant.scope.split_whitespace()).map_err(|_| Refusal::Unauthenticated)?;
@@ -50,6 +52,7 @@ impl Authenticator {
             tenant: grant.tenant,
             credential: grant.credential,
             expires_at: Some(standing.ends_at.map_or(end, |ends_at| ends_at.min(end))),
+            as_of: standing.as_of.min(read_at),
             certificate: grant.certificate,
         })
     }
@@ -86,6 +89,6 @@ impl Authenticator {
         if !found.is_active() {
             return Err(Refusal::Suspended);
         }
-        Ok(Standing { caller, ends_at })
+        Ok(Standing { caller, ends_at, as_of: now })
     }
 }

@@ -45,7 +45,14 @@ impl Authenticator {
             return Err(Refusal::Suspended);
         }
         let expires_at = [credential.expires_at, until].into_iter().flatten().min();
-        Ok(Principal { caller, tenant: tenant_id, credential: credential.id, expires_at, certificate: None })
+        Ok(Principal {
+            caller,
+            tenant: tenant_id,
+            credential: credential.id,
+            expires_at,
+            certificate: None,
+            as_of: now,
+        })
     }
 
     /// The rules that a certificate fulfils, the most particular first.

@@ -50,6 +50,7 @@ impl Authenticator {
             tenant,
             credential: issuer.id.0,
             expires_at: Some(end.saturating_add(issuer.leeway)),
+            as_of: standing.as_of,
             certificate,
         })
     }

@@ -85,10 +85,10 @@ impl Keyring {
         Ok(read.keys.iter().filter(|key| key.lasts(now)).map(|key| key.jwk.clone()).collect())
     }
 
-    /// The key of that id, if it is still worth anything.
-    pub async fn of_id(&self, id: &str, now: i64) -> Result<Option<Arc<Known>>, store::Error> {
+    /// The key of that id, if it is still worth anything, and when that was read, in µs since 1970.
+    pub async fn of_id(&self, id: &str, now: i64) -> Result<Option<(Arc<Known>, i64)>, store::Error> {
         let read = self.current(now).await?;
-        Ok(read.keys.iter().find(|key| key.id == id && key.lasts(now)).cloned())
+        Ok(read.keys.iter().find(|key| key.id == id && key.lasts(now)).map(|key| (Arc::clone(key), read.at)))
     }
 
     /// The key that signs now: of those that sign in that way the one that began last. Made when there is none.
