@@ -392,10 +392,50 @@ async fn an_export_holds_no_secret_and_is_read_with_its_key(register: &Register)
     command(&url, &["audit", "verify"]);
 }
 
+/// A secret among other conditions is tested on documents; whom that counted is counted again when a secret changes.
+async fn a_secret_is_tested_and_counted_as_it_is_now(register: &Register) {
+    register.describe().await;
+    let hr = &register.hr;
+    let mut people = Vec::new();
+    for n in 0..3 {
+        let card = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", CARD],
+            "title": "Rektor", CARD: { "pin": PIN, "issuer": "Storstad" },
+        });
+        let made = hr.post("/Users", &user_with(&format!("u{n}"), &card)).await.expect(201).body;
+        people.push(format!("/Users/{}", made["id"].as_str().expect("an id")));
+    }
+    let filters = [
+        format!("{CARD}:pin eq \"{PIN}\" and title eq \"Rektor\""),
+        format!("not ({CARD}:pin pr) or {CARD}:pin eq \"{PIN}\""),
+        format!("title eq \"Rektor\" and {CARD}:pin pr"),
+    ];
+    let counts = async || {
+        let mut counts = Vec::new();
+        for filter in &filters {
+            // Asked twice: the second time what was counted is known.
+            let first = register.search("/Users", filter).await.len();
+            assert_eq!(register.search("/Users", filter).await.len(), first, "{filter}");
+            counts.push(first);
+        }
+        counts
+    };
+    assert_eq!(counts().await, [3, 3, 3]);
+    let pin = format!("{CARD}:pin");
+    hr.patch(&people[0], &json!([{ "op": "replace", "path": pin, "value": OTHER }])).await.expect(200);
+    assert_eq!(counts().await, [2, 2, 3]);
+    hr.patch(&people[1], &json!([{ "op": "remove", "path": pin }])).await.expect(200);
+    assert_eq!(counts().await, [1, 2, 2]);
+    hr.patch(&people[0], &json!([{ "op": "replace", "path": pin, "value": PIN }])).await.expect(200);
+    hr.patch(&people[1], &json!([{ "op": "replace", "path": "title", "value": "Adjunkt" }])).await.expect(200);
+    assert_eq!(counts().await, [2, 3, 2]);
+}
+
 crate::support::both::on_both_databases! {
     Register:
     a_secret_is_nowhere_but_in_the_answer_to_who_asks,
     a_secret_is_found_by_its_whole_value_and_by_nothing_less,
+    a_secret_is_tested_and_counted_as_it_is_now,
     a_secret_stays_where_others_are_changed,
     what_could_not_be_kept_secret_is_no_schema,
     keys_are_rotated_while_the_server_serves,

@@ -10,7 +10,7 @@ use moka::sync::Cache;
 
 use scim::filter::{Checked, Filter};
 
-use super::total::{Question, is_own, is_own_path};
+use super::total::{Question, is_own_path};
 use super::{Needs, Places, Search};
 use crate::{Error, ResourceId, Seq, record};
 
@@ -99,7 +99,7 @@ impl Search<'_> {
     /// What was asked, in which order; `None`: changes of resources do not tell all that this depends on.
     fn arrangement(&self, filter: &Filter<Checked>) -> Option<(Question, String)> {
         let path = self.sort.map_or("id", |sort| &*sort.target.canonical);
-        if !(is_own(filter) && is_own_path(path)) {
+        if !(self.is_told_by_changes(filter) && is_own_path(path)) {
             return None;
         }
         Some((self.question(filter)?, path.to_owned()))

@@ -116,7 +116,7 @@ impl Search<'_> {
     /// The total now, from that at an earlier change; `None`: it has to be counted.
     fn advance(&mut self, known: &Known, filter: &Filter<Checked>) -> Result<Option<u64>, Error> {
         let between = self.clock.seq - known.seq;
-        if between <= 0 || between > ADVANCED || !is_own(filter) {
+        if between <= 0 || between > ADVANCED || !self.is_told_by_changes(filter) {
             return Ok(None);
         }
         let Some(changed) = self.changed(known.seq, &known.digest)? else { return Ok(None) };
@@ -223,8 +223,17 @@ fn image(id: ResourceId, kind: &str, doc: String) -> Record {
     }
 }
 
+impl Search<'_> {
+    /// Whether the changes of resources tell whom the filter matches: what it is about lies in the resource's own document,
+    /// and no secret does, for no change holds one.
+    pub(super) fn is_told_by_changes(&self, filter: &Filter<Checked>) -> bool {
+        let secrets = self.query.definition.secrets();
+        is_own(filter) && !filter.attributes().into_iter().any(|path| secrets.iter().any(|secret| secret.path == path))
+    }
+}
+
 /// Whether the filter is about the resource's own document alone.
-pub(super) fn is_own(filter: &Filter<Checked>) -> bool {
+fn is_own(filter: &Filter<Checked>) -> bool {
     filter.attributes().into_iter().all(is_own_path)
 }
 
