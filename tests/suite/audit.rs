@@ -111,7 +111,7 @@ async fn denied_requests_are_remembered_with_their_reason(register: Register) {
         assert_eq!(pick(event, pointer), expected, "{pointer} of {event}");
     }
     assert_eq!(event["outcome"]["status"], 403);
-    assert!(pick(event, "/outcome/reason").contains("consumer"), "{event}");
+    assert!(pick(event, "/outcome/reason").contains("scope User:write"), "{event}");
     assert!(!event.to_string().contains("secret-of-the-url"), "no query: {event}");
 
     // A revoked token still says which tenant and credential it was.
