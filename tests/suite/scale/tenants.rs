@@ -106,6 +106,7 @@ async fn sees_nothing(client: &Client, other: &Own) {
             client.patch(path, &change).await.expect(404);
         }
     }
+    client.delete(&format!("{}/credentials/{}", other.paths[2], other.user)).await.expect(404);
     client.put(&other.paths[0], &user("anna")).await.expect(404);
     client.put(&other.paths[1], &group("crew", &[])).await.expect(404);
     client.put(&other.paths[2], &client_body("app", "consumer")).await.expect(404);
@@ -180,6 +181,7 @@ fn every_route_with_an_id_is_among_those_that_are_asked() {
         routes.split('"').filter(|text| text.starts_with("/scim/v2/") && text.ends_with('}')).collect();
     let asked = [
         "/scim/v2/Bulk/{id}",
+        "/scim/v2/Clients/{id}/credentials/{credential}",
         "/scim/v2/ResourceTypes/{name}",
         "/scim/v2/Schemas/{urn}",
         // Its ids are numbers within the tenant, which all may share.
