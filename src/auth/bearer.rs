@@ -123,7 +123,7 @@ impl Authenticator {
     pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
-        let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone()));
+        let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone(), directory.master_keys()));
         let issuers = Keys::new(issuers);
         let proven = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_idle(PROVEN).build();
         let (forgotten, brake) = (Arc::default(), Arc::new(Brake::new(Limits::default().failures)));

@@ -42,7 +42,8 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
             Command::Rotate { at_once, json } => {
                 let gentle = || Rotation::gentle(now, config.oauth.token_seconds);
                 let rotation = if *at_once { Rotation::at_once(now) } else { gentle() };
-                let id = keys::add(&store, serve::algorithm(&config), now, Some(rotation)).await?;
+                let id =
+                    keys::add(&store, &directory.master_keys(), serve::algorithm(&config), now, Some(rotation)).await?;
                 let (signs, end) = (output::moment(rotation.signs_from), output::moment(rotation.others_end));
                 if *json {
                     output::say(json!({ "id": id, "signsFrom": signs, "othersEnd": end }))?;

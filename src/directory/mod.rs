@@ -132,6 +132,11 @@ impl Directory {
         }
     }
 
+    /// The master keys.
+    pub fn master_keys(&self) -> secret::Keyring {
+        self.keys.ring.clone()
+    }
+
     /// With master keys for secrets.
     #[must_use]
     pub fn with_keys(self, ring: secret::Keyring) -> Self {

@@ -16,7 +16,7 @@ pub struct SigningKey {
     pub algorithm: String,
     /// Its public half as JWK.
     pub public: String,
-    /// Its private half, sealed by whoever made it.
+    /// Its private half, sealed by whoever made it where there is a master key.
     pub private: Vec<u8>,
     /// µs since 1970.
     pub created_at: i64,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use store::{SigningKey, Store};
 use uuid::Uuid;
 
+use crate::directory::secret::Keyring as MasterKeys;
 use crate::jose::{Algorithm, PrivateKey, PublicKey};
 
 const SECOND: i64 = 1_000_000;
@@ -33,14 +34,14 @@ pub struct Known {
 }
 
 impl Known {
-    fn read(row: SigningKey) -> Option<Self> {
+    fn read(row: SigningKey, master: &MasterKeys) -> Option<Self> {
         let mut jwk = serde_json::from_str::<Map<String, Value>>(&row.public).ok()?;
         let public = PublicKey::from_jwk(&jwk).ok()?;
         jwk.insert("kid".into(), row.id.as_str().into());
         Some(Known {
             public,
             jwk,
-            private: PrivateKey::from_pkcs8(&row.private),
+            private: master.open(&row.id, &row.private).and_then(|private| PrivateKey::from_pkcs8(&private)),
             algorithm: Algorithm::parse(&row.algorithm)?,
             signs_from: row.signs_from,
             ends_at: row.ends_at,
@@ -70,13 +71,14 @@ struct Read {
 #[derive(Clone)]
 pub struct Keyring {
     store: Store,
+    master: MasterKeys,
     read: Arc<RwLock<Arc<Read>>>,
 }
 
 impl Keyring {
-    /// The keys in a store.
-    pub fn new(store: Store) -> Self {
-        Keyring { store, read: Arc::default() }
+    /// The keys in a store, their private halves sealed under master keys.
+    pub fn new(store: Store, master: MasterKeys) -> Self {
+        Keyring { store, master, read: Arc::default() }
     }
 
     /// The key set (RFC 7517 section 5), with keys that have yet to sign.
@@ -96,7 +98,7 @@ impl Keyring {
         if let Some(signer) = signer(&*self.current(now).await?, algorithm, now) {
             return Ok(signer);
         }
-        add(&self.store, algorithm, now, None).await?;
+        add(&self.store, &self.master, algorithm, now, None).await?;
         self.load(now).await?;
         let missing =
             || store::Error::Unavailable("there is no key that signs tokens, and it could not be made".into());
@@ -113,7 +115,7 @@ impl Keyring {
         let rows = self.store.read(|reader| reader.signing_keys()).await?;
         let keys = rows.into_iter().filter_map(|row| {
             let id = row.id.clone();
-            let known = Known::read(row);
+            let known = Known::read(row, &self.master);
             if known.as_ref().is_none_or(|known| known.private.is_none()) {
                 tracing::error!(key = id, "a key that signs tokens cannot be read");
             }
@@ -159,6 +161,7 @@ impl Rotation {
 /// Makes a key and writes it: the first, or with a rotation the next. Returns its id.
 pub async fn add(
     store: &Store,
+    master: &MasterKeys,
     algorithm: Algorithm,
     now: i64,
     rotation: Option<Rotation>,
@@ -171,7 +174,7 @@ pub async fn add(
         id: id.clone(),
         algorithm: private.algorithm.as_str().to_owned(),
         public: public.to_string(),
-        private: private.to_pkcs8().map_err(failed)?,
+        private: master.seal(&id, &private.to_pkcs8().map_err(failed)?)?,
         created_at: now,
         signs_from: rotation.map_or(now, |rotation| rotation.signs_from),
         ends_at: None,

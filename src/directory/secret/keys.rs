@@ -18,6 +18,10 @@ pub(super) const SEAL: &str = "seal";
 /// What a key of a tenant is for: the hashes by which secrets are found.
 pub(super) const FIND: &str = "find";
 
+/// What secrets of the server itself are sealed for.
+const SERVER: &str = "matrikel server secret 1";
+/// Begins what is sealed. No key in DER does.
+const SEALED: &[u8] = b"sealed:";
 const USAGE: &str = "matrikel sealing key 1";
 
 /// Why there are no master keys where some were named. Says nothing of what was read.
@@ -68,6 +72,22 @@ impl Keyring {
         let key: [u8; 32] = Random::os().bytes()?;
         let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(format!("{name}:{digits}"))
+    }
+
+    /// What is a secret of the server itself as it may be stored: sealed under the first master key, with that key's name
+    /// before it. Without a master key it stays as it is.
+    pub fn seal(&self, binding: &str, clear: &[u8]) -> Result<Vec<u8>, store::Error> {
+        let Some((name, key)) = self.current() else { return Ok(clear.to_vec()) };
+        let sealed = Envelope::new(&key, SERVER, binding.as_bytes())?.seal(clear, &Random::os())?;
+        Ok([SEALED, name.as_bytes(), b"\n", &sealed].concat())
+    }
+
+    /// What [`Keyring::seal`] has made of it; `None`: its master key is not here.
+    pub fn open(&self, binding: &str, stored: &[u8]) -> Option<Vec<u8>> {
+        let Some(rest) = stored.strip_prefix(SEALED) else { return Some(stored.to_vec()) };
+        let (name, sealed) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'\n')?)?;
+        let key = self.find(std::str::from_utf8(name).ok()?)?;
+        Envelope::new(&key, SERVER, binding.as_bytes()).ok()?.open(sealed.get(1..)?)
     }
 
     /// The key that is sealed under.
@@ -166,7 +186,7 @@ struct Opened(Vec<SealingKey>, Arc<TenantKeys>);
 /// Keys of tenants that were opened already. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(in crate::directory) struct Keys {
-    pub(super) ring: Keyring,
+    pub(in crate::directory) ring: Keyring,
     /// A tenant's, with the rows they were opened from.
     opened: Cache<TenantId, Arc<Opened>>,
 }
@@ -261,6 +281,23 @@ mod tests {
         let line = Keyring::line("new").expect("a key");
         assert_eq!(Keyring::of_text(&line).expect("a key").names(), ["new"]);
         assert_ne!(Keyring::line("new").expect("a key"), line);
+    }
+
+    #[test]
+    fn a_secret_of_the_server_is_opened_with_its_key_and_for_its_use_alone() {
+        let ring = |lines: &str| Keyring::of_text(lines).expect("keys");
+        let (one, both) = (ring(&format!("a:{DIGITS}")), ring(&format!("b:{}\na:{DIGITS}", DIGITS.replace('0', "1"))));
+        let sealed = one.seal("key-1", b"private").expect("sealed");
+        assert!(!sealed.windows(7).any(|part| part == b"private"));
+        for ring in [&one, &both] {
+            assert_eq!(ring.open("key-1", &sealed).as_deref(), Some(&b"private"[..]));
+            assert_eq!(ring.open("key-2", &sealed), None);
+        }
+        assert_eq!(Keyring::default().open("key-1", &sealed), None);
+        assert_eq!(ring(&format!("a:{}", DIGITS.replace('0', "1"))).open("key-1", &sealed), None);
+        // Without a master key nothing can be sealed, and what was not sealed is read as it is.
+        let clear = Keyring::default().seal("key-1", b"private").expect("as it is");
+        assert_eq!(both.open("key-1", &clear).as_deref(), Some(&b"private"[..]));
     }
 
     #[test]

@@ -57,8 +57,13 @@ fn check_filter(rule: &Rule<'_>, definition: &Definition, place: &str) -> Result
     let Some(text) = rule.filter else { return Ok(()) };
     let wrong = |detail: &str| scim::Error::invalid_value(format!("{place}.filter: {detail}"));
     let filter = filter(text, definition).map_err(|error| wrong(&error.detail))?;
-    match filter.attributes().into_iter().find(|path| OWN.contains(path)) {
-        Some(path) => Err(wrong(&format!("{path} is another one for each client, and no view can go by it."))),
+    let paths = filter.attributes();
+    if let Some(path) = paths.iter().find(|path| OWN.contains(path)) {
+        return Err(wrong(&format!("{path} is another one for each client, and no view can go by it.")));
+    }
+    // What a document holds in its place moves with the keys.
+    match definition.secrets().iter().find(|secret| paths.contains(&*secret.path)) {
+        Some(secret) => Err(wrong(&format!("{} is secret, and no view can go by it.", secret.path))),
         None => Ok(()),
     }
 }

@@ -175,8 +175,6 @@ struct CredentialLine {
     expires_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_at: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_used_at: Option<i64>,
 }
 
 fn token() -> String {
@@ -200,7 +198,6 @@ impl From<Credential> for CredentialLine {
             starts_at: credential.starts_at,
             expires_at: credential.expires_at,
             revoked_at: credential.revoked_at,
-            last_used_at: credential.last_used_at,
         }
     }
 }
@@ -219,7 +216,7 @@ impl CredentialLine {
             starts_at: self.starts_at,
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
-            last_used_at: self.last_used_at,
+            last_used_at: None,
         })
     }
 }
