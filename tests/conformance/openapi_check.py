@@ -214,7 +214,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Views", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:

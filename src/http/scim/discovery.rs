@@ -10,7 +10,6 @@ use store::GROUP_MEMBERSHIP;
 
 use crate::auth::scope;
 use crate::directory::Ctx;
-use crate::directory::clients::CLIENT;
 use crate::directory::scope::is_administrative;
 use crate::directory::types::Document;
 use crate::http::error::Failure;
@@ -63,10 +62,10 @@ pub(in crate::http) async fn resource_types(request: HttpRequest, state: web::Da
     let ctx = context(&request, &state).await?;
     let catalog = state.directory.catalog(ctx.tenant, ctx.now).await?;
     // Suites make, change and delete what they find in the list, with values of their own making: a membership is never
-    // changed, an event not even made, and views and issuers name what must be there.
+    // changed, an event not even made, and what administers the register names what must be there.
     let is_listed = |name: &str| match name {
         GROUP_MEMBERSHIP => state.settings.announce_memberships,
-        name => name == CLIENT || !is_administrative(name),
+        name => !is_administrative(name),
     };
     let definitions = catalog.registry().definitions().iter();
     let definitions = definitions.filter(|definition| scope::knows(&ctx.caller, definition));

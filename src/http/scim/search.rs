@@ -61,17 +61,14 @@ pub(in crate::http) async fn everything_by_body(
 }
 
 /// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
-/// groups' `members` already; events, views and issuers are found where they are asked for.
+/// groups' `members` already; what administers the register is found where it is asked for.
 fn visible(ctx: &Ctx, state: &State) -> Vec<Arc<Definition>> {
     let registry = state.directory.registry_of(ctx.tenant);
     registry
         .definitions()
         .iter()
         .filter(|definition| ctx.caller.scopes.allow(definition.name(), Access::Read))
-        .filter(|definition| {
-            let name = definition.name();
-            name != GROUP_MEMBERSHIP && (name == CLIENT || !is_administrative(name))
-        })
+        .filter(|definition| definition.name() != GROUP_MEMBERSHIP && !is_administrative(definition.name()))
         .cloned()
         .collect()
 }
