@@ -4,6 +4,7 @@
 //! database's password and master keys.
 
 mod federation;
+mod key;
 mod keys;
 mod oauth;
 
@@ -285,7 +286,7 @@ impl Config {
                 continue;
             }
             let known = KEYS.iter().find(|key| key.variable() == variable).ok_or_else(|| {
-                let names: Vec<String> = KEYS.iter().map(keys::Key::variable).collect();
+                let names: Vec<String> = KEYS.iter().map(key::Key::variable).collect();
                 unknown("the environment", &variable, names.iter().map(String::as_str))
             })?;
             (known.set)(self, known.value(&text))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 use store::Store;
 
-use super::{Shared, now, open, output, progress, wait};
+use super::{Shared, now, open, output, progress};
 use crate::config::ConfigError;
 use crate::directory::Directory;
 
@@ -78,11 +78,7 @@ impl Choice {
 }
 
 pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let outcome = wait(perform(&directory, command));
-    directory.store().close();
-    outcome
+    open::run(&shared.load()?, async |directory| perform(directory, command).await)
 }
 
 async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()> {

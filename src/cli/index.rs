@@ -8,7 +8,8 @@ use store::catalog::Index;
 use store::work::Indexing;
 use store::{Store, TenantId};
 
-use super::{Shared, now, open, output, wait};
+use super::open::Place;
+use super::{Shared, now, open, output};
 use crate::config::ConfigError;
 use crate::directory::{Ctx, Directory, Random};
 
@@ -50,23 +51,8 @@ pub(super) struct Path {
     path: String,
 }
 
-/// Whose indexes, and how to answer.
-#[derive(clap::Args)]
-pub(super) struct Place {
-    /// Short name of the tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
-    /// Answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let outcome = wait(perform(&directory, command));
-    directory.store().close();
-    outcome
+    open::run(&shared.load()?, async |directory| perform(directory, command).await)
 }
 
 async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use store::Tenant;
 
-use super::{Shared, now, open, output, wait};
+use super::{Shared, now, open, output};
 use crate::directory::secret::Keyring;
 use crate::directory::{Ctx, Directory, Random};
 
@@ -57,10 +57,7 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
     }
     let config = shared.load()?;
     let masters = open::keyring(&config)?.names();
-    let directory = open::migrated(&config, false)?;
-    let outcome = wait(perform(&directory, command, &masters));
-    directory.store().close();
-    outcome
+    open::run(&config, async |directory| perform(directory, command, &masters).await)
 }
 
 async fn tenants(directory: &Directory, slug: Option<&str>) -> anyhow::Result<Vec<Tenant>> {

@@ -9,9 +9,21 @@ use anyhow::Context;
 use scim::schema::Registry;
 use store::{Store, Tenant};
 
+use super::wait;
 use crate::config::{Config, ConfigError};
 use crate::directory::secret::Keyring;
 use crate::directory::{Directory, Limits, PasswordPolicy};
+
+/// Whose register a command is about, and how it answers.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// Short name of the tenant
+    #[arg(long, value_name = "SLUG")]
+    pub(super) tenant: String,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Operations that may wait for a writer before the server says that it is busy.
 const QUEUE: usize = 4096;
@@ -54,6 +66,14 @@ pub(super) fn keyring(config: &Config) -> Result<Keyring, ConfigError> {
         }
         (None, None) => Ok(Keyring::default()),
     }
+}
+
+/// Runs a command on the database that is configured, which is closed whatever comes of it.
+pub(super) fn run<T>(config: &Config, perform: impl AsyncFnOnce(&Directory) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let directory = migrated(config, false)?;
+    let outcome = wait(perform(&directory));
+    directory.store().close();
+    outcome
 }
 
 /// Opens the database for a command that needs its tables: an embedded one is brought up to date, another must be.

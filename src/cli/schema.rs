@@ -8,7 +8,8 @@ use scim::schema::{Registry, lint};
 use serde_json::{Map, Value, json};
 use store::catalog::Catalog;
 
-use super::{Shared, index, now, open, output, wait};
+use super::open::Place;
+use super::{Shared, index, now, open, output};
 use crate::config::ConfigError;
 use crate::directory::types::Document;
 use crate::directory::{Ctx, Directory, Precondition, Random};
@@ -80,17 +81,6 @@ pub(super) enum Command {
     },
 }
 
-/// Whose documents, and how to answer.
-#[derive(clap::Args)]
-pub(super) struct Place {
-    /// Short name of the tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
-    /// Answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// One document that was brought.
 struct Brought {
     /// The file, or the name of what is shipped.
@@ -117,20 +107,16 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
     else {
         return offline(command);
     };
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let outcome = wait(async {
+    open::run(&shared.load()?, async |directory| {
         let tenant = open::tenant(directory.store(), tenant).await?;
         let ctx = Ctx::system(tenant.id, now(), Random::os());
         match command {
-            Command::Install { documents, place } => install(&directory, &ctx, documents, place).await,
+            Command::Install { documents, place } => install(directory, &ctx, documents, place).await,
             Command::List { place } => list(&*directory.fresh_catalog(ctx.tenant, ctx.now).await?, place),
             Command::Show { id, .. } => show(&*directory.fresh_catalog(ctx.tenant, ctx.now).await?, id),
             Command::Lint { .. } | Command::Shipped { .. } => Ok(()),
         }
-    });
-    directory.store().close();
-    outcome
+    })
 }
 
 fn offline(command: &Command) -> anyhow::Result<()> {

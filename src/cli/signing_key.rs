@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use store::SigningKey;
 
-use super::{Shared, now, open, output, serve, wait};
+use super::{Shared, now, open, output, serve};
 use crate::auth::oauth::keys::{self, Rotation};
 
 /// The commands about keys that sign.
@@ -30,10 +30,9 @@ pub(super) enum Command {
 
 pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
     let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let store = directory.store().clone();
     let now = now();
-    let outcome = wait(async {
+    open::run(&config, async |directory| {
+        let store = directory.store();
         match command {
             Command::List { json } => {
                 let keys = store.read(|reader| reader.signing_keys()).await.map_err(|error: store::Error| error)?;
@@ -43,7 +42,7 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
                 let gentle = || Rotation::gentle(now, config.oauth.token_seconds);
                 let rotation = if *at_once { Rotation::at_once(now) } else { gentle() };
                 let id =
-                    keys::add(&store, &directory.master_keys(), serve::algorithm(&config), now, Some(rotation)).await?;
+                    keys::add(store, &directory.master_keys(), serve::algorithm(&config), now, Some(rotation)).await?;
                 let (signs, end) = (output::moment(rotation.signs_from), output::moment(rotation.others_end));
                 if *json {
                     output::say(json!({ "id": id, "signsFrom": signs, "othersEnd": end }))?;
@@ -53,9 +52,7 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
                 Ok(())
             }
         }
-    });
-    store.close();
-    outcome
+    })
 }
 
 fn list(keys: &[SigningKey], json: bool, now: i64) -> anyhow::Result<()> {

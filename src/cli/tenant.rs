@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde_json::json;
 use store::Tenant;
 
-use super::{Shared, now, open, output, wait};
+use super::{Shared, now, open, output};
 use crate::config::ConfigError;
 use crate::directory::{Ctx, Directory, Random, clients};
 
@@ -91,12 +91,7 @@ pub(super) enum Switch {
 }
 
 pub(super) fn run(shared: &Shared, command: Command) -> anyhow::Result<()> {
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let store = directory.store().clone();
-    let outcome = wait(perform(&directory, command));
-    store.close();
-    outcome
+    open::run(&shared.load()?, async |directory| perform(directory, command).await)
 }
 
 async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> {

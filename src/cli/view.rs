@@ -12,7 +12,8 @@ use scim::query::SearchRequest;
 use scim::resource::Projection;
 use scim::schema::Definition;
 
-use super::{Shared, now, open, output, wait};
+use super::open::Place;
+use super::{Shared, now, open, output};
 use crate::config::ConfigError;
 use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Directory, Fetched, Precondition, Random};
@@ -68,23 +69,8 @@ pub(super) enum Command {
     },
 }
 
-/// Whose view, and how to answer.
-#[derive(clap::Args)]
-pub(super) struct Place {
-    /// Short name of the tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
-    /// Answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let outcome = wait(perform(&directory, command));
-    directory.store().close();
-    outcome
+    open::run(&shared.load()?, async |directory| perform(directory, command).await)
 }
 
 async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()> {

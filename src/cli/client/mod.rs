@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use store::{CredentialKind, Record, ResourceId, TenantId};
 use uuid::Uuid;
 
-use super::{Shared, now, open, output, wait};
+use super::open::Place;
+use super::{Shared, now, open, output};
 use crate::auth::issue::{self, DAY, Wanted};
 use crate::config::ConfigError;
 use crate::directory::clients::{self, NewCredential};
@@ -149,17 +150,6 @@ pub(super) enum Credentials {
     },
 }
 
-/// Whose client, and how to answer.
-#[derive(clap::Args)]
-pub(super) struct Place {
-    /// Short name of the tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
-    /// Answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// A kind of credential on the command line.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum KindName {
@@ -231,12 +221,7 @@ impl From<RoleName> for Role {
 }
 
 pub(super) fn run(shared: &Shared, command: Command) -> anyhow::Result<()> {
-    let config = shared.load()?;
-    let directory = open::migrated(&config, false)?;
-    let store = directory.store().clone();
-    let outcome = wait(perform(&directory, command));
-    store.close();
-    outcome
+    open::run(&shared.load()?, async |directory| perform(directory, command).await)
 }
 
 async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> {
