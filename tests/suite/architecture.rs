@@ -45,13 +45,17 @@ fn section(manifest: &Path, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_protocol_depends_on_nothing_that_can_do_io() {
+fn the_protocol_and_the_rules_depend_on_nothing_that_can_do_io() {
     const PURE: [&str; 8] =
         ["base64", "caseless", "jiff", "serde", "serde_json", "sha2", "thiserror", "unicode-normalization"];
     for dependency in section(&root().join("src/scim/Cargo.toml"), "dependencies") {
         assert!(PURE.contains(&dependency.as_str()), "scim depends on {dependency}");
     }
-    for (file, text) in sources("src/scim") {
+    for dependency in section(&root().join("src/provisioning/Cargo.toml"), "dependencies") {
+        let is_pure = PURE.contains(&dependency.as_str()) || dependency == "scim";
+        assert!(is_pure, "provisioning depends on {dependency}");
+    }
+    for (file, text) in sources("src/scim").into_iter().chain(sources("src/provisioning")) {
         for forbidden in ["std::fs", "std::net", "std::env", "std::process", "std::time", "std::thread", "async fn"] {
             // Test cases lie in files.
             let is_test = file.contains("tests") || file.ends_with("cases.rs") || file.ends_with("chaos.rs");
@@ -144,7 +148,7 @@ fn used(text: &str, is_inner: bool) -> BTreeSet<String> {
     let text: String = code(text).collect::<Vec<_>>().join("\n");
     let mut used = BTreeSet::new();
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    for (prefix, is_crate) in [("crate::", true), ("store::", false), ("scim::", false)] {
+    for (prefix, is_crate) in [("crate::", true), ("store::", false), ("scim::", false), ("provisioning::", false)] {
         for (at, _) in text.match_indices(prefix) {
             let before = text[..at].chars().next_back();
             if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') || (is_crate && is_inner) {
@@ -186,10 +190,10 @@ fn modules_use_only_what_lies_below_them() {
         let allowed: &[&str] = match module {
             "main" | "lib" => continue,
             "scim" => &[],
-            "store" => &["scim"],
+            "store" | "provisioning" => &["scim"],
             module => arrows.get(module).unwrap_or_else(|| panic!("src/{module} has no place among the arrows")),
         };
-        for used in used(&text, matches!(module, "scim" | "store")) {
+        for used in used(&text, matches!(module, "scim" | "store" | "provisioning")) {
             if used != module && !allowed.contains(&used.as_str()) {
                 beside.insert((module.to_owned(), used));
             }
