@@ -87,7 +87,7 @@ impl Directory {
         let document = validate(definition, body, ctx.caller.profile.strictness(), notes)?;
         password::check_profile(ctx, document.contains_key(password::SLOT))?;
         let mut parts = take_apart(document)?;
-        let label = derive(definition, &mut parts.doc)?;
+        let label = derive(definition, &mut parts.doc, ctx.now)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,

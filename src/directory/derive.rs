@@ -1,4 +1,5 @@
-//! The derive stage: what follows from a document by rule. Pure: from what was, what shall be and the resource type.
+//! The derive stage: what follows from a document by rule. Pure: from what shall be, the resource type and the
+//! moment (µs since 1970).
 
 use serde_json::{Map, Value};
 
@@ -6,15 +7,21 @@ use scim::resource::normalise;
 use scim::schema::{Attribute, Definition};
 use store::ResourceId;
 
-use super::clients;
+use super::{clients, person};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
-pub(super) fn derive(definition: &Definition, document: &mut Map<String, Value>) -> Result<String, scim::Error> {
+pub(super) fn derive(
+    definition: &Definition,
+    document: &mut Map<String, Value>,
+    now: i64,
+) -> Result<String, scim::Error> {
     refer(definition, document);
     normalise(definition, document);
-    if definition.name() == clients::CLIENT {
-        clients::check(definition, document)?;
+    match definition.name() {
+        clients::CLIENT => clients::check(definition, document)?,
+        person::USER => person::settle(document, now)?,
+        _ => {}
     }
     Ok(label(document))
 }
@@ -97,7 +104,7 @@ mod tests {
         for (manager, expected) in table {
             let mut document = json!({ "userName": "bo", URN: { "manager": manager } });
             let document = document.as_object_mut().expect("an object");
-            derive(definition, document).expect("derives");
+            derive(definition, document, 0).expect("derives");
             assert_eq!(document[URN]["manager"].get("$ref").and_then(Value::as_str), expected.as_deref(), "{manager}");
         }
     }

@@ -22,6 +22,7 @@ mod merge;
 pub mod once;
 mod password;
 mod patch;
+pub mod person;
 mod relation;
 mod remove;
 mod render;

@@ -97,7 +97,7 @@ impl Revising {
             }
             None => {
                 let external = work.external_of(id, ctx.caller.domain)?;
-                let next = outcome(definition, &record, external.as_deref(), &*self.revision, notes)?;
+                let next = outcome(definition, &record, external.as_deref(), &*self.revision, ctx.now, notes)?;
                 (external, next, None)
             }
         };
@@ -143,7 +143,7 @@ impl Directory {
 
         let (state, members_move) = self.read_state(ctx, definition, id, &revision, with_members).await?;
         precondition.check(state.record.version)?;
-        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, &mut notes);
+        let before = foresee(definition, &state.record, state.external.as_deref(), &*revision, ctx.now, &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing.
@@ -287,9 +287,10 @@ fn outcome(
     record: &Record,
     external: Option<&str>,
     revision: &dyn Revision,
+    now: i64,
     notes: &mut Notes,
 ) -> Result<Outcome, Error> {
-    Ok(foresee(definition, record, external, revision, notes)?.0)
+    Ok(foresee(definition, record, external, revision, now, notes)?.0)
 }
 
 /// What a revision makes of a record, and the record's own document.
@@ -298,11 +299,12 @@ fn foresee(
     record: &Record,
     external: Option<&str>,
     revision: &dyn Revision,
+    now: i64,
     notes: &mut Notes,
 ) -> Result<(Outcome, Map<String, Value>), Error> {
     let current = put_together(record, external)?;
     let mut parts = take_apart(revision.document(&current, notes)?)?;
-    let label = derive(definition, &mut parts.doc)?;
+    let label = derive(definition, &mut parts.doc, now)?;
     let before = take_apart(current)?;
     let is_changed = parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok((Outcome { parts, label, is_changed }, before.doc))
