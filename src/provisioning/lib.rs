@@ -1,7 +1,12 @@
-//! The rules of Matrikel, pure: from what the documents say, the policies and the day follows what a person is and holds,
-//! why, and when that is to be asked again. No store, no I/O and no clock: whoever asks says what time it is.
+//! What follows from a person's data by rule and by date, pure: no store, no I/O and no clock. Documents, dates and what
+//! a tenant has laid down come in as arguments; what shall be, why, and when that is to be asked again comes out.
 //!
-//! [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is.
+//! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
+//! day by day; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! account is.
 
 pub mod calendar;
+pub mod facts;
 pub mod lifecycle;
+pub mod number;
+pub mod person;
