@@ -134,7 +134,7 @@ impl Directory {
             None => document,
         };
         let mut parts = take_apart(document)?;
-        let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc)?;
+        let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc, None, ctx.now)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,

@@ -420,7 +420,7 @@ fn foresee(
         }
     };
     let mut parts = take_apart(next)?;
-    let label = derive(registry, definition, &mut parts.doc)?;
+    let label = derive(registry, definition, &mut parts.doc, Some(&current), ctx.now)?;
     if let Some(sealer) = sealer {
         sealer.recognise(&state.record, &mut parts.doc)?;
     }
