@@ -11,4 +11,5 @@ pub mod facts;
 pub mod lifecycle;
 pub mod number;
 pub mod person;
+pub mod policy;
 pub mod units;

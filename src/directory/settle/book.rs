@@ -3,13 +3,21 @@
 
 use std::sync::Arc;
 
+use provisioning::person::USER;
+use provisioning::policy::Policy;
+use serde_json::{Map, Value};
 use store::Work;
+use store::work::document_of;
 
 use super::super::Error;
+use super::POLICY;
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
-pub(in crate::directory) struct Book {}
+pub(in crate::directory) struct Book {
+    /// In the order in which they are asked.
+    policies: Vec<Policy>,
+}
 
 impl Book {
     /// The book as this write finds it.
@@ -22,7 +30,26 @@ impl Book {
         Ok(book)
     }
 
-    fn read(_: &mut Work<'_>) -> Result<Book, Error> {
-        Ok(Book::default())
+    /// The policy that covers an account, by its document.
+    pub(in crate::directory) fn policy_of(&self, document: &Map<String, Value>) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.covers(document))
+    }
+
+    fn read(work: &mut Work<'_>) -> Result<Book, Error> {
+        let registry = work.catalog().registry().clone();
+        let Some(user) = registry.definition(USER) else { return Ok(Book::default()) };
+        let mut policies = Vec::new();
+        for record in work.records_of(POLICY)? {
+            // One that the schemas of today do not fit covers nobody.
+            match Policy::read(&document_of(&record)?, user) {
+                Ok(policy) => policies.push(policy),
+                Err(error) => {
+                    let (policy, error) = (record.id.to_string(), error.detail.to_string());
+                    tracing::warn!(policy, error, "a policy that does not fit the schemas any more covers nobody");
+                }
+            }
+        }
+        Policy::sort(&mut policies);
+        Ok(Book { policies })
     }
 }

@@ -5,15 +5,20 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod book;
+mod life;
+mod standing;
 
 use serde_json::{Map, Value};
 
 use provisioning::person::USER;
+use provisioning::policy::Policy;
+use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::{Ctx, Error, membership};
 
 pub(super) use book::Book;
+pub(super) use standing::keep_block;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
@@ -33,6 +38,8 @@ pub(super) struct Follow {
     pub(super) grants: Vec<Grant>,
     /// When something changes next by itself, µs since 1970.
     pub(super) due: Option<i64>,
+    /// Whether the User is to be purged, which the scheduler alone does.
+    pub(super) is_over: bool,
 }
 
 impl Follow {
@@ -40,6 +47,13 @@ impl Follow {
     pub(super) fn look_again(&mut self, at: Option<i64>) {
         self.due = self.due.into_iter().chain(at).min();
     }
+}
+
+/// Checks the document of a policy against the tenant's resource types. Fails with 400 invalidValue that names the place.
+pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
+    let user = registry.definition(USER);
+    let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User to cover.".to_owned()))?;
+    Policy::read(document, user).map(drop)
 }
 
 /// Whether anything follows from a resource of the type: it is a User, and there is a policy or a rule.
@@ -57,8 +71,10 @@ pub(super) fn settle(
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
     let mut follow = Follow::default();
-    follow.look_again(None);
-    let _ = (ctx, id, before, after, book);
+    let life = life::settle(ctx, &book, before, after)?;
+    follow.look_again(life.next);
+    follow.is_over = life.is_over;
+    let _ = id;
     Ok(follow)
 }
 
