@@ -61,6 +61,20 @@ fn the_protocol_depends_on_nothing_that_can_do_io() {
 }
 
 #[test]
+fn what_follows_by_rule_is_worked_out_without_store_io_or_clock() {
+    const PURE: [&str; 5] = ["scim", "jiff", "serde_json", "thiserror", "unicode-normalization"];
+    for dependency in section(&root().join("src/provisioning/Cargo.toml"), "dependencies") {
+        assert!(PURE.contains(&dependency.as_str()), "provisioning depends on {dependency}");
+    }
+    for (file, text) in sources("src/provisioning") {
+        for forbidden in ["std::fs", "std::net", "std::env", "std::process", "std::time", "std::thread", "async fn"] {
+            let is_test = file.contains("tests");
+            assert!(is_test || !code(&text).any(|line| line.contains(forbidden)), "{file} uses {forbidden}");
+        }
+    }
+}
+
+#[test]
 fn only_the_store_knows_diesel() {
     for (file, text) in sources("src") {
         let names = code(&text).any(|line| line.contains("diesel"));
@@ -71,7 +85,11 @@ fn only_the_store_knows_diesel() {
 
 #[test]
 fn every_statement_on_a_tenants_table_names_the_tenant() {
-    const TABLES: [&str; 15] = [
+    const TABLES: [&str; 19] = [
+        "due",
+        "grant_",
+        "tombstone",
+        "lease",
         "tenant_clock",
         "resource",
         "attr_path",
@@ -144,7 +162,7 @@ fn used(text: &str, is_inner: bool) -> BTreeSet<String> {
     let text: String = code(text).collect::<Vec<_>>().join("\n");
     let mut used = BTreeSet::new();
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    for (prefix, is_crate) in [("crate::", true), ("store::", false), ("scim::", false)] {
+    for (prefix, is_crate) in [("crate::", true), ("store::", false), ("scim::", false), ("provisioning::", false)] {
         for (at, _) in text.match_indices(prefix) {
             let before = text[..at].chars().next_back();
             if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') || (is_crate && is_inner) {
@@ -186,10 +204,10 @@ fn modules_use_only_what_lies_below_them() {
         let allowed: &[&str] = match module {
             "main" | "lib" => continue,
             "scim" => &[],
-            "store" => &["scim"],
+            "store" | "provisioning" => &["scim"],
             module => arrows.get(module).unwrap_or_else(|| panic!("src/{module} has no place among the arrows")),
         };
-        for used in used(&text, matches!(module, "scim" | "store")) {
+        for used in used(&text, matches!(module, "scim" | "store" | "provisioning")) {
             if used != module && !allowed.contains(&used.as_str()) {
                 beside.insert((module.to_owned(), used));
             }
