@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, external, idempotency, membership, record, route, seal, secret,
+    Error, Seq, audit, change, credential, deferred, external, feed, idempotency, membership, record, route, seal, secret,
     unique,
 };
 
@@ -31,6 +31,10 @@ impl Work<'_> {
             || !self.settled.deferred.is_empty()
             || !self.settled.outcomes.is_empty()
             || !self.settled.keyed.is_empty()
+            || !self.settled.feed_records.is_empty()
+            || !self.settled.forgotten_feeds.is_empty()
+            || !self.settled.run_items.is_empty()
+            || !self.settled.dropped_items.is_empty()
             || self.settled.forget.is_some()
             || self.has_new_catalog()
             || self.recounted
@@ -40,7 +44,8 @@ impl Work<'_> {
     pub(crate) fn weight(&self) -> usize {
         let changes = self.settled.changes.iter();
         let changes = changes.map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24);
-        changes.sum::<usize>() + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
+        let held = self.settled.run_items.values().map(Vec::len).sum::<usize>();
+        changes.sum::<usize>() + held + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.
@@ -99,6 +104,12 @@ impl Work<'_> {
         let outcomes = settled.outcomes.drain().collect();
         deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;
         idempotency::store(self.db, tenant, settled.keyed.drain().map(|(_, keyed)| keyed))?;
+        for feed in std::mem::take(&mut settled.forgotten_feeds) {
+            feed::forget(self.db, tenant, feed)?;
+        }
+        feed::store(self.db, tenant, settled.feed_records.drain().collect())?;
+        let dropped = std::mem::take(&mut settled.dropped_items);
+        feed::store_items(self.db, tenant, dropped, settled.run_items.drain().collect())?;
         if let Some(now) = settled.forget {
             deferred::forget(self.db, tenant, now)?;
             idempotency::forget(self.db, tenant, now)?;
