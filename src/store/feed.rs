@@ -78,12 +78,8 @@ pub(crate) fn page(
         statement = statement.sql(" AND open IS NOT NULL");
     }
     if let Some(after) = after {
-        statement = statement
-            .sql(" AND (kind, key) > (")
-            .bind(after.kind.as_str())
-            .sql(", ")
-            .bind(after.key.as_str())
-            .sql(")");
+        statement =
+            statement.sql(" AND (kind, key) > (").bind(after.kind.as_str()).sql(", ").bind(after.key.as_str()).sql(")");
     }
     let rows = statement.sql(" ORDER BY kind, key LIMIT ").bind(limit).load::<Row>(db)?;
     rows.into_iter().map(|row| from_row(feed, row)).collect()

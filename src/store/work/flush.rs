@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, external, feed, idempotency, membership, record, route, seal, secret,
-    unique,
+    Error, Seq, audit, change, credential, deferred, external, feed, idempotency, membership, record, route, seal,
+    secret, unique,
 };
 
 /// What a flushed batch left behind for its writer.

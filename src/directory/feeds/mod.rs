@@ -1,0 +1,3 @@
+//! Feeds: what a source says in files, and what becomes of it.
+
+pub mod map;
