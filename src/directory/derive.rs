@@ -6,7 +6,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, issuers, views};
+use super::{clients, feeds, issuers, views};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
@@ -22,6 +22,9 @@ pub(super) fn derive(
     }
     if definition.name() == issuers::ISSUER {
         issuers::check(document)?;
+    }
+    if definition.name() == feeds::FEED {
+        feeds::check(registry, document)?;
     }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;

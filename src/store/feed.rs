@@ -10,9 +10,6 @@ use crate::record::resource_id;
 use crate::statement::{Statement, insert};
 use crate::{Error, ResourceId, TenantId};
 
-/// What became of a resource that its source no longer names.
-pub const WITHDRAWN: &str = "withdrawn";
-
 /// What names one resource in a feed: the feed, the resource type, the source's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeedKey {
@@ -33,7 +30,7 @@ pub struct FeedRecord {
     pub digest: Vec<u8>,
     /// The run that wrote this.
     pub run: ResourceId,
-    /// What the run did: `created`, `updated`, … or [`WITHDRAWN`].
+    /// What the run did, in the caller's words.
     pub op: String,
     /// What it names that leads nowhere yet, as the caller writes it; `None`: nothing.
     pub open: Option<String>,

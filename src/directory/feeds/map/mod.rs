@@ -19,7 +19,7 @@ use scim::schema::Definition;
 pub use row::{Element, Header, Mapped, Reference, Row};
 pub use sheet::Fault;
 pub use spot::Spot;
-pub use value::Column;
+pub use value::{Column, From, Said};
 
 /// How the rows of a feed are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
