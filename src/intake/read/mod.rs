@@ -14,6 +14,7 @@ use std::io::{self, Seek};
 use std::sync::Arc;
 
 use crate::directory::feeds::map::{Format, Header, Map, Row};
+pub(super) use text::is_mojibake;
 
 /// Why a file cannot be read at all.
 #[derive(Debug, thiserror::Error)]

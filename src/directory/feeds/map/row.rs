@@ -131,6 +131,29 @@ pub struct Mapped {
     pub digest: u128,
 }
 
+impl Mapped {
+    /// What it says, for a person to look at: by path, without secrets.
+    pub fn shown(&self, part: &Part) -> Value {
+        let mut shown = Object::new();
+        shown.insert("resourceType".into(), part.definition.name().into());
+        shown.insert("externalId".into(), self.key.as_str().into());
+        for (column, said) in part.columns.iter().zip(&self.said) {
+            let value = match said {
+                None => continue,
+                Some(_) if column.is_secret => "***".into(),
+                Some(Said::Value(value)) => value.clone(),
+                Some(Said::Key(key)) => serde_json::json!({ "key": key }),
+            };
+            shown.insert(column.path.clone(), value);
+        }
+        for (list, elements) in part.lists.iter().zip(&self.elements) {
+            let elements = elements.iter().map(|element| Value::Object(element.object.clone()));
+            shown.insert(list.spot.attribute.clone(), elements.collect());
+        }
+        Value::Object(shown)
+    }
+}
+
 /// An element of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Element {
