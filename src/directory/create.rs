@@ -19,7 +19,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, issuers, password, settle};
+use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, settle};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -39,6 +39,7 @@ impl Creation {
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
+        feeds::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new(), work)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         let mut draft = Draft { members, ..self.draft.clone() };
         let follow = match settle::concerns(&draft.kind, work) {

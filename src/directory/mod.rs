@@ -15,6 +15,7 @@ pub mod deferred;
 mod derive;
 mod envelope;
 mod error;
+pub mod feeds;
 mod fetch;
 mod hosts;
 mod indexes;

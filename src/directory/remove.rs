@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, settle};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, settle};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -32,6 +32,7 @@ impl Removal {
         clients::check_self(ctx, &self.definition, self.id, None)?;
         self.precondition.check(record.version)?;
         refuse_use(kind, self.id, work)?;
+        feeds::forget(&record, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         if settle::concerns(kind, work) {

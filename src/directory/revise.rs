@@ -19,7 +19,7 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, settle};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, settle};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -157,6 +157,7 @@ impl Revising {
         if next.is_changed {
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
+            feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;

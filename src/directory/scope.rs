@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Role;
 
 /// Resource types that administer the register.
-const ADMINISTRATIVE: [&str; 5] = ["Client", "View", "Issuer", "AuditEvent", "Policy"];
+const ADMINISTRATIVE: [&str; 7] = ["Client", "View", "Issuer", "Policy", "Feed", "Run", "AuditEvent"];
 
 /// The scope that includes all others.
 pub const ADMIN: &str = "admin";

@@ -15,7 +15,7 @@ pub const ERASING: &str = "erasing";
 pub const ERASED: &str = "erased";
 
 /// Every table of tenants with its key. The clock is the first: without it nothing can be written.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 26] = [
     ("tenant_clock", "tenant_id"),
     ("route", "key"),
     ("credential", "credential_id"),
@@ -24,6 +24,8 @@ const TABLES: [(&str, &str); 24] = [
     ("deferred", "request_id"),
     ("deferred_outcome", "request_id, place"),
     ("idempotency", "client_id, key"),
+    ("feed_record", "feed_id, kind, key"),
+    ("run_item", "run_id, list, place"),
     ("import_state", "tenant_id"),
     ("lease", "name"),
     ("due", "resource_id"),

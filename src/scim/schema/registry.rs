@@ -100,6 +100,8 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/view.json"),
     include_str!("../../../schemas/policy.json"),
     include_str!("../../../schemas/issuer.json"),
+    include_str!("../../../schemas/feed.json"),
+    include_str!("../../../schemas/run.json"),
     include_str!("../../../schemas/audit-event.json"),
     include_str!("../../../schemas/schema.json"),
     include_str!("../../../schemas/resource-type.json"),
@@ -114,6 +116,8 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/view.json"),
     include_str!("../../../schemas/types/policy.json"),
     include_str!("../../../schemas/types/issuer.json"),
+    include_str!("../../../schemas/types/feed.json"),
+    include_str!("../../../schemas/types/run.json"),
     include_str!("../../../schemas/types/audit-event.json"),
 ];
 

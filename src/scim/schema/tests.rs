@@ -56,12 +56,12 @@ fn find(registry: &Registry, urn: &str, path: &str) -> Attribute {
 fn every_shipped_document_is_in_the_registry() {
     let registry = builtin();
     let urns: Vec<&str> = registry.schemas().map(|schema| schema.id.as_str()).collect();
-    assert_eq!(urns.len(), 11);
+    assert_eq!(urns.len(), 13);
     for urn in [USER, GROUP, MEMBERSHIP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT, VIEW] {
         assert!(urns.contains(&urn), "{urn} is missing");
     }
     let types: Vec<&str> = registry.definitions().iter().map(|definition| definition.name()).collect();
-    assert_eq!(types, ["User", "Group", "GroupMembership", "Client", "View", "Issuer", "AuditEvent"]);
+    assert_eq!(types, ["User", "Group", "GroupMembership", "Client", "View", "Issuer", "Feed", "Run", "AuditEvent"]);
 }
 
 #[test]

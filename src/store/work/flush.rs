@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, due, external, grant, idempotency, membership, record, route,
-    seal, secret, tombstone, unique,
+    Error, Seq, audit, change, credential, deferred, due, external, feed, grant, idempotency, membership, record,
+    route, seal, secret, tombstone, unique,
 };
 
 /// What a flushed batch left behind for its writer.
@@ -31,6 +31,10 @@ impl Work<'_> {
             || !self.settled.deferred.is_empty()
             || !self.settled.outcomes.is_empty()
             || !self.settled.keyed.is_empty()
+            || !self.settled.feed_records.is_empty()
+            || !self.settled.forgotten_feeds.is_empty()
+            || !self.settled.run_items.is_empty()
+            || !self.settled.dropped_items.is_empty()
             || self.settled.forget.is_some()
             || !self.settled.due.is_empty()
             || !self.settled.grants.is_empty()
@@ -44,7 +48,8 @@ impl Work<'_> {
     pub(crate) fn weight(&self) -> usize {
         let changes = self.settled.changes.iter();
         let changes = changes.map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24);
-        changes.sum::<usize>() + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
+        let held = self.settled.run_items.values().map(Vec::len).sum::<usize>();
+        changes.sum::<usize>() + held + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.
@@ -103,6 +108,12 @@ impl Work<'_> {
         let outcomes = settled.outcomes.drain().collect();
         deferred::store(self.db, tenant, settled.deferred.drain().map(|(_, request)| request).collect(), outcomes)?;
         idempotency::store(self.db, tenant, settled.keyed.drain().map(|(_, keyed)| keyed))?;
+        for feed in std::mem::take(&mut settled.forgotten_feeds) {
+            feed::forget(self.db, tenant, feed)?;
+        }
+        feed::store(self.db, tenant, settled.feed_records.drain().collect())?;
+        let dropped = std::mem::take(&mut settled.dropped_items);
+        feed::store_items(self.db, tenant, dropped, settled.run_items.drain().collect())?;
         if let Some(now) = settled.forget {
             deferred::forget(self.db, tenant, now)?;
             idempotency::forget(self.db, tenant, now)?;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::audit::Entry;
 use crate::change::Change;
 use crate::external::ExternalKey;
+use crate::feed::{FeedKey, FeedRecord};
 use crate::idempotency::Keyed;
 use crate::index::PathChange;
 use crate::membership::Membership;
@@ -47,6 +48,14 @@ pub(super) struct Layer {
     pub(super) outcomes: HashMap<(Uuid, i64), Vec<u8>>,
     /// Writes that a client gave a key, by client and key.
     pub(super) keyed: HashMap<(ResourceId, Vec<u8>), Keyed>,
+    /// What feeds have said.
+    pub(super) feed_records: HashMap<FeedKey, FeedRecord>,
+    /// Feeds that are no more.
+    pub(super) forgotten_feeds: Vec<ResourceId>,
+    /// What runs hold, by run, list and place.
+    pub(super) run_items: HashMap<(ResourceId, &'static str, i64), Vec<u8>>,
+    /// Lists of runs that are emptied first.
+    pub(super) dropped_items: Vec<(ResourceId, &'static str)>,
     /// Results and keys that are older are forgotten.
     pub(super) forget: Option<i64>,
     pub(super) changes: Vec<Change>,
@@ -102,6 +111,10 @@ impl Layer {
         self.deferred.extend(upper.deferred);
         self.outcomes.extend(upper.outcomes);
         self.keyed.extend(upper.keyed);
+        self.feed_records.extend(upper.feed_records);
+        self.forgotten_feeds.extend(upper.forgotten_feeds);
+        self.run_items.extend(upper.run_items);
+        self.dropped_items.extend(upper.dropped_items);
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
         self.audit.extend(upper.audit);

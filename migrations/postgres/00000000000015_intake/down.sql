@@ -1,0 +1,2 @@
+DROP TABLE run_item;
+DROP TABLE feed_record;
