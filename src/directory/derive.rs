@@ -7,7 +7,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, issuers, views};
+use super::{clients, issuers, settle, views};
 
 /// Brings a document into its final form and says what people call the resource. `before` is the document as it is
 /// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
@@ -29,6 +29,9 @@ pub(super) fn derive(
     }
     if definition.name() == issuers::ISSUER {
         issuers::check(document)?;
+    }
+    if definition.name() == settle::POLICY {
+        settle::check_policy(registry, document)?;
     }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;

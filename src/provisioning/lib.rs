@@ -12,4 +12,5 @@ pub mod lifecycle;
 pub mod names;
 pub mod number;
 pub mod person;
+pub mod policy;
 pub mod units;

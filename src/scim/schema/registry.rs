@@ -98,6 +98,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/group-membership.json"),
     include_str!("../../../schemas/client.json"),
     include_str!("../../../schemas/view.json"),
+    include_str!("../../../schemas/policy.json"),
     include_str!("../../../schemas/issuer.json"),
     include_str!("../../../schemas/audit-event.json"),
     include_str!("../../../schemas/schema.json"),
@@ -111,6 +112,7 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/group-membership.json"),
     include_str!("../../../schemas/types/client.json"),
     include_str!("../../../schemas/types/view.json"),
+    include_str!("../../../schemas/types/policy.json"),
     include_str!("../../../schemas/types/issuer.json"),
     include_str!("../../../schemas/types/audit-event.json"),
 ];
