@@ -3,12 +3,13 @@
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
 //! day by day; [`units`] is the tree of
-//! organisational units; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! organisational units; [`names`] makes user names and addresses; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
 //! account is.
 
 pub mod calendar;
 pub mod facts;
 pub mod lifecycle;
+pub mod names;
 pub mod number;
 pub mod person;
 pub mod policy;

@@ -3,20 +3,24 @@
 
 use std::sync::Arc;
 
+use provisioning::calendar::Calendar;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
+use provisioning::units::Units;
 use serde_json::{Map, Value};
 use store::Work;
 use store::work::document_of;
 
 use super::super::Error;
-use super::POLICY;
+use super::{POLICY, people};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
 pub(in crate::directory) struct Book {
     /// In the order in which they are asked.
     policies: Vec<Policy>,
+    /// The organisation's units.
+    units: Units,
 }
 
 impl Book {
@@ -35,6 +39,17 @@ impl Book {
         self.policies.iter().find(|policy| policy.covers(document))
     }
 
+    /// The organisation's units.
+    pub(in crate::directory) fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// The days that an account lives by: those of the policy that covers it, else of the first policy.
+    pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
+        let policy = self.policy_of(document).or(self.policies.first());
+        policy.map_or_else(Calendar::default, |policy| policy.terms.calendar.clone())
+    }
+
     fn read(work: &mut Work<'_>) -> Result<Book, Error> {
         let registry = work.catalog().registry().clone();
         let Some(user) = registry.definition(USER) else { return Ok(Book::default()) };
@@ -50,6 +65,6 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { policies })
+        Ok(Book { policies, units: people::units(work)? })
     }
 }
