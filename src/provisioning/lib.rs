@@ -2,8 +2,11 @@
 //! tenant has laid down come in as arguments; what shall be comes out.
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
-//! day by day.
+//! day by day. [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! account is.
 
+pub mod calendar;
 pub mod facts;
+pub mod lifecycle;
 pub mod number;
 pub mod person;
