@@ -10,3 +10,4 @@ pub mod facts;
 pub mod lifecycle;
 pub mod number;
 pub mod person;
+pub mod rules;
