@@ -1,8 +1,8 @@
-//! What follows from a person's data by rule and by date, pure: no I/O, no clock, no store. Documents, dates and what a
-//! tenant has laid down come in as arguments; what shall be comes out.
+//! What follows from a person's data by rule and by date, pure: no store, no I/O and no clock. Documents, dates and what
+//! a tenant has laid down come in as arguments; what shall be, why, and when that is to be asked again comes out.
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
-//! day by day. [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! day by day; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
 //! account is.
 
 pub mod calendar;

@@ -17,8 +17,9 @@ use crate::store::Shared;
 use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
-    credential, deferred, dialect, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
+    Credential, Deferred, Due, Error, Grant, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId,
+    Tombstone, change, credential, deferred, dialect, due, grant, idempotency, membership, meter, record, route, seal,
+    secret, signing, tenant, tombstone,
 };
 
 /// Members read at a time.
@@ -322,6 +323,41 @@ impl Reader {
     /// The write that a client gave a key, however old.
     pub fn keyed(&mut self, tenant: TenantId, client: ResourceId, key: &[u8]) -> Result<Option<Keyed>, Error> {
         idempotency::find(&mut self.db, tenant, client, key)
+    }
+
+    /// What is due at `until` (µs since 1970) or was before, the oldest first, at most `limit`.
+    pub fn due_before(&mut self, tenant: TenantId, until: i64, limit: i64) -> Result<Vec<(ResourceId, i64)>, Error> {
+        due::before(&mut self.db, tenant, until, limit)
+    }
+
+    /// When a resource is looked at again.
+    pub fn due_of(&mut self, tenant: TenantId, id: ResourceId) -> Result<Option<Due>, Error> {
+        due::find(&mut self.db, tenant, id)
+    }
+
+    /// How many are due at `until`, at most `limit`, and since when the oldest is.
+    pub fn backlog(&mut self, tenant: TenantId, until: i64, limit: i64) -> Result<(i64, Option<i64>), Error> {
+        due::backlog(&mut self.db, tenant, until, limit)
+    }
+
+    /// Every grant of a user, ended ones too, in the order of their keys.
+    pub fn grants_of(&mut self, tenant: TenantId, user: ResourceId) -> Result<Vec<Grant>, Error> {
+        grant::of_user(&mut self.db, tenant, user)
+    }
+
+    /// Every grant of a target, ended ones too, in the order of their keys.
+    pub fn grants_on(&mut self, tenant: TenantId, target: ResourceId) -> Result<Vec<Grant>, Error> {
+        grant::of_target(&mut self.db, tenant, target)
+    }
+
+    /// What is left of a name or number whose owner is gone.
+    pub fn tombstone(&mut self, tenant: TenantId, namespace: &str, value: &str) -> Result<Option<Tombstone>, Error> {
+        tombstone::find(&mut self.db, tenant, &(namespace.to_owned(), value.to_owned()))
+    }
+
+    /// Number of the newest change of a policy, a rule or what they go by.
+    pub fn book_seq(&mut self, tenant: TenantId) -> Result<Seq, Error> {
+        Ok(Clock::read(&mut self.db, tenant)?.book_seq)
     }
 
     /// Fails when the database does not answer, or has no tables.

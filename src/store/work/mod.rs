@@ -10,6 +10,7 @@ mod deferred;
 mod flush;
 mod keyed;
 mod layer;
+mod provision;
 mod read;
 mod repair;
 mod types;
@@ -90,6 +91,9 @@ pub struct Work<'d> {
     origin: Origin,
     txn: Uuid,
     swept: bool,
+    /// The number of the book when the batch began.
+    began_book: Seq,
+    memo: provision::Memo,
     /// Whether the counts in the clock were made anew.
     recounted: bool,
 }
@@ -109,6 +113,8 @@ impl<'d> Work<'d> {
             indexes: catalog.indexes.clone(),
             catalog,
             before: (clock.clone(), None),
+            began_book: clock.book_seq,
+            memo: None,
             clock,
             nesting: None,
             cached_nesting,
@@ -141,6 +147,8 @@ impl<'d> Work<'d> {
     pub(crate) fn discard(&mut self) {
         self.open = Layer::default();
         (self.clock, self.nesting) = self.before.clone();
+        // The number that it was worked out at is given again.
+        self.memo = None;
     }
 
     /// Gives what the document of a stored version says, so that it is not read from its text once more. The caller has
