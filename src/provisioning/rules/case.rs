@@ -138,7 +138,8 @@ impl<'d> Case<'d> {
 
     /// What fits a rule but for the day, with its dates.
     pub(super) fn told_dates(&self, rule: &Rule) -> Vec<String> {
-        let fits = |single: &&Single| rule.filter.matches(&single.held) && !widened(rule, single.period).holds(self.day);
+        let fits =
+            |single: &&Single| rule.filter.matches(&single.held) && !widened(rule, single.period).holds(self.day);
         let told = self.singles.iter().filter(fits).map(|single| {
             let period = widened(rule, single.period);
             match period.from > self.day {
@@ -206,7 +207,8 @@ fn alone(document: &Map<String, Value>, list: &str, element: &Value, current: bo
 /// Whether a rule asks about an attribute of the person, or about one part of it.
 fn mentions(rule: &Rule, list: &str, sub: &str) -> bool {
     let whole = format!("{URN}:{list}");
-    let is_within = |path: &String| path.strip_prefix(&whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let is_within =
+        |path: &String| path.strip_prefix(&whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     match sub {
         "" => rule.asks.iter().any(is_within),
         sub => rule.asks.contains(&format!("{whole}.{sub}")),
@@ -222,7 +224,10 @@ impl Rule {
         if lists.is_empty() {
             if self.filter.matches(case.document) {
                 let facts = facts_of(self, case.document);
-                grounds.push((Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None }, When::Holds));
+                grounds.push((
+                    Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None },
+                    When::Holds,
+                ));
             }
         } else {
             self.grounds_by_element(case, &lists, &mut grounds);
@@ -251,7 +256,12 @@ impl Rule {
                 grounds.push((ground(Some(period.from), period.to), self.rest(case, single)));
             } else if is_held && period.from > case.day {
                 grounds.push((ground(Some(period.from), period.to), When::Ahead));
-            } else if !is_held && !period.holds(case.day) && fits && self.filter.matches(&single.over) && mentions(self, EMPLOYMENTS, "current") {
+            } else if !is_held
+                && !period.holds(case.day)
+                && fits
+                && self.filter.matches(&single.over)
+                && mentions(self, EMPLOYMENTS, "current")
+            {
                 // It asks for what is not current.
                 holds = true;
                 grounds.push((ground(None, None), When::Holds));
@@ -259,7 +269,10 @@ impl Rule {
         }
         if fits && !holds {
             let facts = facts_of(self, &whole);
-            grounds.push((Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None }, When::Holds));
+            grounds.push((
+                Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None },
+                When::Holds,
+            ));
         }
     }
 
@@ -283,7 +296,8 @@ impl Rule {
         if to.is_some_and(|to| to < case.day) {
             return None;
         }
-        let facts = json!({ "by": given.by, "reason": given.reason, "until": given.until.map(|until| until.to_string()) });
+        let facts =
+            json!({ "by": given.by, "reason": given.reason, "until": given.until.map(|until| until.to_string()) });
         let leading = case.facts.leading(case.day).map(|employment| employment.id.as_str());
         let of = case.singles.iter().find(|single| single.list == EMPLOYMENTS && Some(single.id.as_str()) == leading);
         let element = of.map(|single| Arc::clone(&single.element));

@@ -62,7 +62,9 @@ fn refuse_dotted(filter: &Filter<Parsed>, user: &Definition) -> Result<(), scim:
                 let whole = Place { sub: None, ..place }.canonical();
                 let is_same = |other: &Filter<Parsed>| {
                     let found = asked(other, user);
-                    found.is_some_and(|(place, dotted)| (dotted || is_dotted) && Place { sub: None, ..place }.canonical() == whole)
+                    found.is_some_and(|(place, dotted)| {
+                        (dotted || is_dotted) && Place { sub: None, ..place }.canonical() == whole
+                    })
                 };
                 let rest = parts.get(index + 1..).unwrap_or_default();
                 if rest.iter().any(|other| is_same(other)) {

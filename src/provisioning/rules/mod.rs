@@ -183,8 +183,7 @@ impl Rule {
     pub fn read(id: &str, version: i64, document: &Map<String, Value>, user: &Definition) -> Result<Self, scim::Error> {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let stage = text("lifecycle").unwrap_or(Stage::Proposed.as_str());
-        let stage = Stage::parse(stage)
-            .ok_or_else(|| wrong("lifecycle", "must be proposed, active or deprecated"))?;
+        let stage = Stage::parse(stage).ok_or_else(|| wrong("lifecycle", "must be proposed, active or deprecated"))?;
         let is_of_person = match text("scope") {
             None | Some("user") => false,
             Some("person") => true,
@@ -247,7 +246,10 @@ impl Rule {
             return Err(wrong("include", "must be empty: no right of a restricted rule is made by hand"));
         }
         if let Some(one) = self.include.iter().find(|one| one.until.is_none()) {
-            return Err(wrong("include", &format!("{} has no until, and no right that is made by hand is for good", one.user)));
+            return Err(wrong(
+                "include",
+                &format!("{} has no until, and no right that is made by hand is for good", one.user),
+            ));
         }
         let both = self.include.iter().find(|one| self.exclude.iter().any(|other| other.user == one.user));
         match both {
@@ -266,7 +268,10 @@ pub fn check_together(rule: &Rule, other: &Rule) -> Result<(), scim::Error> {
         && family.eq_ignore_ascii_case(theirs)
         && rank == as_high
     {
-        let detail = format!("is {rank} in the family {family}, and so is that of the rule {}; one of them has to go before", other.name);
+        let detail = format!(
+            "is {rank} in the family {family}, and so is that of the rule {}; one of them has to go before",
+            other.name
+        );
         return Err(wrong("rank", &detail));
     }
     Ok(())

@@ -57,7 +57,8 @@ impl Plan {
 pub fn plan(judged: &[Judged], held: &[Held], account: Account) -> Plan {
     let mut plan = Plan::default();
     let mut after: BTreeSet<&str> = BTreeSet::new();
-    let before: BTreeSet<&str> = held.iter().filter(|held| held.state == State::Held).map(|held| held.target.as_str()).collect();
+    let before: BTreeSet<&str> =
+        held.iter().filter(|held| held.state == State::Held).map(|held| held.target.as_str()).collect();
     for (index, right) in held.iter().enumerate() {
         let is_ruled = right.kind == Kind::Rule || (right.kind == Kind::Hand && !right.ground.is_empty());
         let stays = match (is_ruled, account) {
@@ -90,7 +91,9 @@ pub fn plan(judged: &[Judged], held: &[Held], account: Account) -> Plan {
         after.insert(target);
         let is_known = held.iter().any(|right| right.is_by(&one.claim));
         let is_double = plan.begin.iter().filter_map(|at| judged.get(*at)).any(|other| {
-            other.claim.target == one.claim.target && other.claim.ground.id == one.claim.ground.id && other.claim.ground.kind == one.claim.ground.kind
+            other.claim.target == one.claim.target
+                && other.claim.ground.id == one.claim.ground.id
+                && other.claim.ground.kind == one.claim.ground.kind
         });
         if !is_known && !is_double {
             plan.begin.push(index);

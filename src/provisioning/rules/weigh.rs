@@ -170,7 +170,12 @@ struct Duty {
 fn separate(judged: &mut [Judged], held: &[Held], others: &Others, by_hand: &[(Arc<Rule>, i64)]) {
     let mut duties: Vec<Duty> = Vec::new();
     for one in judged.iter().filter(|one| is_on(&one.standing)) {
-        let since = held.iter().filter(|held| held.state != State::Lapsed && held.is_by(&one.claim)).map(|held| held.since).min().unwrap_or(i64::MAX);
+        let since = held
+            .iter()
+            .filter(|held| held.state != State::Lapsed && held.is_by(&one.claim))
+            .map(|held| held.since)
+            .min()
+            .unwrap_or(i64::MAX);
         match duties.iter_mut().find(|duty| duty.rule.id == one.claim.rule.id) {
             Some(duty) => {
                 duty.since = duty.since.min(since);
@@ -182,26 +187,38 @@ fn separate(judged: &mut [Judged], held: &[Held], others: &Others, by_hand: &[(A
     // The older first; of what is new at once, the earlier ground, the higher priority, the name.
     duties.sort_by(|one, other| {
         let key = |duty: &Duty| (duty.since, duty.from, std::cmp::Reverse(duty.rule.priority));
-        key(one).cmp(&key(other)).then_with(|| one.rule.name.cmp(&other.rule.name)).then_with(|| one.rule.id.cmp(&other.rule.id))
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.rule.name.cmp(&other.rule.name))
+            .then_with(|| one.rule.id.cmp(&other.rule.id))
     });
     let mut kept: Vec<&Duty> = Vec::new();
     let mut out: Vec<(String, String)> = Vec::new();
     for duty in &duties {
         let rule = &duty.rule;
         let denies = |other: &Rule| rule.denies_both || other.denies_both || rule.is_restricted || other.is_restricted;
-        let hand = by_hand.iter().find(|(other, since)| other.id != rule.id && rule.excludes(other) && (*since <= duty.since || denies(other)));
+        let hand = by_hand.iter().find(|(other, since)| {
+            other.id != rule.id && rule.excludes(other) && (*since <= duty.since || denies(other))
+        });
         let elsewhere = others.iter().find(|(other, _, since)| {
             rule.is_of_person && rule.not_with.iter().any(|name| name == other) && *since <= duty.since
         });
-        let standing = kept.iter().filter(|other| rule.excludes(&other.rule)).map(|other| other.rule.clone()).collect::<Vec<_>>();
+        let standing =
+            kept.iter().filter(|other| rule.excludes(&other.rule)).map(|other| other.rule.clone()).collect::<Vec<_>>();
         if let Some((other, _)) = hand {
-            out.push((rule.id.clone(), format!("it must not be combined with what the rule {} gives, which was given by hand", other.name)));
+            out.push((
+                rule.id.clone(),
+                format!("it must not be combined with what the rule {} gives, which was given by hand", other.name),
+            ));
         } else if let Some((other, ..)) = elsewhere {
             out.push((rule.id.clone(), format!("another account of the same person has what the rule {other} gives")));
         } else if let Some(other) = standing.first() {
             out.push((rule.id.clone(), format!("it must not be combined with the rule {}", other.name)));
             for other in standing.iter().filter(|other| denies(other)) {
-                out.push((other.id.clone(), format!("it must not be combined with the rule {}, and neither is given", rule.name)));
+                out.push((
+                    other.id.clone(),
+                    format!("it must not be combined with the rule {}, and neither is given", rule.name),
+                ));
             }
         } else {
             kept.push(duty);
