@@ -1,3 +1,5 @@
+mod weigh;
+
 use std::sync::Arc;
 
 use jiff::civil::Date;
