@@ -19,7 +19,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, issuers, password};
+use super::{Ctx, Directory, Error, Written, clients, issuers, password, rules};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -40,6 +40,7 @@ impl Creation {
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
+        rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
         let mut draft = Draft { members, ..self.draft.clone() };
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
@@ -119,6 +120,9 @@ impl Directory {
         };
         let mut parts = take_apart(document)?;
         let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc)?;
+        if definition.name() == rules::RULE {
+            rules::stamp(ctx, None, &mut parts.doc)?;
+        }
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,

@@ -6,7 +6,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, issuers, views};
+use super::{clients, issuers, rules, views};
 
 /// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
@@ -25,6 +25,9 @@ pub(super) fn derive(
     }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;
+    }
+    if definition.name() == rules::RULE {
+        rules::check(registry, document)?;
     }
     Ok(label(document))
 }

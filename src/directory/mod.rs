@@ -33,6 +33,7 @@ mod render;
 mod replace;
 mod revise;
 mod rule;
+pub mod rules;
 pub mod scope;
 mod search;
 pub mod secret;

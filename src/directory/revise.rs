@@ -19,7 +19,7 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, rules};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -135,6 +135,7 @@ impl Revising {
         if next.is_changed {
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
+            rules::check_among(definition.name(), id, &next.parts.doc, work)?;
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;
@@ -397,6 +398,9 @@ fn foresee(
         sealer.recognise(&state.record, &mut parts.doc)?;
     }
     let before = take_apart(current)?;
+    if definition.name() == rules::RULE {
+        rules::stamp(ctx, Some(&before.doc), &mut parts.doc)?;
+    }
     is_changed |= parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
     Ok((Outcome { parts, label, is_changed }, before.doc))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::Role;
 
 /// Resource types that administer the register.
-const ADMINISTRATIVE: [&str; 4] = ["Client", "View", "Issuer", "AuditEvent"];
+const ADMINISTRATIVE: [&str; 5] = ["Client", "View", "Issuer", "AuditEvent", "Rule"];
 
 /// The scope that includes all others.
 pub const ADMIN: &str = "admin";

@@ -91,7 +91,7 @@ impl Sort {
 pub enum By {
     /// Its id.
     Id,
-    /// The `externalId` it has for the client that wrote the rule.
+    /// The `externalId` it has in a provisioning domain.
     ExternalId,
     /// Its `displayName`; for an entitlement its `value`.
     Name,
@@ -104,6 +104,8 @@ pub struct Gives {
     pub sort: Sort,
     /// By what it is named.
     pub by: By,
+    /// Whose `externalId`: id of a provisioning domain.
+    pub domain: Option<String>,
     /// The name, or a template of one.
     pub value: String,
     /// Whether a group that is missing is made; it is only reported otherwise.
@@ -337,7 +339,12 @@ fn gives(index: usize, element: &Value) -> Result<Gives, scim::Error> {
         Some("create") => return Err(wrong(&place("missing"), "create is for groups by displayName alone")),
         Some(_) => return Err(wrong(&place("missing"), "must be report or create")),
     };
-    Ok(Gives { sort, by, value, is_made })
+    let domain = text("domain").map(str::to_owned);
+    match (by == By::ExternalId, &domain) {
+        (true, None) => Err(wrong(&place("domain"), "is missing: every client has its own externalId")),
+        (false, Some(_)) => Err(wrong(&place("domain"), "is for groups by externalId alone")),
+        _ => Ok(Gives { sort, by, domain, value, is_made }),
+    }
 }
 
 fn exceptions(document: &Map<String, Value>, name: &str) -> Result<Vec<Exception>, scim::Error> {

@@ -219,6 +219,8 @@ fn what_is_wrong_with_a_rule_is_told_by_its_place() {
         (json!({ "grants": [{ "type": "group", "value": " " }] }), "grants[0].value:"),
         (json!({ "grants": [{ "type": "entitlement", "by": "externalId", "value": "g" }] }), "grants[0].by:"),
         (json!({ "grants": [{ "type": "entitlement", "value": "g", "missing": "create" }] }), "grants[0].missing:"),
+        (json!({ "grants": [{ "type": "group", "by": "externalId", "value": "g" }] }), "grants[0].domain:"),
+        (json!({ "grants": [{ "type": "group", "domain": "d", "value": "g" }] }), "grants[0].domain:"),
         (json!({ "before": -1 }), "before:"),
         (json!({ "after": 99999 }), "after:"),
         (json!({ "family": "f" }), "rank:"),

@@ -100,6 +100,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/view.json"),
     include_str!("../../../schemas/issuer.json"),
     include_str!("../../../schemas/audit-event.json"),
+    include_str!("../../../schemas/rule.json"),
     include_str!("../../../schemas/schema.json"),
     include_str!("../../../schemas/resource-type.json"),
     include_str!("../../../schemas/service-provider-config.json"),
@@ -113,6 +114,7 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/view.json"),
     include_str!("../../../schemas/types/issuer.json"),
     include_str!("../../../schemas/types/audit-event.json"),
+    include_str!("../../../schemas/types/rule.json"),
 ];
 
 impl Registry {

@@ -284,7 +284,7 @@ impl Work<'_> {
         Ok(claims)
     }
 
-    fn holder(&mut self, key: &UniqueKey) -> Result<Option<ResourceId>, Error> {
+    pub(super) fn holder(&mut self, key: &UniqueKey) -> Result<Option<ResourceId>, Error> {
         match self.open.unique.get(key).or_else(|| self.settled.unique.get(key)) {
             Some(holder) => Ok(*holder),
             None => unique::holder(self.db, self.tenant, key),

@@ -10,6 +10,7 @@ mod deferred;
 mod flush;
 mod keyed;
 mod layer;
+mod named;
 mod provision;
 mod read;
 mod repair;

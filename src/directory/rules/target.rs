@@ -1,0 +1,64 @@
+//! What a rule gives, as a resource: a group by its id, name or externalId, an entitlement by its value. Looked up under the
+//! lock, so that it is the register of the same write.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use provisioning::rules::{By, Gives, Sort};
+use store::{ResourceId, Work};
+
+use super::ENTITLEMENT;
+use crate::directory::Error;
+
+/// The resource type of groups.
+pub(in crate::directory) const GROUP: &str = "Group";
+
+/// The resource that a grant without a template means; or why there is none.
+pub(in crate::directory) fn find(
+    gives: &Gives,
+    value: &str,
+    work: &mut Work<'_>,
+) -> Result<Result<ResourceId, String>, Error> {
+    let kind = match gives.sort {
+        Sort::Group => GROUP,
+        Sort::Entitlement => ENTITLEMENT,
+    };
+    if work.catalog().registry().definition(kind).is_none() {
+        return Ok(Err(format!("the tenant has no resource type {kind}")));
+    }
+    let found = match gives.by {
+        By::Id => match value.parse() {
+            Ok(id) => vec![id],
+            Err(()) => Vec::new(),
+        },
+        By::ExternalId => match gives.domain.as_deref().unwrap_or_default().parse() {
+            Ok(domain) => work.known_as(domain, kind, value)?.into_iter().collect(),
+            Err(()) => Vec::new(),
+        },
+        By::Name if gives.sort == Sort::Group => work.holding(kind, "displayName", value)?,
+        By::Name => work.holding(kind, "value", value)?,
+    };
+    let mut living = Vec::new();
+    for id in found {
+        if work.record(id)?.is_some_and(|record| record.kind == kind) {
+            living.push(id);
+        }
+    }
+    Ok(match living.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(format!("there is no {} {value:?}", kind.to_lowercase())),
+        several => Err(format!("{} are called {value:?}", several.len())),
+    })
+}
+
+/// The document of the entitlement that a grant without a template means, if there is one.
+pub(in crate::directory) fn entitlement(
+    gives: &Gives,
+    work: &mut Work<'_>,
+) -> Result<Option<Arc<Map<String, Value>>>, Error> {
+    match find(gives, &gives.value, work)? {
+        Ok(id) => Ok(work.document_of(id)?),
+        Err(_) => Ok(None),
+    }
+}
