@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, settle};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -34,7 +34,12 @@ impl Removal {
         refuse_use(kind, self.id, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
-        Ok(work.remove(self.id)?)
+        if settle::concerns(kind, work) {
+            settle::end(ctx, work, self.id)?;
+        }
+        work.remove(self.id)?;
+        settle::note_change(ctx, work, kind);
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //! a tenant has laid down come in as arguments; what shall be, why, and when that is to be asked again comes out.
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
-//! day by day; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! day by day; [`units`] is the tree of
+//! organisational units; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
 //! account is.
 
 pub mod calendar;
@@ -11,3 +12,4 @@ pub mod lifecycle;
 pub mod number;
 pub mod person;
 pub mod rules;
+pub mod units;

@@ -76,6 +76,7 @@ pub use due::Due;
 pub use error::{Error, OpenError};
 pub use grant::{Grant, GrantKey};
 pub use ids::{ResourceId, Seq, TenantId};
+pub use known::Book;
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
 pub use nesting::Nesting;

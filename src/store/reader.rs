@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
 use crate::idempotency::Keyed;
+use crate::known::Book;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
 use crate::secret::SealingKey;
@@ -104,7 +105,8 @@ impl Reader {
             let clock = Clock::read(&mut reader.db, tenant)?;
             let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
             let nesting = reader.shared.cached_nesting(tenant);
-            let mut work = Work::new(&mut reader.db, tenant, catalog, clock, nesting, origin.clone());
+            let books = reader.shared.books();
+            let mut work = Work::new(&mut reader.db, tenant, catalog, clock, nesting, books, origin.clone());
             work.begin(origin)?;
             body(&mut work)
         })
@@ -353,6 +355,13 @@ impl Reader {
     /// What is left of a name or number whose owner is gone.
     pub fn tombstone(&mut self, tenant: TenantId, namespace: &str, value: &str) -> Result<Option<Tombstone>, Error> {
         tombstone::find(&mut self.db, tenant, &(namespace.to_owned(), value.to_owned()))
+    }
+
+    /// What this node has made of the tenant's policies and rules, if that is still what they say. Asks for one row.
+    pub fn book(&mut self, tenant: TenantId) -> Result<Option<Book>, Error> {
+        let Some(known) = self.shared.books().get(&tenant) else { return Ok(None) };
+        let clock = Clock::read(&mut self.db, tenant)?;
+        Ok((known.seq == clock.book_seq && known.catalog == clock.catalog).then_some(known.book))
     }
 
     /// Number of the newest change of a policy, a rule or what they go by.

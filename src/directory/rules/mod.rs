@@ -16,11 +16,10 @@ use scim::schema::Registry;
 use store::work::document_of;
 use store::{ResourceId, Work};
 
+use super::settle::RULE;
 use super::{Ctx, Error};
 use target::entitlement;
 
-/// The resource type of rules.
-pub const RULE: &str = "Rule";
 /// The resource type that rules are about.
 const USER: &str = "User";
 /// The resource type of entitlements, where the tenant has it.

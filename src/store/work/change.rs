@@ -245,14 +245,14 @@ impl Work<'_> {
         }
     }
 
-    fn external_holder(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+    pub(super) fn external_holder(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
         match self.open.external.get(key).or_else(|| self.settled.external.get(key)) {
             Some(holder) => Ok(*holder),
             None => external::holder(self.db, self.tenant, key),
         }
     }
 
-    fn externals_of(&mut self, id: ResourceId) -> Result<HashSet<ExternalKey>, Error> {
+    pub(super) fn externals_of(&mut self, id: ResourceId) -> Result<HashSet<ExternalKey>, Error> {
         let mut keys: HashSet<ExternalKey> = external::keys_of(self.db, self.tenant, id)?.into_iter().collect();
         for layer in [&self.settled, &self.open] {
             for (key, holder) in &layer.external {

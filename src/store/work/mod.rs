@@ -7,6 +7,7 @@
 mod building;
 mod change;
 mod deferred;
+mod find;
 mod flush;
 mod keyed;
 mod layer;
@@ -29,6 +30,7 @@ use crate::change::{Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
+use crate::known::{Booked, Books};
 use crate::nesting::Nesting;
 use crate::secret::SealingKey;
 use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantId};
@@ -94,7 +96,10 @@ pub struct Work<'d> {
     swept: bool,
     /// The number of the book when the batch began.
     began_book: Seq,
-    memo: provision::Memo,
+    /// What was made of the book as it stands now.
+    memo: Option<Booked>,
+    /// What the node remembers of the books of tenants, as they were committed.
+    books: Books,
     /// Whether the counts in the clock were made anew.
     recounted: bool,
 }
@@ -106,6 +111,7 @@ impl<'d> Work<'d> {
         catalog: Arc<Catalog>,
         clock: Clock,
         cached_nesting: Option<(Seq, Arc<Nesting>)>,
+        books: Books,
         origin: Origin,
     ) -> Self {
         Work {
@@ -116,6 +122,7 @@ impl<'d> Work<'d> {
             before: (clock.clone(), None),
             began_book: clock.book_seq,
             memo: None,
+            books,
             clock,
             nesting: None,
             cached_nesting,

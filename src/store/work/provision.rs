@@ -1,18 +1,14 @@
 //! What a write reads and says of what follows from facts: when resources are due, which rights are held on which
 //! grounds, which names stay taken. None of it is a change of its own; it is written with the change that it follows from.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Work;
 use crate::due::Due;
 use crate::grant::{Grant, GrantKey};
+use crate::known::{Book, Booked};
 use crate::tombstone::{Buried, Tombstone};
 use crate::{Error, ResourceId, Seq, TenantId, due, grant, tombstone};
-
-/// What was worked out of the book, and at which number.
-pub(super) type Memo = Option<(Seq, Arc<dyn Any + Send + Sync>)>;
 
 impl Work<'_> {
     /// Whose register it is.
@@ -98,18 +94,19 @@ impl Work<'_> {
         self.clock.book_seq = self.clock.seq;
     }
 
-    /// Whether the book is as the last commit left it: what is worked out of it may be remembered beyond this batch.
-    pub fn is_book_committed(&self) -> bool {
-        self.clock.book_seq == self.began_book
+    /// What was made of the policies, rules and what they go by as they stand now, if somebody has; never what was made of
+    /// others.
+    pub fn book(&self) -> Option<Book> {
+        let known = self.memo.clone().or_else(|| self.books.get(&self.tenant))?;
+        (known.seq == self.clock.book_seq && known.catalog == self.catalog.version()).then_some(known.book)
     }
 
-    /// What was worked out of the book in this batch, if it still says the same.
-    pub fn memo(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.memo.as_ref().filter(|(seq, _)| *seq == self.clock.book_seq).map(|(_, memo)| memo.clone())
-    }
-
-    /// Keeps what was worked out of the book until it changes or the batch ends.
-    pub fn keep_memo(&mut self, memo: Arc<dyn Any + Send + Sync>) {
-        self.memo = Some((self.clock.book_seq, memo));
+    /// Keeps what was made of the policies and rules as they stand now: for this batch, and beyond it if they are committed.
+    pub fn keep_book(&mut self, book: Book) {
+        let booked = Booked { seq: self.clock.book_seq, catalog: self.catalog.version(), book };
+        if self.clock.book_seq == self.began_book {
+            self.books.insert(self.tenant, booked.clone());
+        }
+        self.memo = Some(booked);
     }
 }

@@ -158,7 +158,8 @@ impl Work<'_> {
         let rows = swept.into_iter().map(|(group, _)| row(vec![group.into()])).collect();
         delete(self.db, "sweep", &["tenant_id", "group_id"], rows)?;
 
-        let due = pairs(self.db, tenant, "d.resource_id, d.resource_id", NOT_DUE)?;
+        let mut due = pairs(self.db, tenant, "d.resource_id, d.resource_id", NOT_DUE)?;
+        due.retain(|(id, _)| *id != ResourceId::SYSTEM);
         found += due.len();
         let rows = due.into_iter().map(|(id, _)| row(vec![id.into()])).collect();
         delete(self.db, "due", &["tenant_id", "resource_id"], rows)?;
