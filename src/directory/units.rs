@@ -34,9 +34,9 @@ pub(super) fn settle(
         None => None,
         Some(parent) => {
             let key = parent.key.as_deref().unwrap_or_default();
-            let own = [Some(unit.code.to_lowercase()), external.map(str::to_lowercase)];
+            let is_own = external == Some(key) || unit.code.to_lowercase() == key.to_lowercase();
             // Nobody but the unit itself may have its own keys, and it is not there yet.
-            if parent.id.as_ref() == Some(&unit.id) || (parent.id.is_none() && own.contains(&Some(key.to_lowercase()))) {
+            if parent.id.as_ref() == Some(&unit.id) || (parent.id.is_none() && is_own) {
                 return Err(units::circle(&[unit.code.clone(), unit.code]).into());
             }
             Some(above(work, &unit)?)
