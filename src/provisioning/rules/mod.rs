@@ -15,11 +15,13 @@ mod weigh;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use scim::filter::{Checked, Filter};
 use scim::schema::Definition;
+use scim::template::Template;
 use serde_json::{Map, Value};
 
 use crate::calendar::date_in;
@@ -98,7 +100,7 @@ pub enum By {
 }
 
 /// One thing that a rule gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gives {
     /// What kind of thing.
     pub sort: Sort,
@@ -108,6 +110,8 @@ pub struct Gives {
     pub domain: Option<String>,
     /// The name, or a template of one.
     pub value: String,
+    /// The template, if it is one.
+    pub template: Option<Template>,
     /// Whether a group that is missing is made; it is only reported otherwise.
     pub is_made: bool,
 }
@@ -115,7 +119,36 @@ pub struct Gives {
 impl Gives {
     /// Whether the name depends on the ground.
     pub fn is_template(&self) -> bool {
-        self.value.contains("{{") || self.value.contains("{%")
+        self.template.is_some()
+    }
+
+    /// The name that is meant on a ground. `unit` says of a key what a template may ask of a unit. Fails with why there is
+    /// none: a unit that is not known, a value that is not there.
+    pub fn name(
+        &self,
+        user: &Map<String, Value>,
+        ground: &Ground,
+        unit: impl FnOnce(&str) -> Result<Value, String>,
+    ) -> Result<String, String> {
+        let Some(template) = &self.template else { return Ok(self.value.clone()) };
+        let element = ground.element.as_deref();
+        let is_enrolment = element.is_some_and(|element| element.get("enrolmentId").is_some());
+        let unit = match element.and_then(|element| element.get("unit")?.as_str()) {
+            Some(key) if template.names().contains("unit") => Some(unit(key)?),
+            _ => None,
+        };
+        let given = template.render(|name| match name {
+            "unit" => unit.as_ref().map(Cow::Borrowed),
+            "employment" => element.filter(|_| !is_enrolment).map(Cow::Borrowed),
+            "enrolment" => element.filter(|_| is_enrolment).map(Cow::Borrowed),
+            "user" => Some(Cow::Owned(Value::Object(user.clone()))),
+            _ => None,
+        });
+        match given {
+            Ok(name) if !name.trim().is_empty() => Ok(name),
+            Ok(_) => Err(format!("{} gives no name here", self.value)),
+            Err(error) => Err(format!("{}: {error}", self.value)),
+        }
     }
 }
 
@@ -340,10 +373,24 @@ fn gives(index: usize, element: &Value) -> Result<Gives, scim::Error> {
         Some(_) => return Err(wrong(&place("missing"), "must be report or create")),
     };
     let domain = text("domain").map(str::to_owned);
+    let template =
+        if value.contains("{{") || value.contains("{%") { Some(template(&place("value"), &value)?) } else { None };
     match (by == By::ExternalId, &domain) {
         (true, None) => Err(wrong(&place("domain"), "is missing: every client has its own externalId")),
         (false, Some(_)) => Err(wrong(&place("domain"), "is for groups by externalId alone")),
-        _ => Ok(Gives { sort, by, domain, value, is_made }),
+        _ => Ok(Gives { sort, by, domain, value, template, is_made }),
+    }
+}
+
+/// What a template may ask of.
+const NAMES: [&str; 4] = ["unit", "employment", "enrolment", "user"];
+
+fn template(place: &str, text: &str) -> Result<Template, scim::Error> {
+    let template = Template::parse(text).map_err(|error| wrong(place, error.to_string().trim_end_matches('.')))?;
+    let unknown = template.names().into_iter().find(|name| !NAMES.contains(name)).map(str::to_owned);
+    match unknown {
+        Some(name) => Err(wrong(place, &format!("{name} is none of {}", NAMES.join(", ")))),
+        None => Ok(template),
     }
 }
 

@@ -221,6 +221,8 @@ fn what_is_wrong_with_a_rule_is_told_by_its_place() {
         (json!({ "grants": [{ "type": "entitlement", "value": "g", "missing": "create" }] }), "grants[0].missing:"),
         (json!({ "grants": [{ "type": "group", "by": "externalId", "value": "g" }] }), "grants[0].domain:"),
         (json!({ "grants": [{ "type": "group", "domain": "d", "value": "g" }] }), "grants[0].domain:"),
+        (json!({ "grants": [{ "type": "group", "value": "{{ unit.code" }] }), "grants[0].value:"),
+        (json!({ "grants": [{ "type": "group", "value": "{{ wage }}" }] }), "grants[0].value: wage is none of"),
         (json!({ "before": -1 }), "before:"),
         (json!({ "after": 99999 }), "after:"),
         (json!({ "family": "f" }), "rank:"),
@@ -282,4 +284,42 @@ fn a_rule_tells_which_clause_failed_on_which_fact() {
         assert_eq!(told, expected, "{text}");
     }
     assert_eq!(why_not(&rule("r", r#"employments[taskCode eq "rector"]"#, json!({})), &case), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_may_be_made_of_the_employment_its_unit_and_the_user() {
+    let document = two_jobs();
+    let case = Case::new("u", &document, day("2026-06-15"));
+    let unit = |key: &str| match key {
+        "SKL" => Ok(json!({ "code": "SKL", "path": "/KER/SIV/SKL/" })),
+        key => Err(format!("the unit {key} is not known")),
+    };
+    for (template, unit_key, expected) in [
+        ("{{ unit.code }}-staff", Some("SKL"), Ok("SKL-staff")),
+        ("{{ unit.code }}-staff", Some("XX"), Err("the unit XX is not known")),
+        ("{{ employment.taskCode }}s", None, Ok("nurses")),
+        ("{{ user.userType }}s", None, Ok("employees")),
+    ] {
+        let given = rule(
+            "r",
+            "employments[taskCode eq \"nurse\"]",
+            json!({ "grants": [{ "type": "group", "value": template }] }),
+        );
+        let (mut ground, _) = given.grounds(&case).pop().expect("a ground");
+        let mut element = ground.element.as_deref().cloned().expect("an employment");
+        if let Some(key) = unit_key {
+            element["unit"] = key.into();
+        }
+        ground.element = Some(Arc::new(element));
+        let name = given.grants[0].name(&document, &ground, unit);
+        assert_eq!(name.as_deref().map_err(String::as_str), expected, "{template}");
+    }
+    // Without the value that it asks for there is no name.
+    let given = rule(
+        "r",
+        "employments[taskCode eq \"nurse\"]",
+        json!({ "grants": [{ "type": "group", "value": "{{ unit.code }}-staff" }] }),
+    );
+    let (ground, _) = given.grounds(&case).pop().expect("a ground");
+    assert!(given.grants[0].name(&document, &ground, unit).is_err());
 }
