@@ -4,9 +4,10 @@
 //! A rule on a restricted right has to be activated by another person than the one who wrote it. So it is not changed
 //! while it is active, nor made unrestricted: it is proposed anew.
 
-mod target;
+pub(super) mod target;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -126,6 +127,24 @@ fn sign(who: &str, now: i64, before: Option<&Value>, after: Option<&mut Value>) 
             }
         }
     }
+}
+
+/// The rules that give, by name. One that the schemas of today do not fit gives nothing.
+pub(super) fn read_active(work: &mut Work<'_>) -> Result<Vec<Arc<Rule>>, Error> {
+    let registry = work.catalog().registry().clone();
+    let mut rules = Vec::new();
+    for record in work.records_of(RULE)? {
+        match read(&record.id.to_string(), record.version, &registry, &document_of(&record)?) {
+            Ok(rule) if rule.stage == Stage::Active => rules.push(Arc::new(rule)),
+            Ok(_) => {}
+            Err(error) => {
+                let (rule, error) = (record.label, error.detail.to_string());
+                tracing::warn!(rule, error, "a rule that does not fit the schemas any more gives nothing");
+            }
+        }
+    }
+    rules.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+    Ok(rules)
 }
 
 /// Checks a rule against the other rules and what it gives. Errors are 400 invalidValue.

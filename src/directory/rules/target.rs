@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use provisioning::rules::{By, Gives, Sort};
+use store::work::Draft;
 use store::{ResourceId, Work};
 
 use super::ENTITLEMENT;
-use crate::directory::Error;
+use crate::directory::{Ctx, Error};
 
 /// The resource type of groups.
 pub(in crate::directory) const GROUP: &str = "Group";
@@ -61,4 +62,27 @@ pub(in crate::directory) fn entitlement(
         Ok(id) => Ok(work.document_of(id)?),
         Err(_) => Ok(None),
     }
+}
+
+/// A group of that name, made now because a rule needs it.
+pub(in crate::directory) fn make_group(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    name: &str,
+) -> Result<Result<ResourceId, String>, Error> {
+    let id = ctx.random.resource_id(ctx.now)?;
+    let document = Map::from_iter([
+        ("schemas".to_owned(), Value::from(vec!["urn:ietf:params:scim:schemas:core:2.0:Group"])),
+        ("displayName".to_owned(), name.into()),
+    ]);
+    work.create(Draft {
+        id,
+        kind: GROUP.to_owned(),
+        label: name.to_owned(),
+        doc: Arc::new(document),
+        secret: None,
+        members: Vec::new(),
+        external: None,
+    })?;
+    Ok(Ok(id))
 }

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use provisioning::rules::Rule;
 use store::Work;
 
-use super::super::Error;
+use super::super::{Error, rules};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
-pub(in crate::directory) struct Book {}
+pub(in crate::directory) struct Book {
+    /// The active rules, by name.
+    rules: Vec<Arc<Rule>>,
+}
 
 impl Book {
     /// The book as this write finds it.
@@ -22,7 +26,12 @@ impl Book {
         Ok(book)
     }
 
-    fn read(_: &mut Work<'_>) -> Result<Book, Error> {
-        Ok(Book::default())
+    /// The active rules, by name.
+    pub(in crate::directory) fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    fn read(work: &mut Work<'_>) -> Result<Book, Error> {
+        Ok(Book { rules: rules::read_active(work)? })
     }
 }

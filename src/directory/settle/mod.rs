@@ -5,9 +5,11 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod book;
+pub(super) mod rights;
 
 use serde_json::{Map, Value};
 
+use provisioning::calendar::Calendar;
 use provisioning::person::USER;
 use store::{Due, Grant, ResourceId, Work};
 
@@ -57,8 +59,12 @@ pub(super) fn settle(
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
     let mut follow = Follow::default();
-    follow.look_again(None);
-    let _ = (ctx, id, before, after, book);
+    let subject =
+        rights::Subject { id, document: after, is_new: before.is_none(), state: None, calendar: &Calendar::default() };
+    let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
+    if let Some(entitlements) = entitlements {
+        after.insert("entitlements".to_owned(), entitlements);
+    }
     Ok(follow)
 }
 

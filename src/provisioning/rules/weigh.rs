@@ -76,13 +76,13 @@ pub type Others = [(String, String, i64)];
 pub fn claims(
     rules: &[Arc<Rule>],
     case: &Case<'_>,
-    mut target: impl FnMut(&Gives, &Ground) -> Result<String, String>,
+    mut target: impl FnMut(&Gives, &Ground, &When) -> Result<String, String>,
 ) -> Vec<Claim> {
     let mut claims = Vec::new();
     for rule in rules.iter().filter(|rule| rule.stage == super::Stage::Active) {
         for (ground, when) in rule.grounds(case) {
             for gives in &rule.grants {
-                let target = target(gives, &ground);
+                let target = target(gives, &ground, &when);
                 let (rule, gives, ground, when) = (rule.clone(), gives.clone(), ground.clone(), when.clone());
                 claims.push(Claim { rule, gives, target, ground, when });
             }

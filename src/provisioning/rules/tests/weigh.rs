@@ -20,7 +20,7 @@ fn for_task(task: &str, more: Value) -> Arc<Rule> {
     Arc::new(rule(task, &format!("employments[taskCode eq \"{task}\"]"), more))
 }
 
-fn target(gives: &Gives, _: &Ground) -> Result<String, String> {
+fn target(gives: &Gives, _: &Ground, _: &When) -> Result<String, String> {
     match gives.value.as_str() {
         "nowhere-group" => Err("there is no group nowhere-group".to_owned()),
         value => Ok(value.to_owned()),
