@@ -30,6 +30,9 @@ pub(super) fn derive(
     if definition.name() == issuers::ISSUER {
         issuers::check(document)?;
     }
+    if definition.name() == settle::POLICY {
+        settle::check_policy(registry, document)?;
+    }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;
     }

@@ -3,16 +3,24 @@
 
 use std::sync::Arc;
 
+use provisioning::calendar::Calendar;
+use provisioning::person::USER;
+use provisioning::policy::Policy;
 use provisioning::rules::Rule;
+use serde_json::{Map, Value};
 use store::Work;
+use store::work::document_of;
 
 use super::super::{Error, rules};
+use super::POLICY;
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
 pub(in crate::directory) struct Book {
     /// The active rules, by name.
     rules: Vec<Arc<Rule>>,
+    /// In the order in which they are asked.
+    policies: Vec<Policy>,
 }
 
 impl Book {
@@ -31,7 +39,32 @@ impl Book {
         &self.rules
     }
 
+    /// The policy that covers an account, by its document.
+    pub(in crate::directory) fn policy_of(&self, document: &Map<String, Value>) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.covers(document))
+    }
+
+    /// The days that an account goes by: those of the policy that covers it, else of the one that is asked first.
+    pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> &Calendar {
+        const NONE: &Calendar = &Calendar::UTC;
+        self.policy_of(document).or(self.policies.first()).map_or(NONE, |policy| &policy.terms.calendar)
+    }
+
     fn read(work: &mut Work<'_>) -> Result<Book, Error> {
-        Ok(Book { rules: rules::read_active(work)? })
+        let registry = work.catalog().registry().clone();
+        let Some(user) = registry.definition(USER) else { return Ok(Book::default()) };
+        let mut policies = Vec::new();
+        for record in work.records_of(POLICY)? {
+            // One that the schemas of today do not fit covers nobody.
+            match Policy::read(&document_of(&record)?, user) {
+                Ok(policy) => policies.push(policy),
+                Err(error) => {
+                    let (policy, error) = (record.id.to_string(), error.detail.to_string());
+                    tracing::warn!(policy, error, "a policy that does not fit the schemas any more covers nobody");
+                }
+            }
+        }
+        Policy::sort(&mut policies);
+        Ok(Book { rules: rules::read_active(work)?, policies })
     }
 }

@@ -5,17 +5,21 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod book;
+mod life;
 pub(super) mod rights;
+mod standing;
 
 use serde_json::{Map, Value};
 
-use provisioning::calendar::Calendar;
 use provisioning::person::USER;
+use provisioning::policy::Policy;
+use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::{Ctx, Error, membership};
 
 pub(super) use book::Book;
+pub(super) use standing::keep_block;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
@@ -35,6 +39,8 @@ pub(super) struct Follow {
     pub(super) grants: Vec<Grant>,
     /// When something changes next by itself, µs since 1970.
     pub(super) due: Option<i64>,
+    /// Whether the User is to be purged, which the scheduler alone does.
+    pub(super) is_over: bool,
 }
 
 impl Follow {
@@ -42,6 +48,13 @@ impl Follow {
     pub(super) fn look_again(&mut self, at: Option<i64>) {
         self.due = self.due.into_iter().chain(at).min();
     }
+}
+
+/// Checks the document of a policy against the tenant's resource types. Fails with 400 invalidValue that names the place.
+pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
+    let user = registry.definition(USER);
+    let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User to cover.".to_owned()))?;
+    Policy::read(document, user).map(drop)
 }
 
 /// Whether anything follows from a resource of the type: it is a User, and there is a policy or a rule.
@@ -59,8 +72,12 @@ pub(super) fn settle(
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
     let mut follow = Follow::default();
+    let life = life::settle(ctx, &book, before, after)?;
+    follow.look_again(life.next);
+    follow.is_over = life.is_over;
+    let calendar = book.calendar_of(after).clone();
     let subject =
-        rights::Subject { id, document: after, is_new: before.is_none(), state: None, calendar: &Calendar::default() };
+        rights::Subject { id, document: after, is_new: before.is_none(), state: life.state, calendar: &calendar };
     let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
