@@ -19,7 +19,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, issuers, password, rules, settle};
+use super::{Ctx, Directory, Error, Written, clients, issuers, password, rules, settle, units};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -51,6 +51,11 @@ impl Creation {
             }
             false => None,
         };
+        let unit = units::Standing::of(&self.definition, id, work)?;
+        if unit.is_some() {
+            let external = draft.external.as_ref().and_then(|(_, external)| external.as_deref());
+            units::settle(work, id, external, Arc::make_mut(&mut draft.doc))?;
+        }
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
@@ -58,6 +63,9 @@ impl Creation {
         }
         let mut record = work.create(draft)?;
         settle::note_change(ctx, work, &record.kind);
+        if let Some(unit) = unit {
+            unit.follow(ctx, id, work)?;
+        }
         let mut groups = Vec::new();
         if let Some(follow) = follow {
             settle::follow(ctx, work, id, follow)?;

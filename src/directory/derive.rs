@@ -7,7 +7,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, issuers, rules, settle, views};
+use super::{clients, issuers, rules, settle, units, views};
 
 /// Brings a document into its final form and says what people call the resource. `before` is the document as it is
 /// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
@@ -26,6 +26,9 @@ pub(super) fn derive(
     }
     if definition.name() == person::USER && definition.extension(person::URN).is_some() {
         person::settle(document, before, calendar::Calendar::default().day_of(now))?;
+    }
+    if units::are(definition) {
+        provisioning::units::check(document)?;
     }
     if definition.name() == issuers::ISSUER {
         issuers::check(document)?;

@@ -41,6 +41,7 @@ mod seen;
 mod settle;
 mod shape;
 pub mod types;
+mod units;
 pub mod version;
 pub mod views;
 

@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, settle};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, settle, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -37,8 +37,12 @@ impl Removal {
         if settle::concerns(kind, work) {
             settle::end(ctx, work, self.id)?;
         }
+        let unit = units::Standing::of(&self.definition, self.id, work)?;
         work.remove(self.id)?;
         settle::note_change(ctx, work, kind);
+        if let Some(unit) = unit {
+            unit.follow(ctx, self.id, work)?;
+        }
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, rules, settle};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, rules, settle, units};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -154,7 +154,12 @@ impl Revising {
             true => Some(next.settle(ctx, work, id, &before)?),
             false => None,
         };
+        let mut unit = None;
         if next.is_changed {
+            unit = units::Standing::of(definition, id, work)?;
+            if unit.is_some() {
+                units::settle(work, id, next.parts.external.as_deref(), &mut next.parts.doc)?;
+            }
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
             rules::check_among(definition.name(), id, &next.parts.doc, work)?;
@@ -176,6 +181,9 @@ impl Revising {
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
             settle::note_change(ctx, work, &record.kind);
+            if let Some(unit) = unit {
+                unit.follow(ctx, id, work)?;
+            }
             record
         } else {
             record

@@ -10,10 +10,36 @@ use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
-use super::Error;
+use super::{Ctx, Error, settle};
 
 /// Children asked for at a time: all that one unit could have.
 const MANY: i64 = 100_000;
+
+/// What is to be done once a unit is written: whoever named it by a key that it had is asked anew too.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    keys: BTreeSet<String>,
+}
+
+impl Standing {
+    /// A unit as it is before a write; of anything else there is nothing to do.
+    pub(super) fn of(definition: &Definition, id: ResourceId, work: &mut Work<'_>) -> Result<Option<Self>, Error> {
+        if !are(definition) {
+            return Ok(None);
+        }
+        Ok(Some(Standing { keys: keys(work, id)? }))
+    }
+
+    /// After it was written or removed: what lies below it gets its path, and whoever works in any of these units is
+    /// looked at.
+    ///
+    /// Fails with 400 invalidValue when the unit is part of itself.
+    pub(super) fn follow(mut self, ctx: &Ctx, id: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
+        self.keys.extend(keys(work, id)?);
+        let moved = spread(work, id, self.keys)?;
+        settle::look_at_units(ctx, work, moved)
+    }
+}
 
 /// Whether a resource type is that of units, and not one of a tenant's own that is called so.
 pub(super) fn are(definition: &Definition) -> bool {
@@ -44,7 +70,9 @@ pub(super) fn settle(
     };
     let path = match &above {
         None => Some(units::path(None, &unit.code)),
-        Some(above) => above.as_ref().and_then(|above| above.path.as_deref()).map(|above| units::path(Some(above), &unit.code)),
+        Some(above) => {
+            above.as_ref().and_then(|above| above.path.as_deref()).map(|above| units::path(Some(above), &unit.code))
+        }
     };
     match path {
         Some(path) => drop(document.insert(PATH.to_owned(), path.into())),
@@ -55,20 +83,18 @@ pub(super) fn settle(
 
 /// The keys by which others may name a unit: its code, and what sources call it. They are asked for before and after a
 /// write, since whoever named it by an old one does so no more.
-pub(super) fn keys(work: &mut Work<'_>, id: ResourceId) -> Result<BTreeSet<String>, Error> {
+fn keys(work: &mut Work<'_>, id: ResourceId) -> Result<BTreeSet<String>, Error> {
     let Some(unit) = unit(work, id)? else { return Ok(BTreeSet::new()) };
     let mut keys = work.calls_of(id)?;
     keys.insert(unit.code);
     Ok(keys)
 }
 
-/// After a unit was written or removed: what lies below it gets its path. `keys` are those that it had or has. Says
-/// whether a path changed below it.
-///
-/// Fails with 400 invalidValue when the unit is part of itself.
-pub(super) fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>) -> Result<bool, Error> {
+/// Gives what lies below a unit its path. `keys` are those that the unit had or has; they come back with those of all units
+/// whose path changed.
+fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
     refuse_circle(work, id)?;
-    let mut is_changed = false;
+    let mut moved = keys.clone();
     let mut seen = BTreeSet::from([id]);
     let mut open = VecDeque::from([(id, keys)]);
     while let Some((id, keys)) = open.pop_front() {
@@ -84,12 +110,12 @@ pub(super) fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>
                 continue;
             }
             write(work, record, after)?;
-            is_changed = true;
             let keys = self::keys(work, child)?;
+            moved.extend(keys.iter().cloned());
             open.push_back((child, keys));
         }
     }
-    Ok(is_changed)
+    Ok(moved)
 }
 
 fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> Result<(), Error> {

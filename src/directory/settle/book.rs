@@ -7,12 +7,13 @@ use provisioning::calendar::Calendar;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::Rule;
+use provisioning::units::Units;
 use serde_json::{Map, Value};
 use store::Work;
 use store::work::document_of;
 
 use super::super::{Error, rules};
-use super::POLICY;
+use super::{POLICY, people};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(in crate::directory) struct Book {
     rules: Vec<Arc<Rule>>,
     /// In the order in which they are asked.
     policies: Vec<Policy>,
+    /// The organisation's units.
+    units: Units,
 }
 
 impl Book {
@@ -44,10 +47,15 @@ impl Book {
         self.policies.iter().find(|policy| policy.covers(document))
     }
 
-    /// The days that an account goes by: those of the policy that covers it, else of the one that is asked first.
-    pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> &Calendar {
-        const NONE: &Calendar = &Calendar::UTC;
-        self.policy_of(document).or(self.policies.first()).map_or(NONE, |policy| &policy.terms.calendar)
+    /// The organisation's units.
+    pub(in crate::directory) fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// The days that an account lives by: those of the policy that covers it, else of the first policy.
+    pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
+        let policy = self.policy_of(document).or(self.policies.first());
+        policy.map_or_else(Calendar::default, |policy| policy.terms.calendar.clone())
     }
 
     fn read(work: &mut Work<'_>) -> Result<Book, Error> {
@@ -65,6 +73,6 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { rules: rules::read_active(work)?, policies })
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)? })
     }
 }

@@ -6,6 +6,7 @@
 
 mod book;
 mod life;
+mod people;
 pub(super) mod rights;
 mod standing;
 
@@ -13,12 +14,14 @@ use serde_json::{Map, Value};
 
 use provisioning::person::USER;
 use provisioning::policy::Policy;
+use provisioning::units::KIND as UNIT;
 use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::{Ctx, Error, membership};
 
 pub(super) use book::Book;
+pub(super) use people::look_at_units;
 pub(super) use standing::keep_block;
 
 /// The resource type of policies.
@@ -26,7 +29,7 @@ pub const POLICY: &str = "Policy";
 /// The resource type of rules.
 pub const RULE: &str = "Rule";
 /// What the book is made of: a change of one of these is a change for many Users.
-const BOOKED: [&str; 4] = [POLICY, RULE, "OrganizationalUnit", "Entitlement"];
+const BOOKED: [&str; 4] = [POLICY, RULE, UNIT, "Entitlement"];
 
 /// What is to be done once a User is written.
 #[derive(Debug, Default)]
@@ -57,9 +60,9 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
     Policy::read(document, user).map(drop)
 }
 
-/// Whether anything follows from a resource of the type: it is a User, and there is a policy or a rule.
+/// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
-    kind == USER && (work.count(POLICY) > 0 || work.count(RULE) > 0)
+    kind == USER && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work))
 }
 
 /// Works out what is derived of a User's document, and what is to follow. `before` is the document as it is stored.
@@ -75,9 +78,16 @@ pub(super) fn settle(
     let life = life::settle(ctx, &book, before, after)?;
     follow.look_again(life.next);
     follow.is_over = life.is_over;
-    let calendar = book.calendar_of(after).clone();
-    let subject =
-        rights::Subject { id, document: after, is_new: before.is_none(), state: life.state, calendar: &calendar };
+    follow.look_again(people::settle(ctx, &book, after));
+    let calendar = book.calendar_of(after);
+    let subject = rights::Subject {
+        id,
+        document: after,
+        is_new: before.is_none(),
+        state: life.state,
+        calendar: &calendar,
+        units: book.units(),
+    };
     let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
@@ -122,7 +132,8 @@ pub(super) fn note_change(ctx: &Ctx, work: &mut Work<'_>, kind: &str) {
         return;
     }
     work.move_book();
-    if matches!(kind, POLICY | RULE) || work.count(POLICY) > 0 || work.count(RULE) > 0 {
+    // Who works in which unit is known: they alone are looked at for its sake, see `people`.
+    if matches!(kind, POLICY | RULE) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
         work.put_due(EVERYBODY, Some(Due::at(ctx.now)));
     }
 }

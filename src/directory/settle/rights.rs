@@ -13,8 +13,8 @@ use provisioning::lifecycle;
 use provisioning::rules::{
     Account, Case, Claim, Ground, Held, Judged, Kind, Plan, Rule, Sort, State, When, claims, plan, weigh,
 };
-use store::grant::GrantKey;
-use store::{Grant, ResourceId, Work};
+use provisioning::units::Units;
+use store::{Grant, GrantKey, ResourceId, Work};
 
 use super::super::rules::{ENTITLEMENT, target};
 use super::super::{Ctx, Error};
@@ -38,6 +38,8 @@ pub(in crate::directory) struct Subject<'s> {
     pub(in crate::directory) state: Option<lifecycle::State>,
     /// The days of the tenant.
     pub(in crate::directory) calendar: &'s Calendar,
+    /// The organisation's units.
+    pub(in crate::directory) units: &'s Units,
 }
 
 impl Subject<'_> {
@@ -111,7 +113,7 @@ fn find_claims(
 ) -> Result<Vec<Claim>, Error> {
     let mut failed = None;
     let found = claims(rules, case, |gives, ground, when| {
-        let name = gives.name(case.document(), ground, |key| unit(work, ground, key));
+        let name = gives.name(case.document(), ground, |key| unit(subject.units, key));
         let outcome = name.and_then(|name| {
             let found = target::find(gives, &name, work);
             let is_wanted = *when == When::Holds && subject.account() == Account::Holds;
@@ -130,14 +132,14 @@ fn find_claims(
     failed.map_or(Ok(found), Err)
 }
 
-/// What a template may ask of a unit: its key at the source, its code and where it lies.
-fn unit(work: &Work<'_>, ground: &Ground, key: &str) -> Result<Value, String> {
-    let path = ground.element.as_deref().and_then(|element| element.get("unitPath")?.as_str());
-    if path.is_none() && work.count("OrganizationalUnit") > 0 {
-        return Err(format!("the unit {key} is not known"));
+/// What a template may ask of a unit: its key at the source, its code and where it lies. An unknown one gives nothing.
+fn unit(units: &Units, key: &str) -> Result<Value, String> {
+    match units.find(key) {
+        Some(unit) => Ok(json!({ "key": key, "code": unit.code, "path": unit.path })),
+        // Where the organisation keeps no units, a source's key says it all.
+        None if units.is_empty() => Ok(json!({ "key": key, "code": key })),
+        None => Err(format!("the unit {key} is not known")),
     }
-    let code = path.and_then(|path| path.trim_end_matches('/').rsplit('/').next()).unwrap_or(key);
-    Ok(json!({ "key": key, "code": code, "path": path }))
 }
 
 /// What the rows say is held, rests or is lost: of each ground its newest row.

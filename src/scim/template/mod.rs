@@ -78,13 +78,13 @@ impl Template {
             TemplateError::Malformed(format!("The template is none{line}: {detail}."))
         };
         environment.add_template_owned(NAME, source.to_owned()).map_err(malformed)?;
-        let literals = words::check(source).map_err(TemplateError::Malformed)?;
+        let found = words::check(source).map_err(TemplateError::Malformed)?;
         let paths = environment.get_template(NAME).map_err(malformed)?.undeclared_variables(true);
         Ok(Template {
             source: source.into(),
             environment: Arc::new(environment),
-            paths: paths.into_iter().collect(),
-            literals,
+            paths: paths.into_iter().chain(found.sliced).collect(),
+            literals: found.literals,
         })
     }
 

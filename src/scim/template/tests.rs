@@ -23,6 +23,7 @@ fn a_template_gives_a_text_of_its_values() {
         ("{{ emails | map(attribute='value') | join(';') }}", "a@home.example;a@work.example"),
         ("{{ title | default('none') }}", "none"),
         ("{% if active %}on{% else %}off{% endif %}", "on"),
+        ("{{ name.familyName[:2] }}{{ (userName if active else title)[:4] }}", "Ösanna"),
         ("{{ name.givenName[0] }}{{ name['familyName'][:2] }}", "AÖs"),
         ("{{ 'yes' if userName is startingwith 'anna' else 'no' }}", "yes"),
         ("{{ 'no' if nickName is defined else '<b>' }}{# said #}", "<b>"),

@@ -8,9 +8,21 @@ use super::filter::{FILTERS, TESTS};
 /// The statements that there are.
 const STATEMENTS: [&str; 4] = ["if", "elif", "else", "endif"];
 
-/// Looks through a source that could be read. Returns the texts in quotes within its expressions, or what is wrong.
-pub(super) fn check(source: &str) -> Result<BTreeSet<String>, String> {
-    let mut literals = BTreeSet::new();
+/// Words that are no names of values.
+const KEYWORDS: [&str; 10] = ["if", "elif", "else", "endif", "not", "and", "or", "in", "is", "none"];
+
+/// What stands in a source.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The texts in quotes within its expressions.
+    pub(super) literals: BTreeSet<String>,
+    /// Paths of values in expressions that cut a part out of something (`name[:2]`): the engine itself does not tell them.
+    pub(super) sliced: BTreeSet<String>,
+}
+
+/// Looks through a source that could be read. Returns what stands in it, or what is wrong.
+pub(super) fn check(source: &str) -> Result<Found, String> {
+    let mut found = Found::default();
     let mut rest = source;
     while let Some(open) = rest.find('{') {
         rest = rest.get(open + 1..).unwrap_or_default();
@@ -26,13 +38,41 @@ pub(super) fn check(source: &str) -> Result<BTreeSet<String>, String> {
         rest = rest.get(1..).unwrap_or_default();
         let tokens = tokens(rest, close)?;
         check_tokens(&tokens.list, close == "%}")?;
-        literals.extend(tokens.list.into_iter().filter_map(|token| match token {
+        if tokens.list.contains(&Token::Sign(':')) {
+            found.sliced.extend(names(&tokens.list));
+        }
+        found.literals.extend(tokens.list.into_iter().filter_map(|token| match token {
             Token::Text(text) => Some(text.to_owned()),
             _ => None,
         }));
         rest = tokens.rest;
     }
-    Ok(literals)
+    Ok(found)
+}
+
+/// The paths that begin with a word which can be a value's name.
+fn names(tokens: &[Token<'_>]) -> Vec<String> {
+    let at = |place: usize| tokens.get(place);
+    let mut paths = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        let Token::Word(word) = token else { continue };
+        let before = place.checked_sub(1).and_then(at);
+        let is_other = matches!(before, Some(Token::Sign('.' | '|') | Token::Word("is")))
+            || at(place + 1) == Some(&Token::Sign('='))
+            || KEYWORDS.contains(&word.to_ascii_lowercase().as_str())
+            || word.starts_with(|first: char| first.is_ascii_digit());
+        if is_other {
+            continue;
+        }
+        let mut path = (*word).to_owned();
+        let mut next = place + 1;
+        while let (Some(Token::Sign('.')), Some(Token::Word(part))) = (at(next), at(next + 1)) {
+            path = format!("{path}.{part}");
+            next += 2;
+        }
+        paths.push(path);
+    }
+    paths
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
