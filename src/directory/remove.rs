@@ -31,13 +31,17 @@ impl Removal {
         ctx.check_deleting(&self.definition)?;
         clients::check_self(ctx, &self.definition, self.id, None)?;
         self.precondition.check(record.version)?;
+        let follows = settle::concerns(kind, work);
+        if follows && settle::withdraw(ctx, work, &record)? {
+            return Ok(());
+        }
         refuse_use(kind, self.id, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
-        if settle::concerns(kind, work) {
-            settle::end(ctx, work, self.id)?;
+        match follows {
+            true => settle::purge(ctx, work, &record)?,
+            false => work.remove(self.id)?,
         }
-        work.remove(self.id)?;
         settle::note_change(ctx, work, kind);
         Ok(())
     }
