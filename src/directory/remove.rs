@@ -61,12 +61,15 @@ impl Directory {
         }
         let removal = Directory::prepare_removal(definition, id, precondition)?;
         let (caller, location) = (ctx.clone(), format!("{}/{}/{id}", ctx.base_url, definition.endpoint()));
-        self.commit(ctx, move |work| {
-            removal.run(&caller, work)?;
-            caller.remember(work, &location, None);
-            Ok(work.changes().to_vec())
-        })
-        .await
+        let changes = self
+            .commit(ctx, move |work| {
+                removal.run(&caller, work)?;
+                caller.remember(work, &location, None);
+                Ok(work.changes().to_vec())
+            })
+            .await;
+        self.note_policy(ctx.tenant, definition);
+        changes
     }
 
     /// What of a removal can be done before the lock.
