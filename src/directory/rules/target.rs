@@ -6,11 +6,15 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use provisioning::rules::{By, Gives, Sort};
+use scim::key::{self, TextRule};
 use store::work::Draft;
 use store::{ResourceId, Work};
 
 use super::ENTITLEMENT;
 use crate::directory::{Ctx, Error};
+
+/// Most resources of one name that are looked at; several are too many.
+const FEW: i64 = 10;
 
 /// The resource type of groups.
 pub(in crate::directory) const GROUP: &str = "Group";
@@ -34,11 +38,11 @@ pub(in crate::directory) fn find(
             Err(()) => Vec::new(),
         },
         By::ExternalId => match gives.domain.as_deref().unwrap_or_default().parse() {
-            Ok(domain) => work.known_as(domain, kind, value)?.into_iter().collect(),
+            Ok(domain) => work.external_holder_in(domain, kind, value)?.into_iter().collect(),
             Err(()) => Vec::new(),
         },
-        By::Name if gives.sort == Sort::Group => work.holding(kind, "displayName", value)?,
-        By::Name => work.holding(kind, "value", value)?,
+        By::Name if gives.sort == Sort::Group => called(kind, "displayName", value, work)?,
+        By::Name => called(kind, "value", value, work)?,
     };
     let mut living = Vec::new();
     for id in found {
@@ -51,6 +55,21 @@ pub(in crate::directory) fn find(
         [] => Err(format!("there is no {} {value:?}", kind.to_lowercase())),
         several => Err(format!("{} are called {value:?}", several.len())),
     })
+}
+
+/// Resources of a kind that have a text at an indexed path.
+fn called(kind: &str, path: &str, text: &str, work: &mut Work<'_>) -> Result<Vec<ResourceId>, Error> {
+    let mut found = Vec::new();
+    let candidates = work.having(kind, path, &[text.to_owned()], None, FEW)?;
+    let wanted = key::of_text(text, TextRule::Fold);
+    for id in candidates.unwrap_or_default() {
+        let document = work.document_of(id)?;
+        let has = document.as_deref().and_then(|document| document.get(path)?.as_str());
+        if has.is_some_and(|has| key::of_text(has, TextRule::Fold) == wanted) {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 /// The document of the entitlement that a grant without a template means, if there is one.

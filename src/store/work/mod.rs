@@ -11,7 +11,6 @@ mod find;
 mod flush;
 mod keyed;
 mod layer;
-mod named;
 mod provision;
 mod read;
 mod repair;
