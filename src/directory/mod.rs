@@ -34,6 +34,7 @@ mod render;
 mod replace;
 mod revise;
 mod rule;
+pub mod rules;
 pub mod scope;
 mod search;
 pub mod secret;
@@ -63,9 +64,9 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use settle::{POLICY, RULE};
+pub use settle::{Fallen, Falls, POLICY, RULE};
 pub use store::change::Change as Planned;
-pub use store::{By, Random};
+pub use store::{By, Random, ResourceId, TenantId};
 pub use version::{Precondition, Tags};
 
 /// How much one request may ask for.
@@ -118,6 +119,8 @@ pub struct Directory {
     /// The keys for secrets.
     keys: secret::Keys,
     lanes: Lanes,
+    /// What was done of what was due.
+    falls: Arc<Falls>,
 }
 
 impl Directory {
@@ -133,6 +136,7 @@ impl Directory {
             seal_keys: SealKeys::default(),
             keys: secret::Keys::new(secret::Keyring::default()),
             lanes: Lanes::default(),
+            falls: Arc::default(),
         }
     }
 
@@ -155,6 +159,11 @@ impl Directory {
     /// The memory beneath.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What this process has done of what was due.
+    pub fn falls(&self) -> &Falls {
+        &self.falls
     }
 
     /// How much one request may ask for.

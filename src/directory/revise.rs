@@ -19,7 +19,9 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, settle, units};
+use super::{
+    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, rules, settle, units,
+};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -163,6 +165,7 @@ impl Revising {
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
             feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
+            rules::check_among(definition.name(), id, &next.parts.doc, work)?;
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;
@@ -434,6 +437,9 @@ fn foresee(
         sealer.recognise(&state.record, &mut parts.doc)?;
     }
     let before = take_apart(current)?;
+    if definition.name() == settle::RULE {
+        rules::stamp(ctx, Some(&before.doc), &mut parts.doc)?;
+    }
     let is_changed_beside = parts.external != before.external || parts.password != before.password;
     is_changed |= is_changed_beside || parts.doc != before.doc;
     Ok((Outcome { parts, label, is_changed, is_changed_beside }, before.doc))

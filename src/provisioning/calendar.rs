@@ -15,11 +15,14 @@ pub struct Calendar {
 
 impl Default for Calendar {
     fn default() -> Self {
-        Calendar { zone: TimeZone::UTC }
+        Calendar::UTC
     }
 }
 
 impl Calendar {
+    /// The days of UTC.
+    pub const UTC: Calendar = Calendar { zone: TimeZone::UTC };
+
     /// The days of an IANA time zone, such as `Europe/Helsinki`; `None`: there is no such zone.
     pub fn of(zone: &str) -> Option<Self> {
         // Names alone: what the machine is set to is nobody's time zone.

@@ -2,9 +2,9 @@
 //! a tenant has laid down come in as arguments; what shall be, why, and when that is to be asked again comes out.
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
-//! day by day; [`units`] is the tree of
-//! organisational units; [`names`] makes user names and addresses; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
-//! account is.
+//! day by day; [`units`] is the tree of organisational units; [`names`] makes user names and addresses; [`calendar`] turns
+//! dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is, [`policy`] by which days;
+//! [`rules`] says who gets what.
 
 pub mod calendar;
 pub mod facts;
@@ -13,4 +13,5 @@ pub mod names;
 pub mod number;
 pub mod person;
 pub mod policy;
+pub mod rules;
 pub mod units;

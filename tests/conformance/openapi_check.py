@@ -214,7 +214,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Rules", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -302,7 +302,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Issuers")
+GUARDED = ("Clients", "Views", "Rules", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -606,6 +606,10 @@ def check_answers(server):
     change = {"op": "replace", "path": "description", "value": "For the cloud."}
     check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
     check_view(server, view | {"name": "used"})
+    rule = {"schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "filter": "userName pr"}
+    rule["grants"] = [{"type": "group", "value": "everybody"}]
+    change = {"op": "replace", "path": "lifecycle", "value": "active"}
+    check_kind(server, "Rules", "Rule", [rule | {"name": name} for name in ("nurses", "teachers")], change, "name")
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)

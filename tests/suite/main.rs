@@ -67,6 +67,8 @@ mod points;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrets;

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use provisioning::calendar::Calendar;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
+use provisioning::rules::Rule;
 use provisioning::units::Units;
 use serde_json::{Map, Value};
 use store::Work;
 use store::work::document_of;
 
-use super::super::Error;
+use super::super::{Error, rules};
 use super::{POLICY, people};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
 pub(in crate::directory) struct Book {
+    /// The active rules, by name.
+    rules: Vec<Arc<Rule>>,
     /// In the order in which they are asked.
     policies: Vec<Policy>,
     /// The organisation's units.
@@ -32,6 +35,11 @@ impl Book {
         let book = Arc::new(Book::read(work)?);
         work.keep_book(book.clone());
         Ok(book)
+    }
+
+    /// The active rules, by name.
+    pub(in crate::directory) fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     /// The policy that covers an account, by its document.
@@ -65,6 +73,6 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { policies, units: people::units(work)? })
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)? })
     }
 }

@@ -61,7 +61,10 @@ fn every_shipped_document_is_in_the_registry() {
         assert!(urns.contains(&urn), "{urn} is missing");
     }
     let types: Vec<&str> = registry.definitions().iter().map(|definition| definition.name()).collect();
-    assert_eq!(types, ["User", "Group", "GroupMembership", "Client", "View", "Issuer", "Feed", "Run", "AuditEvent"]);
+    assert_eq!(
+        types,
+        ["User", "Group", "GroupMembership", "Client", "View", "Policy", "Rule", "Issuer", "Feed", "Run", "AuditEvent",]
+    );
 }
 
 #[test]

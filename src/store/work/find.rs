@@ -2,6 +2,7 @@
 //! value of an indexed path. Like every read of a write it goes to the overlay first.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use diesel::sql_types::Binary;
 use scim::key;
@@ -55,6 +56,11 @@ impl Work<'_> {
     /// What sources call one resource.
     pub fn calls_of(&mut self, id: ResourceId) -> Result<BTreeSet<String>, Error> {
         Ok(self.externals_of(id)?.into_iter().map(|key| key.value).collect())
+    }
+
+    /// The document of a living resource.
+    pub fn document_of(&mut self, id: ResourceId) -> Result<Option<Arc<Map<String, Value>>>, Error> {
+        self.record(id)?.map(|record| self.document(&record)).transpose()
     }
 
     /// Resources of a kind that have one of these texts at an indexed path, in id order after `after`, at most `limit`;

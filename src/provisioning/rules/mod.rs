@@ -1,0 +1,416 @@
+//! Rules: who gets what, from when until when, and what it may not be combined with. A rule's filter is a SCIM filter over
+//! User; what it gives follows from every employment that fits, each a ground of its own. Nothing here knows the store or
+//! the clock: documents and the day come in, what shall be held and why comes out.
+//!
+//! [`Rule::read`] makes a document of `/Rules` into a rule, or says what is wrong with it; [`Case`] is one User on one day;
+//! [`Rule::grounds`] says on which grounds the rule gives; [`weigh`] decides between grounds that stand against each other;
+//! [`plan`] compares with what is held; [`why_not`] says which clause failed on which fact.
+
+mod case;
+mod clause;
+mod explain;
+mod plan;
+mod weigh;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use scim::filter::{Checked, Filter};
+use scim::schema::Definition;
+use scim::template::Template;
+use serde_json::{Map, Value};
+
+use crate::calendar::date_in;
+
+pub use case::{Case, Ground, Kind, When};
+pub use clause::filter;
+pub use explain::why_not;
+pub use plan::{Held, Plan, State, plan};
+pub use weigh::{Account, Claim, Judged, Others, Standing, claims, weigh};
+
+/// Most days before a start and after an end.
+const MAX_DAYS: i64 = 3_660;
+/// Longest time that a right made by hand lasts, in days.
+pub const HAND_DAYS: i64 = 366;
+
+/// How far a rule has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Written down and tried out; gives nothing.
+    Proposed,
+    /// Gives.
+    Active,
+    /// Gives nothing any more.
+    Deprecated,
+}
+
+impl Stage {
+    /// The stage of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "proposed" => Some(Stage::Proposed),
+            "active" => Some(Stage::Active),
+            "deprecated" => Some(Stage::Deprecated),
+            _ => None,
+        }
+    }
+
+    /// The name in the rule's schema.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Proposed => "proposed",
+            Stage::Active => "active",
+            Stage::Deprecated => "deprecated",
+        }
+    }
+}
+
+/// What kind of thing a rule gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sort {
+    /// Membership of a group.
+    Group,
+    /// An entitlement, which may be a licence.
+    Entitlement,
+}
+
+impl Sort {
+    /// The resource type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sort::Group => "Group",
+            Sort::Entitlement => "Entitlement",
+        }
+    }
+}
+
+/// By what a group is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its id.
+    Id,
+    /// The `externalId` it has in a provisioning domain.
+    ExternalId,
+    /// Its `displayName`; for an entitlement its `value`.
+    Name,
+}
+
+/// One thing that a rule gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gives {
+    /// What kind of thing.
+    pub sort: Sort,
+    /// By what it is named.
+    pub by: By,
+    /// Whose `externalId`: id of a provisioning domain.
+    pub domain: Option<String>,
+    /// The name, or a template of one.
+    pub value: String,
+    /// The template, if it is one.
+    pub template: Option<Template>,
+    /// Whether a group that is missing is made; it is only reported otherwise.
+    pub is_made: bool,
+}
+
+impl Gives {
+    /// Whether the name depends on the ground.
+    pub fn is_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// The name that is meant on a ground. `unit` says of a key what a template may ask of a unit. Fails with why there is
+    /// none: a unit that is not known, a value that is not there.
+    pub fn name(
+        &self,
+        user: &Map<String, Value>,
+        ground: &Ground,
+        unit: impl FnOnce(&str) -> Result<Value, String>,
+    ) -> Result<String, String> {
+        let Some(template) = &self.template else { return Ok(self.value.clone()) };
+        let element = ground.element.as_deref();
+        let is_enrolment = element.is_some_and(|element| element.get("enrolmentId").is_some());
+        let unit = match element.and_then(|element| element.get("unit")?.as_str()) {
+            Some(key) if template.names().contains("unit") => Some(unit(key)?),
+            _ => None,
+        };
+        let given = template.render(|name| match name {
+            "unit" => unit.as_ref().map(Cow::Borrowed),
+            "employment" => element.filter(|_| !is_enrolment).map(Cow::Borrowed),
+            "enrolment" => element.filter(|_| is_enrolment).map(Cow::Borrowed),
+            "user" => Some(Cow::Owned(Value::Object(user.clone()))),
+            _ => None,
+        });
+        match given {
+            Ok(name) if !name.trim().is_empty() => Ok(name),
+            Ok(_) => Err(format!("{} gives no name here", self.value)),
+            Err(error) => Err(format!("{}: {error}", self.value)),
+        }
+    }
+}
+
+/// What was said of one User by hand, beside the rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// The User's id.
+    pub user: String,
+    /// Why.
+    pub reason: String,
+    /// Its last day; `None`: for good, which only an exclusion may be.
+    pub until: Option<Date>,
+    /// Who said so: a client's id.
+    pub by: Option<String>,
+    /// When (µs since 1970).
+    pub at: Option<i64>,
+}
+
+impl Exception {
+    /// Whether it still counts on a day.
+    pub fn counts(&self, day: Date) -> bool {
+        self.until.is_none_or(|until| day <= until)
+    }
+}
+
+/// A rule as it is written.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Version of its document.
+    pub version: i64,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Whether it is about the human being: all accounts of the same person count together.
+    pub is_of_person: bool,
+    /// For whom it is.
+    pub filter: Filter<Checked>,
+    /// Canonical paths of what the filter asks about.
+    asks: BTreeSet<String>,
+    /// What it gives.
+    pub grants: Vec<Gives>,
+    /// How many days before the ground it begins.
+    pub before: i64,
+    /// How many days after the ground it stays.
+    pub after: i64,
+    /// The family in which only the highest rank gives, and its rank there.
+    pub family: Option<(String, i64)>,
+    /// Names or ids of the rules that one person must not have at the same time.
+    pub not_with: Vec<String>,
+    /// Whether a conflict costs both rights, and not the newer one alone.
+    pub denies_both: bool,
+    /// What goes first; more is earlier.
+    pub priority: i64,
+    /// Whether a second person has to activate it. No right of it is made by hand, and none holds during a leave.
+    pub is_restricted: bool,
+    /// Users who have it without fitting.
+    pub include: Vec<Exception>,
+    /// Users who do not have it though they fit.
+    pub exclude: Vec<Exception>,
+}
+
+impl Rule {
+    /// Reads a document of `/Rules` against the tenant's User. Errors are 400 invalidValue and name the attribute.
+    pub fn read(id: &str, version: i64, document: &Map<String, Value>, user: &Definition) -> Result<Self, scim::Error> {
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let stage = text("lifecycle").unwrap_or(Stage::Proposed.as_str());
+        let stage = Stage::parse(stage).ok_or_else(|| wrong("lifecycle", "must be proposed, active or deprecated"))?;
+        let is_of_person = match text("scope") {
+            None | Some("user") => false,
+            Some("person") => true,
+            Some(_) => return Err(wrong("scope", "must be user or person")),
+        };
+        let denies_both = match text("onConflict") {
+            None | Some("keepOlder") => false,
+            Some("denyBoth") => true,
+            Some(_) => return Err(wrong("onConflict", "must be keepOlder or denyBoth")),
+        };
+        let written = text("filter").ok_or_else(|| wrong("filter", "is missing"))?;
+        let filter = filter(written, user).map_err(|error| wrong("filter", &error.detail))?;
+        let asks = filter.attributes();
+        if let Some(secret) = user.secrets().iter().find(|secret| asks.contains(secret.path.as_str())) {
+            return Err(wrong("filter", &format!("{} is secret, and no rule can go by it", secret.path)));
+        }
+        let rule = Rule {
+            id: id.to_owned(),
+            name: text("name").unwrap_or_default().to_owned(),
+            version,
+            stage,
+            is_of_person,
+            asks: asks.into_iter().map(str::to_owned).collect(),
+            filter,
+            grants: grants(document)?,
+            before: days(document, "before")?,
+            after: days(document, "after")?,
+            family: family(document)?,
+            not_with: texts(document, "notWith"),
+            denies_both,
+            priority: document.get("priority").and_then(Value::as_i64).unwrap_or_default(),
+            is_restricted: document.get("restricted") == Some(&Value::Bool(true)),
+            include: exceptions(document, "include")?,
+            exclude: exceptions(document, "exclude")?,
+        };
+        rule.check_exceptions()?;
+        match rule.not_with.iter().any(|other| rule.is_called(other)) {
+            true => Err(wrong("notWith", "names the rule itself")),
+            false => Ok(rule),
+        }
+    }
+
+    /// Whether that is its name or id.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id == name || (!self.name.is_empty() && self.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether one of the two must not be combined with the other.
+    pub fn excludes(&self, other: &Rule) -> bool {
+        self.not_with.iter().any(|name| other.is_called(name)) || other.not_with.iter().any(|name| self.is_called(name))
+    }
+
+    /// What was said by hand of a User that still counts on a day.
+    pub fn exception<'r>(&self, list: &'r [Exception], user: &str, day: Date) -> Option<&'r Exception> {
+        list.iter().find(|exception| exception.user == user && exception.counts(day))
+    }
+
+    fn check_exceptions(&self) -> Result<(), scim::Error> {
+        if self.is_restricted && !self.include.is_empty() {
+            return Err(wrong("include", "must be empty: no right of a restricted rule is made by hand"));
+        }
+        if let Some(one) = self.include.iter().find(|one| one.until.is_none()) {
+            return Err(wrong(
+                "include",
+                &format!("{} has no until, and no right that is made by hand is for good", one.user),
+            ));
+        }
+        let both = self.include.iter().find(|one| self.exclude.iter().any(|other| other.user == one.user));
+        match both {
+            Some(one) => Err(wrong("include", &format!("{} is among exclude too", one.user))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What two active rules cannot both say. `other` is active already. Errors are 400 invalidValue.
+pub fn check_together(rule: &Rule, other: &Rule) -> Result<(), scim::Error> {
+    if rule.id == other.id || other.stage != Stage::Active {
+        return Ok(());
+    }
+    if let (Some((family, rank)), Some((theirs, as_high))) = (&rule.family, &other.family)
+        && family.eq_ignore_ascii_case(theirs)
+        && rank == as_high
+    {
+        let detail = format!(
+            "is {rank} in the family {family}, and so is that of the rule {}; one of them has to go before",
+            other.name
+        );
+        return Err(wrong("rank", &detail));
+    }
+    Ok(())
+}
+
+fn wrong(name: &str, detail: &str) -> scim::Error {
+    scim::Error::invalid_value(format!("{name}: {detail}."))
+}
+
+fn days(document: &Map<String, Value>, name: &str) -> Result<i64, scim::Error> {
+    let days = document.get(name).and_then(Value::as_i64).unwrap_or_default();
+    match (0..=MAX_DAYS).contains(&days) {
+        true => Ok(days),
+        false => Err(wrong(name, &format!("must be 0 to {MAX_DAYS} days"))),
+    }
+}
+
+fn texts(document: &Map<String, Value>, name: &str) -> Vec<String> {
+    let values = document.get(name).and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn family(document: &Map<String, Value>) -> Result<Option<(String, i64)>, scim::Error> {
+    let family = document.get("family").and_then(Value::as_str).filter(|family| !family.is_empty());
+    let rank = document.get("rank").and_then(Value::as_i64);
+    match (family, rank) {
+        (Some(family), Some(rank)) => Ok(Some((family.to_owned(), rank))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(wrong("rank", "is missing: in a family the highest rank gives")),
+        (None, Some(_)) => Err(wrong("family", "is missing: a rank is one within a family")),
+    }
+}
+
+fn grants(document: &Map<String, Value>) -> Result<Vec<Gives>, scim::Error> {
+    let elements = document.get("grants").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let grants: Vec<Gives> = elements.map(|(index, element)| gives(index, element)).collect::<Result<_, _>>()?;
+    match grants.is_empty() {
+        true => Err(wrong("grants", "is missing: a rule that gives nothing does nothing")),
+        false => Ok(grants),
+    }
+}
+
+fn gives(index: usize, element: &Value) -> Result<Gives, scim::Error> {
+    let place = |name: &str| format!("grants[{index}].{name}");
+    let text = |name: &str| element.get(name).and_then(Value::as_str);
+    let value = text("value").filter(|value| !value.trim().is_empty());
+    let value = value.ok_or_else(|| wrong(&place("value"), "is missing"))?.to_owned();
+    let sort = match text("type") {
+        Some("group") => Sort::Group,
+        Some("entitlement") => Sort::Entitlement,
+        _ => return Err(wrong(&place("type"), "must be group or entitlement")),
+    };
+    let by = match (sort, text("by")) {
+        (_, Some("id")) => By::Id,
+        (Sort::Group, Some("externalId")) => By::ExternalId,
+        (Sort::Group, None | Some("displayName")) | (Sort::Entitlement, None | Some("value")) => By::Name,
+        (Sort::Group, Some(_)) => return Err(wrong(&place("by"), "must be id, externalId or displayName for a group")),
+        (Sort::Entitlement, Some(_)) => return Err(wrong(&place("by"), "must be id or value for an entitlement")),
+    };
+    let is_made = match text("missing") {
+        None | Some("report") => false,
+        Some("create") if sort == Sort::Group && by == By::Name => true,
+        Some("create") => return Err(wrong(&place("missing"), "create is for groups by displayName alone")),
+        Some(_) => return Err(wrong(&place("missing"), "must be report or create")),
+    };
+    let domain = text("domain").map(str::to_owned);
+    let template =
+        if value.contains("{{") || value.contains("{%") { Some(template(&place("value"), &value)?) } else { None };
+    match (by == By::ExternalId, &domain) {
+        (true, None) => Err(wrong(&place("domain"), "is missing: every client has its own externalId")),
+        (false, Some(_)) => Err(wrong(&place("domain"), "is for groups by externalId alone")),
+        _ => Ok(Gives { sort, by, domain, value, template, is_made }),
+    }
+}
+
+/// What a template may ask of.
+const NAMES: [&str; 4] = ["unit", "employment", "enrolment", "user"];
+
+fn template(place: &str, text: &str) -> Result<Template, scim::Error> {
+    let template = Template::parse(text).map_err(|error| wrong(place, error.to_string().trim_end_matches('.')))?;
+    let unknown = template.names().into_iter().find(|name| !NAMES.contains(name)).map(str::to_owned);
+    match unknown {
+        Some(name) => Err(wrong(place, &format!("{name} is none of {}", NAMES.join(", ")))),
+        None => Ok(template),
+    }
+}
+
+fn exceptions(document: &Map<String, Value>, name: &str) -> Result<Vec<Exception>, scim::Error> {
+    let elements = document.get(name).and_then(Value::as_array).into_iter().flatten();
+    let mut found: Vec<Exception> = Vec::new();
+    for element in elements {
+        let text = |name: &str| element.get(name).and_then(Value::as_str);
+        let user = text("value").ok_or_else(|| wrong(name, "names nobody: value is missing"))?.to_owned();
+        let reason = text("reason").filter(|reason| !reason.trim().is_empty());
+        let reason = reason.ok_or_else(|| wrong(name, &format!("{user} has no reason")))?.to_owned();
+        let until = date_in(element, "until");
+        if until.is_none() && element.get("until").is_some_and(|until| !until.is_null()) {
+            return Err(wrong(name, "until is not a date such as 2027-06-30"));
+        }
+        if found.iter().any(|one| one.user == user) {
+            return Err(wrong(name, &format!("{user} is named twice")));
+        }
+        let at = text("at").and_then(|at| at.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_microsecond);
+        found.push(Exception { user, reason, until, by: text("by").map(str::to_owned), at });
+    }
+    Ok(found)
+}
