@@ -35,3 +35,7 @@ SELECT create_distributed_table('import_state', 'tenant_id', colocate_with => 't
 SELECT create_distributed_table('audit', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('audit_head', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('sealing_key', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('due', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('grant_', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('tombstone', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('lease', 'tenant_id', colocate_with => 'tenant_clock');

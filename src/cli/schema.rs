@@ -4,6 +4,7 @@
 use std::fs;
 
 use anyhow::Context;
+use scim::schema::shipped::{self, MUNICIPALITY, SHIPPED, Shipped};
 use scim::schema::{Registry, lint};
 use serde_json::{Map, Value, json};
 use store::catalog::Catalog;
@@ -14,27 +15,8 @@ use crate::config::ConfigError;
 use crate::directory::types::Document;
 use crate::directory::{Ctx, Directory, Precondition, Random};
 
-/// What is shipped: its name, what it is, and its documents in the order they are installed.
-const SHIPPED: [(&str, &str, [&str; 2]); 3] = [
-    (
-        "device",
-        "devices on a network (RFC 9944), at /Devices",
-        [include_str!("../../schemas/install/device.json"), include_str!("../../schemas/install/types/device.json")],
-    ),
-    (
-        "role",
-        "roles that can be given (draft roles and entitlements), at /Roles",
-        [include_str!("../../schemas/install/role.json"), include_str!("../../schemas/install/types/role.json")],
-    ),
-    (
-        "entitlement",
-        "entitlements that can be given (draft roles and entitlements), at /Entitlements",
-        [
-            include_str!("../../schemas/install/entitlement.json"),
-            include_str!("../../schemas/install/types/entitlement.json"),
-        ],
-    ),
-];
+/// Stands for all that a municipality needs.
+const BUNDLE: &str = "municipality";
 
 /// The commands about schemas and resource types.
 #[derive(clap::Subcommand)]
@@ -87,6 +69,8 @@ struct Brought {
     from: String,
     what: Document,
     body: Value,
+    /// What it is a part of, if it is shipped.
+    shipped: Option<&'static Shipped>,
 }
 
 impl Brought {
@@ -125,11 +109,11 @@ fn offline(command: &Command) -> anyhow::Result<()> {
         Command::Shipped { json } => {
             if *json {
                 let shipped: Vec<Value> =
-                    SHIPPED.iter().map(|(name, about, _)| json!({ "name": name, "description": about })).collect();
+                    known().map(|(name, about)| json!({ "name": name, "description": about })).collect();
                 output::say(json!(shipped))?;
             } else {
-                for (name, about, _) in SHIPPED {
-                    output::say(format!("{name:<14} {about}"))?;
+                for (name, about) in known() {
+                    output::say(format!("{name:<19} {about}"))?;
                 }
             }
             Ok(())
@@ -142,13 +126,18 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
     // Everything is read before anything is written.
     let mut brought = Vec::new();
     for name in named {
-        match SHIPPED.iter().find(|(shipped, ..)| shipped == name) {
-            Some((_, _, texts)) => {
-                for text in texts {
-                    brought.push(classify(name, serde_json::from_str(text)?)?);
+        let alone = [name.as_str()];
+        let names: &[&str] = if name == BUNDLE { &MUNICIPALITY } else { &alone };
+        for name in names {
+            match shipped::of_name(name) {
+                Some(shipped) => {
+                    for text in [shipped.schema, shipped.resource_type] {
+                        let one = classify(name, serde_json::from_str(text)?)?;
+                        brought.push(Brought { shipped: Some(shipped), ..one });
+                    }
                 }
+                None => brought.push(read(name)?),
             }
-            None => brought.push(read(name)?),
         }
     }
     let mut told = Vec::new();
@@ -162,8 +151,9 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
         };
         let (what, any) = (one.what, Precondition::default());
         let written = match is_there {
-            true => directory.replace_document(ctx, what, &id, one.body, &any).await,
-            false => directory.add_document(ctx, what, one.body).await,
+            _ if adds_to(&one) => add_extension(directory, ctx, &catalog, &id, &one.body).await,
+            true => directory.replace_document(ctx, what, &id, one.body, &any).await.map(drop),
+            false => directory.add_document(ctx, what, one.body).await.map(drop),
         };
         written.with_context(|| format!("{} ({}) was not installed", one.from, id))?;
         let after = directory.fresh_catalog(ctx.tenant, ctx.now).await?;
@@ -177,6 +167,11 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
         } else {
             output::say(format!("{:<14} {id} {fate}", what.kind()))?;
         }
+        if what == Document::ResourceType {
+            for (kind, path) in one.shipped.into_iter().flat_map(|shipped| shipped.indexes) {
+                directory.index(ctx, kind, path).await.with_context(|| format!("{path} was not indexed"))?;
+            }
+        }
     }
     index::finish(directory.store(), ctx.tenant).await?;
     if place.json {
@@ -185,6 +180,41 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
         output::remark("A running server notices within a second.")?;
     }
     Ok(())
+}
+
+/// Whether it is shipped and adds to a type of the server's own, which has no endpoint of its own then.
+fn adds_to(one: &Brought) -> bool {
+    one.shipped.is_some() && one.what == Document::ResourceType && one.body.get("endpoint").is_none()
+}
+
+/// Adds what is shipped to what the tenant has added to a type already.
+async fn add_extension(
+    directory: &Directory,
+    ctx: &Ctx,
+    catalog: &Catalog,
+    kind: &str,
+    body: &Value,
+) -> Result<(), crate::directory::Error> {
+    let added = body.get("schemaExtensions").and_then(Value::as_array).into_iter().flatten();
+    let is_new = |extension: &&Value| {
+        let definition = catalog.registry().definition(kind);
+        definition.is_none_or(|definition| definition.extension(text(extension, "schema")).is_none())
+    };
+    let added: Vec<&Value> = added.filter(is_new).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let message = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "add", "path": "schemaExtensions", "value": added }],
+    });
+    directory.patch_resource_type(ctx, kind, message, &Precondition::default()).await.map(drop)
+}
+
+/// Names of what is shipped, and what it is.
+fn known() -> impl Iterator<Item = (&'static str, String)> {
+    let all = (BUNDLE, format!("what a municipality needs: {}", MUNICIPALITY.join(", ")));
+    SHIPPED.iter().map(|shipped| (shipped.name, shipped.about.to_owned())).chain([all])
 }
 
 fn list(catalog: &Catalog, place: &Place) -> anyhow::Result<()> {
@@ -284,7 +314,7 @@ fn join(registry: &Registry, what: Document, document: Value) -> anyhow::Result<
 }
 
 fn read(file: &str) -> anyhow::Result<Brought> {
-    let known = || SHIPPED.map(|(name, ..)| name).join(", ");
+    let known = || known().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
     let missing = || format!("{file} is neither a file that can be read nor one of what is shipped ({})", known());
     let text = fs::read_to_string(file).with_context(missing)?;
     let body = serde_json::from_str(&text).with_context(|| format!("{file} is not JSON"))?;
@@ -301,7 +331,7 @@ fn classify(from: &str, body: Value) -> anyhow::Result<Brought> {
         () if has("endpoint") || has("schemaExtensions") => Document::ResourceType,
         () => anyhow::bail!("{from} is neither a schema (with attributes) nor a resource type (with endpoint)"),
     };
-    let brought = Brought { from: from.to_owned(), what, body };
+    let brought = Brought { from: from.to_owned(), what, body, shipped: None };
     match brought.id() {
         "" if what == Document::Schema => anyhow::bail!("{from} has no id, which must be the URN of the schema"),
         "" => anyhow::bail!("{from} has no name, which must be that of the resource type"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection, check_new, validate};
+use scim::resource::{MEMBERS, Notes, Projection, check_new, label, validate};
 use scim::schema::Definition;
 use store::secret::Secrets;
 use store::work::Draft;
@@ -19,7 +19,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password};
+use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, settle, units};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -42,14 +42,38 @@ impl Creation {
         feeds::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new(), work)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         let mut draft = Draft { members, ..self.draft.clone() };
+        let follow = match settle::concerns(&draft.kind, work) {
+            true => {
+                let document = Arc::make_mut(&mut draft.doc);
+                let follow = settle::settle(ctx, work, id, None, document)?;
+                draft.label = label(document);
+                Some(follow)
+            }
+            false => None,
+        };
+        let unit = units::Standing::of(&self.definition, id, work)?;
+        if unit.is_some() {
+            let external = draft.external.as_ref().and_then(|(_, external)| external.as_deref());
+            units::settle(work, id, external, Arc::make_mut(&mut draft.doc))?;
+        }
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
-            let (doc, secret) = sealer.seal(work, id, &self.draft.doc, &Secrets::default(), password)?;
+            let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
             (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
         }
-        let record = work.create(draft)?;
+        let mut record = work.create(draft)?;
+        settle::note_change(ctx, work, &record.kind);
+        if let Some(unit) = unit {
+            unit.follow(ctx, id, work)?;
+        }
+        let mut groups = Vec::new();
+        if let Some(follow) = follow {
+            settle::follow(ctx, work, id, follow)?;
+            record = work.record(id)?.unwrap_or(record);
+            groups = work.group_refs_of(&record)?;
+        }
         let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
-        let mut state = State::new(record, external, Vec::new(), work.nesting_seq());
+        let mut state = State::new(record, external, groups, work.nesting_seq());
         match state.is_seen(ctx, &self.definition, work)? {
             true => Ok(state),
             false => {
@@ -119,7 +143,7 @@ impl Directory {
             None => document,
         };
         let mut parts = take_apart(document)?;
-        let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc)?;
+        let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc, None, ctx.now)?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,

@@ -2,29 +2,42 @@
 
 use serde_json::{Map, Value};
 
+use provisioning::{calendar, person};
 use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, feeds, issuers, views};
+use super::{clients, feeds, issuers, settle, units, views};
 
-/// Brings a document into its final form and says what people call the resource. Fails with 400 invalidValue when it
+/// Brings a document into its final form and says what people call the resource. `before` is the document as it is
+/// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
 /// says something that the server could not act on.
 pub(super) fn derive(
     registry: &Registry,
     definition: &Definition,
     document: &mut Map<String, Value>,
+    before: Option<&Map<String, Value>>,
+    now: i64,
 ) -> Result<String, scim::Error> {
     refer(definition, document);
     normalise(definition, document);
     if definition.name() == clients::CLIENT {
         clients::check(definition, document)?;
     }
+    if definition.name() == person::USER && definition.extension(person::URN).is_some() {
+        person::settle(document, before, calendar::Calendar::default().day_of(now))?;
+    }
+    if units::are(definition) {
+        provisioning::units::check(document)?;
+    }
     if definition.name() == issuers::ISSUER {
         issuers::check(document)?;
     }
     if definition.name() == feeds::FEED {
         feeds::check(registry, document)?;
+    }
+    if definition.name() == settle::POLICY {
+        settle::check_policy(registry, document)?;
     }
     if definition.name() == views::VIEW {
         views::check(registry, document)?;
@@ -93,7 +106,7 @@ mod tests {
         for (manager, expected) in table {
             let mut document = json!({ "userName": "bo", URN: { "manager": manager } });
             let document = document.as_object_mut().expect("an object");
-            derive(&registry, definition, document).expect("derives");
+            derive(&registry, definition, document, None, 0).expect("derives");
             assert_eq!(document[URN]["manager"].get("$ref").and_then(Value::as_str), expected.as_deref(), "{manager}");
         }
     }

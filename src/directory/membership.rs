@@ -98,6 +98,28 @@ impl Leaving {
     }
 }
 
+/// Has a resource be a member of a group, or not, as a rule says: a revision of the group, as if an administrator had made
+/// it. Nothing is done where it is so already, or where there is no such group.
+pub(super) fn set(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    group: ResourceId,
+    member: ResourceId,
+    is_member: bool,
+) -> Result<(), Error> {
+    let Some(definition) = work.catalog().registry().definition(GROUP).cloned() else { return Ok(()) };
+    if work.record(group)?.is_none_or(|record| record.kind != GROUP) {
+        return Ok(());
+    }
+    let change = match is_member {
+        true => RelationChange::Add(vec![serde_json::json!({ "value": member.to_string() })]),
+        false => RelationChange::RemoveValues(vec![member.to_string()]),
+    };
+    let system = Ctx { base_url: ctx.base_url.clone(), ..Ctx::system(ctx.tenant, ctx.now, ctx.random.clone()) };
+    let revising = Revising::new(definition, group, Arc::new(Moving([change])), Precondition::none());
+    revising.run(&system, &mut Notes::new(), work).map(drop)
+}
+
 impl Directory {
     /// Makes a membership.
     pub(super) async fn join(

@@ -38,8 +38,10 @@ pub mod scope;
 mod search;
 pub mod secret;
 mod seen;
+mod settle;
 mod shape;
 pub mod types;
+mod units;
 pub mod version;
 pub mod views;
 
@@ -61,6 +63,7 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
+pub use settle::{POLICY, RULE};
 pub use store::change::Change as Planned;
 pub use store::{By, Random};
 pub use version::{Precondition, Tags};

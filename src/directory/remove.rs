@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, settle, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -35,7 +35,16 @@ impl Removal {
         feeds::forget(&record, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
-        Ok(work.remove(self.id)?)
+        if settle::concerns(kind, work) {
+            settle::end(ctx, work, self.id)?;
+        }
+        let unit = units::Standing::of(&self.definition, self.id, work)?;
+        work.remove(self.id)?;
+        settle::note_change(ctx, work, kind);
+        if let Some(unit) = unit {
+            unit.follow(ctx, self.id, work)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use super::authority::guard;
 use super::password::SLOT;
 use super::revise::Revision;
 use super::shape::{Parts, take_apart};
-use super::{Ctx, Directory, Error, Precondition, Written, password};
+use super::{Ctx, Directory, Error, Precondition, Written, password, settle};
 
 struct Replacement {
     definition: Arc<Definition>,
@@ -25,7 +25,11 @@ struct Replacement {
 
 impl Revision for Replacement {
     fn document(&self, current: &Map<String, Value>, notes: &mut Notes) -> Result<Map<String, Value>, scim::Error> {
-        replace(&self.definition, current, &self.body, self.strictness, notes)
+        let mut next = replace(&self.definition, current, &self.body, self.strictness, notes)?;
+        if self.definition.name() == provisioning::person::USER {
+            settle::keep_block(current, &mut next);
+        }
+        Ok(next)
     }
 
     fn relation(&self) -> &[RelationChange] {

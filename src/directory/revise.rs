@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection};
+use scim::resource::{MEMBERS, Notes, Projection, label};
 use scim::schema::{Definition, Registry};
 use scim::view::write_back;
 use store::secret::Secrets;
@@ -19,7 +19,7 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, settle, units};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -41,6 +41,24 @@ struct Outcome {
     parts: Parts,
     label: String,
     is_changed: bool,
+    /// Whether its external id or its password is another one.
+    is_changed_beside: bool,
+}
+
+impl Outcome {
+    /// Works out what is derived of a User: what its caller wrote there has no effect.
+    fn settle(
+        &mut self,
+        ctx: &Ctx,
+        work: &mut Work<'_>,
+        id: ResourceId,
+        before: &Map<String, Value>,
+    ) -> Result<settle::Follow, Error> {
+        let follow = settle::settle(ctx, work, id, Some(before), &mut self.parts.doc)?;
+        self.label = label(&self.parts.doc);
+        self.is_changed = self.is_changed_beside || self.parts.doc != *before;
+        Ok(follow)
+    }
 }
 
 /// A password that was hashed before the lock was taken.
@@ -112,11 +130,11 @@ impl Revising {
             }
         }
         self.precondition.check(record.version)?;
-        let (external, mut next, known_groups) = match foreseen {
+        let (external, mut next, before, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
                 let groups = (state.record.groups_seq, state.nesting_seq, state.groups);
-                (state.external, outcome, Some(groups))
+                (state.external, outcome, document, Some(groups))
             }
             None => {
                 let state = match known {
@@ -127,24 +145,33 @@ impl Revising {
                     }
                 };
                 let registry = work.catalog().registry().clone();
-                let (next, _) =
+                let (next, document) =
                     foresee(ctx, &registry, definition, &state, &*self.revision, self.sealer.as_ref(), notes)?;
-                (state.external, next, None)
+                (state.external, next, Arc::new(document), None)
             }
         };
+        let follow = match settle::concerns(&record.kind, work) {
+            true => Some(next.settle(ctx, work, id, &before)?),
+            false => None,
+        };
+        let mut unit = None;
         if next.is_changed {
+            unit = units::Standing::of(definition, id, work)?;
+            if unit.is_some() {
+                units::settle(work, id, next.parts.external.as_deref(), &mut next.parts.doc)?;
+            }
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
             feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;
-        let record = if next.is_changed || !moves.is_empty() {
+        let mut record = if next.is_changed || !moves.is_empty() {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let members = moves.deltas(ctx, definition, id, work)?;
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
-            work.update(Draft {
+            let record = work.update(Draft {
                 id,
                 kind: record.kind.clone(),
                 label: next.label,
@@ -152,10 +179,19 @@ impl Revising {
                 doc: doc.into(),
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
-            })?
+            })?;
+            settle::note_change(ctx, work, &record.kind);
+            if let Some(unit) = unit {
+                unit.follow(ctx, id, work)?;
+            }
+            record
         } else {
             record
         };
+        if let Some(follow) = follow {
+            settle::follow(ctx, work, id, follow)?;
+            record = work.record(id)?.unwrap_or(record);
+        }
         let is_same = |(of, nesting, _): &(i64, i64, _)| *of == record.groups_seq && *nesting == work.nesting_seq();
         let groups = match known_groups.filter(is_same) {
             _ if !has_groups(definition) => Vec::new(),
@@ -393,11 +429,12 @@ fn foresee(
         }
     };
     let mut parts = take_apart(next)?;
-    let label = derive(registry, definition, &mut parts.doc)?;
+    let label = derive(registry, definition, &mut parts.doc, Some(&current), ctx.now)?;
     if let Some(sealer) = sealer {
         sealer.recognise(&state.record, &mut parts.doc)?;
     }
     let before = take_apart(current)?;
-    is_changed |= parts.doc != before.doc || parts.external != before.external || parts.password != before.password;
-    Ok((Outcome { parts, label, is_changed }, before.doc))
+    let is_changed_beside = parts.external != before.external || parts.password != before.password;
+    is_changed |= is_changed_beside || parts.doc != before.doc;
+    Ok((Outcome { parts, label, is_changed, is_changed_beside }, before.doc))
 }

@@ -3,7 +3,8 @@
 //! `User:read` and `User:write` are about one resource type, `*:read` and `*:write` about every type that holds
 //! identities, `admin` is everything. Writing does not include reading. What administers the register itself (clients,
 //! views, the audit) is not among `*`: it may be read by a scope that names the type, and changed with `admin` alone,
-//! for whoever changes clients can give itself any scope. Says nothing of single resources or attributes: that is the
+//! for whoever changes clients can give itself any scope. `User:block` lets a client block people, or lift that, beside
+//! what it writes of them. Says nothing of single resources or attributes: that is the
 //! view's business and the [authority](scim::authority)'s.
 
 use std::collections::BTreeMap;
@@ -13,10 +14,12 @@ use std::sync::Arc;
 use super::Role;
 
 /// Resource types that administer the register.
-const ADMINISTRATIVE: [&str; 6] = ["Client", "View", "Issuer", "Feed", "Run", "AuditEvent"];
+const ADMINISTRATIVE: [&str; 7] = ["Client", "View", "Issuer", "Feed", "Run", "AuditEvent", "Policy"];
 
 /// The scope that includes all others.
 pub const ADMIN: &str = "admin";
+/// The type whose resources can be blocked.
+const BLOCKABLE: &str = "User";
 /// Stands for every type that holds identities.
 const ANY: &str = "*";
 
@@ -27,6 +30,8 @@ pub enum Access {
     Read,
     /// POST, PUT, PATCH and DELETE.
     Write,
+    /// Of Users: that they are not active from this moment on, whatever their sources say.
+    Block,
 }
 
 impl Access {
@@ -35,6 +40,7 @@ impl Access {
         match self {
             Access::Read => "read",
             Access::Write => "write",
+            Access::Block => "block",
         }
     }
 }
@@ -44,15 +50,17 @@ impl Access {
 struct Grant {
     read: bool,
     write: bool,
+    block: bool,
 }
 
 impl Grant {
-    const ALL: Grant = Grant { read: true, write: true };
+    const ALL: Grant = Grant { read: true, write: true, block: false };
 
     fn has(self, access: Access) -> bool {
         match access {
             Access::Read => self.read,
             Access::Write => self.write,
+            Access::Block => self.block,
         }
     }
 
@@ -60,19 +68,20 @@ impl Grant {
         match access {
             Access::Read => self.read = true,
             Access::Write => self.write = true,
+            Access::Block => self.block = true,
         }
     }
 
     fn and(self, other: Grant) -> Grant {
-        Grant { read: self.read && other.read, write: self.write && other.write }
+        Grant { read: self.read && other.read, write: self.write && other.write, block: self.block && other.block }
     }
 
     fn or(self, other: Grant) -> Grant {
-        Grant { read: self.read || other.read, write: self.write || other.write }
+        Grant { read: self.read || other.read, write: self.write || other.write, block: self.block || other.block }
     }
 
     fn is_empty(self) -> bool {
-        !self.read && !self.write
+        !self.read && !self.write && !self.block
     }
 }
 
@@ -96,7 +105,7 @@ impl Scopes {
         match role {
             Role::Administrator => Scopes::admin(),
             Role::Source => Scopes { any: Grant::ALL, ..Scopes::default() },
-            Role::Consumer => Scopes { any: Grant { read: true, write: false }, ..Scopes::default() },
+            Role::Consumer => Scopes { any: Grant { read: true, ..Grant::default() }, ..Scopes::default() },
         }
     }
 
@@ -146,7 +155,7 @@ impl Scopes {
         let of = |scopes: &Scopes, kind: &str| {
             let own = scopes.named.get(kind).copied().unwrap_or_default();
             match scopes.is_admin {
-                true => Grant::ALL,
+                true => Grant { block: true, ..Grant::ALL },
                 false if is_administrative(kind) => own,
                 false => own.or(scopes.any),
             }
@@ -169,7 +178,8 @@ impl Scopes {
         }
         let all = [(ANY, self.any)].into_iter().chain(self.named.iter().map(|(kind, grant)| (kind.as_str(), *grant)));
         let each = all.flat_map(|(kind, grant)| {
-            let access = [Access::Read, Access::Write].into_iter().filter(move |access| grant.has(*access));
+            let access =
+                [Access::Read, Access::Write, Access::Block].into_iter().filter(move |access| grant.has(*access));
             access.map(move |access| name(kind, access))
         });
         each.collect()
@@ -211,6 +221,8 @@ fn split(text: &str) -> Option<(&str, Access)> {
     let access = match access {
         "read" => Access::Read,
         "write" => Access::Write,
+        // Blocking is about people.
+        "block" if kind == BLOCKABLE => Access::Block,
         _ => return None,
     };
     let is_name = kind == ANY
@@ -229,7 +241,7 @@ mod tests {
 
     #[test]
     fn scopes_allow_what_the_table_says() {
-        use Access::{Read, Write};
+        use Access::{Block, Read, Write};
         let table = [
             ("*:read *:write", "User", Read, true),
             ("*:read *:write", "User", Write, true),
@@ -248,6 +260,13 @@ mod tests {
             ("AuditEvent:read", "AuditEvent", Read, true),
             ("admin", "Client", Write, true),
             ("admin", "User", Read, true),
+            ("User:write", "User", Block, false),
+            ("*:read *:write", "User", Block, false),
+            ("User:block", "User", Block, true),
+            ("User:block", "User", Write, false),
+            ("admin", "User", Block, true),
+            ("*:read *:write", "Policy", Read, false),
+            ("Policy:read", "Policy", Read, true),
             ("", "User", Read, false),
         ];
         for (text, kind, access, allowed) in table {
@@ -267,6 +286,9 @@ mod tests {
             "Us er:read",
             "å:read",
             "Client:write",
+            "Policy:write",
+            "Group:block",
+            "*:block",
         ] {
             assert_eq!(Scopes::parse(["*:read", text]).err(), Some(text));
         }
@@ -274,7 +296,9 @@ mod tests {
 
     #[test]
     fn scopes_read_back_as_they_are_shown() {
-        for text in ["admin", "*:read", "*:read *:write", "*:read User:write", "Group:read User:read User:write", ""] {
+        for text in
+            ["admin", "*:read", "*:read *:write", "*:read User:write", "Group:read User:read User:write User:block", ""]
+        {
             assert_eq!(scopes(text).to_string(), text);
         }
         assert_eq!(scopes("User:write *:read admin").to_string(), "admin", "it includes all others");
@@ -293,6 +317,8 @@ mod tests {
             ("User:read Group:write", "Group:read", ""),
             ("*:read", "Client:read", ""),
             ("*:read User:write", "*:read", "*:read User:read"),
+            ("admin", "User:write User:block", "User:write User:block"),
+            ("User:write", "User:block", ""),
         ];
         for (has, asks, gets) in table {
             assert_eq!(scopes(has).narrow(&scopes(asks)).to_string(), gets, "{has} / {asks}");

@@ -65,7 +65,7 @@ impl Directory {
         }
         loop {
             let keys = self.secret_keys(ctx.tenant).await?;
-            let concealed = Directory::conceal(definitions, request, &keys)?;
+            let concealed = Directory::conceal(ctx, definitions, request, &keys)?;
             let found = self.search_known(ctx, definitions, &concealed).await?;
             // A rotation that began or ended meanwhile has other keys, and what was found may not be all.
             if self.secret_keys(ctx.tenant).await? == keys {

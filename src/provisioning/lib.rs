@@ -1,9 +1,16 @@
-//! What follows from a person's data by rule and by date, pure: no I/O, no clock, no store. Documents, dates and what a
-//! tenant has laid down come in as arguments; what shall be comes out.
+//! What follows from a person's data by rule and by date, pure: no store, no I/O and no clock. Documents, dates and what
+//! a tenant has laid down come in as arguments; what shall be, why, and when that is to be asked again comes out.
 //!
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
-//! day by day.
+//! day by day; [`units`] is the tree of
+//! organisational units; [`names`] makes user names and addresses; [`calendar`] turns dates into instants of a tenant's time zone; [`lifecycle`] says in which state an
+//! account is.
 
+pub mod calendar;
 pub mod facts;
+pub mod lifecycle;
+pub mod names;
 pub mod number;
 pub mod person;
+pub mod policy;
+pub mod units;

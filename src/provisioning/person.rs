@@ -13,6 +13,10 @@ use crate::number::{self, Kind};
 pub const USER: &str = "User";
 /// The extension of User.
 pub const URN: &str = "urn:matrikel:scim:schemas:1.0:Person";
+/// The identity number, sealed where it is stored.
+pub const NUMBER: &str = "personalNumber";
+/// What kind of number it is.
+const KIND: &str = "personalNumberType";
 /// The person's employments.
 pub const EMPLOYMENTS: &str = "employments";
 /// Times in which employments rest.
@@ -22,13 +26,18 @@ pub const ENROLMENTS: &str = "enrolments";
 /// That the person's data are protected, and how.
 pub const PROTECTED: &str = "protectedIdentity";
 
-/// Brings the extension of a User, if it has one, into its final form. `now`: µs since 1970.
+/// Brings the extension of a User, if it has one, into its final form. `before` is the document as it is stored, in which
+/// something else may stand for the number; `today` decides the century of a number that does not say it.
 ///
 /// Errors with 400 invalidValue that names the path: no identity number, or one that could be two; what is no date, or
 /// ends before it begins; a key that two have, or of an employment that is not there.
-pub fn settle(document: &mut Map<String, Value>, now: i64) -> Result<(), scim::Error> {
+pub fn settle(
+    document: &mut Map<String, Value>,
+    before: Option<&Map<String, Value>>,
+    today: Date,
+) -> Result<(), scim::Error> {
     let Some(Value::Object(person)) = document.get_mut(URN) else { return Ok(()) };
-    settle_number(person, day_of(now))?;
+    settle_number(person, before.and_then(|before| before.get(URN)?.as_object()), today)?;
     if let Some(born) = text(person, "birthDate") {
         date("birthDate", born)?;
     }
@@ -50,27 +59,56 @@ pub fn settle(document: &mut Map<String, Value>, now: i64) -> Result<(), scim::E
     Ok(())
 }
 
+/// The forms in which a number may be kept that was written like that; none for what is no number.
+pub fn spellings(number: &str, today: Date) -> Vec<String> {
+    number::read(number, today).into_iter().map(|number| number.text).collect()
+}
+
 /// Whether the person's data are protected (design: people who are protected).
 pub fn is_protected(document: &Map<String, Value>) -> bool {
     document.get(URN).and_then(|person| person.get("protectedIdentity")).is_some_and(|value| !value.is_null())
 }
 
-fn settle_number(person: &mut Map<String, Value>, today: Date) -> Result<(), scim::Error> {
-    let wanted = match text(person, "personalNumberType") {
+fn settle_number(
+    person: &mut Map<String, Value>,
+    before: Option<&Map<String, Value>>,
+    today: Date,
+) -> Result<(), scim::Error> {
+    let wanted = match text(person, KIND) {
         Some(name) => {
             Some(Kind::parse(name).ok_or_else(|| refuse("personalNumberType is none of: fi, se, temporary"))?)
         }
         None => None,
     };
-    let Some(given) = text(person, "personalNumber") else { return Ok(()) };
+    let Some(given) = text(person, NUMBER) else {
+        // Without a number there is nothing that a kind could be said of.
+        person.shift_remove(KIND);
+        return Ok(());
+    };
+    // What stands for the stored number has been checked when that was written.
+    if let Some(before) = before.filter(|before| text(before, NUMBER) == Some(given)) {
+        let kind = text(before, KIND);
+        if wanted.is_some_and(|wanted| kind != Some(wanted.as_str())) {
+            return Err(refuse("personalNumberType is another one than that of the number; write personalNumber too"));
+        }
+        if let Some(kind) = kind {
+            person.insert(KIND.into(), kind.into());
+        }
+        return Ok(());
+    }
     let mut ways = number::read(given, today);
-    ways.retain(|number| wanted.is_none_or(|wanted| wanted == number.kind));
+    // A kind that stands there from the number before says nothing of a number of another kind.
+    let is_left_over = before.and_then(|before| text(before, KIND)) == wanted.map(Kind::as_str);
+    let fits = |number: &number::Number| wanted.is_none_or(|wanted| wanted == number.kind);
+    if !is_left_over || ways.iter().any(fits) {
+        ways.retain(fits);
+    }
     // A number is never repeated in an error: errors are logged and shown.
     match ways.as_slice() {
         [one] => {
             let (kind, text) = (one.kind.as_str(), one.text.clone());
-            person.insert("personalNumber".into(), text.into());
-            person.insert("personalNumberType".into(), kind.into());
+            person.insert(NUMBER.into(), text.into());
+            person.insert(KIND.into(), kind.into());
             Ok(())
         }
         [] => Err(refuse("personalNumber is no personal identity number: its date or its check character is wrong")),
@@ -127,24 +165,17 @@ fn refuse(sentence: &str) -> scim::Error {
     scim::Error::invalid_value(format!("{URN}:{sentence}."))
 }
 
-/// The day of an instant, in UTC.
-fn day_of(now: i64) -> Date {
-    let instant = jiff::Timestamp::from_microsecond(now).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    instant.to_zoned(jiff::tz::TimeZone::UTC).date()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    /// 22 November 2026.
-    const NOW: i64 = 1_795_305_600_000_000;
+    const TODAY: Date = Date::constant(2026, 11, 22);
 
     fn settled(person: Value) -> Result<Value, String> {
         let mut document = Map::from_iter([(URN.to_owned(), person)]);
-        settle(&mut document, NOW).map_err(|error| error.detail.to_string())?;
+        settle(&mut document, None, TODAY).map_err(|error| error.detail.to_string())?;
         Ok(document.remove(URN).unwrap_or_default())
     }
 
@@ -156,6 +187,30 @@ mod tests {
         assert!(wrong.contains("personalNumber is no") && !wrong.contains("9875"), "{wrong}");
         assert!(settled(json!({ "personalNumber": "811218-9876", "personalNumberType": "fi" })).is_err());
         assert!(settled(json!({ "personalNumberType": "xx" })).is_err());
+    }
+
+    #[test]
+    fn what_stands_for_a_stored_number_is_not_read_as_one() {
+        let again = |before: Value, after: Value| {
+            let before = Map::from_iter([(URN.to_owned(), before)]);
+            let mut after = Map::from_iter([(URN.to_owned(), after)]);
+            settle(&mut after, Some(&before), TODAY).map_err(|error| error.detail.to_string())?;
+            Ok::<_, String>(after.remove(URN).unwrap_or_default())
+        };
+        let stored = json!({ "personalNumber": "s1.00ff", "personalNumberType": "se" });
+        assert_eq!(again(stored.clone(), json!({ "personalNumber": "s1.00ff" })), Ok(stored.clone()));
+        assert_eq!(again(stored.clone(), stored.clone()), Ok(stored.clone()));
+        assert!(again(stored.clone(), json!({ "personalNumber": "s1.00fe" })).is_err());
+        assert!(again(stored.clone(), json!({ "personalNumber": "s1.00ff", "personalNumberType": "fi" })).is_err());
+        assert!(again(json!({}), json!({ "personalNumber": "s1.00ff" })).is_err());
+        assert_eq!(again(stored.clone(), json!({ "personalNumberType": "se" })), Ok(json!({})));
+        // A temporary number is replaced by a real one.
+        let temporary = json!({ "personalNumber": "s1.aa", "personalNumberType": "temporary" });
+        let real = json!({ "personalNumber": "198112189876", "personalNumberType": "se" });
+        assert_eq!(again(temporary.clone(), json!({ "personalNumber": "811218-9876" })), Ok(real.clone()));
+        let patched = json!({ "personalNumber": "811218-9876", "personalNumberType": "temporary" });
+        assert_eq!(again(temporary, patched.clone()), Ok(real));
+        assert!(again(json!({}), patched).is_err());
     }
 
     #[test]
@@ -207,7 +262,7 @@ mod tests {
     #[test]
     fn without_the_extension_nothing_is_asked() {
         let mut document = Map::new();
-        settle(&mut document, NOW).expect("nothing");
+        settle(&mut document, None, TODAY).expect("nothing");
         assert!(document.is_empty() && !is_protected(&document));
         let marked = json!({ URN: { "protectedIdentity": "sekretess" } });
         assert!(is_protected(marked.as_object().expect("an object")));

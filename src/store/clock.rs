@@ -22,11 +22,13 @@ pub(crate) struct Clock {
     pub(crate) counts: BTreeMap<String, i64>,
     /// Version of the tenant's schemas, resource types and indexes.
     pub(crate) catalog: i64,
+    /// Number of the newest change of a policy, a rule or what they go by.
+    pub(crate) book_seq: Seq,
     /// Digest of the newest change: the head of the chain.
     pub(crate) digest: Vec<u8>,
 }
 
-type Row = (i64, i64, i64, String, i64, Vec<u8>);
+type Row = (i64, i64, i64, String, i64, i64, Vec<u8>);
 
 impl Clock {
     /// Reads the clock and locks it until the transaction ends.
@@ -41,21 +43,22 @@ impl Clock {
     }
 
     fn load(db: &mut Db, tenant: TenantId, lock: &'static str) -> Result<Self, Error> {
-        let (seq, last_at, nesting_seq, counts, catalog, digest) = Statement::<(
+        let (seq, last_at, nesting_seq, counts, catalog, book_seq, digest) = Statement::<(
             BigInt,
             BigInt,
             BigInt,
             Text,
             BigInt,
+            BigInt,
             Binary,
         )>::new(
-            "SELECT seq, last_at, nesting_seq, counts, catalog_version, digest FROM tenant_clock WHERE tenant_id = ",
+            "SELECT seq, last_at, nesting_seq, counts, catalog_version, book_seq, digest FROM tenant_clock WHERE tenant_id = ",
         )
         .bind(tenant)
         .sql(lock)
         .get_result::<Row>(db)?;
         let counts = serde_json::from_str(&counts).map_err(|error| Error::Corrupt(error.to_string()))?;
-        Ok(Clock { seq, last_at, nesting_seq, counts, catalog, digest })
+        Ok(Clock { seq, last_at, nesting_seq, counts, catalog, book_seq, digest })
     }
 
     /// Draws the next number and its instant, which is later than every instant before it.
@@ -83,6 +86,8 @@ impl Clock {
             .bind(counts)
             .sql(", catalog_version = ")
             .bind(self.catalog)
+            .sql(", book_seq = ")
+            .bind(self.book_seq)
             .sql(", digest = ")
             .bind(self.digest.clone())
             .sql(" WHERE tenant_id = ")

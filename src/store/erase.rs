@@ -15,7 +15,7 @@ pub const ERASING: &str = "erasing";
 pub const ERASED: &str = "erased";
 
 /// Every table of tenants with its key. The clock is the first: without it nothing can be written.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 26] = [
     ("tenant_clock", "tenant_id"),
     ("route", "key"),
     ("credential", "credential_id"),
@@ -27,6 +27,10 @@ const TABLES: [(&str, &str); 22] = [
     ("feed_record", "feed_id, kind, key"),
     ("run_item", "run_id, list, place"),
     ("import_state", "tenant_id"),
+    ("lease", "name"),
+    ("due", "resource_id"),
+    ("grant_", "user_id, target_id, ground_kind, ground_id, since"),
+    ("tombstone", "namespace, value"),
     ("sweep", "group_id"),
     ("membership", "group_id, member_id"),
     ("unique_key", "namespace, value"),

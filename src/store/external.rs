@@ -100,3 +100,37 @@ pub(crate) fn store(
     )?;
     Ok(())
 }
+
+/// The domains that have keys in a tenant, by one look at an index for each.
+pub(crate) fn domains(db: &mut Db, tenant: TenantId) -> Result<Vec<ResourceId>, Error> {
+    let mut domains: Vec<ResourceId> = Vec::new();
+    loop {
+        let mut next = Statement::<Binary>::new("SELECT domain_id FROM external_id WHERE tenant_id = ").bind(tenant);
+        if let Some(last) = domains.last() {
+            next = next.sql(" AND domain_id > ").bind(*last);
+        }
+        match next.sql(" ORDER BY domain_id LIMIT 1").get_result::<Vec<u8>>(db).optional()? {
+            Some(id) => domains.push(resource_id(&id)?),
+            None => return Ok(domains),
+        }
+    }
+}
+
+/// Every key that a domain has for resources of a kind, and whose it is.
+pub(crate) fn of_kind(
+    db: &mut Db,
+    tenant: TenantId,
+    domain: ResourceId,
+    kind: &str,
+) -> Result<Vec<(ExternalKey, ResourceId)>, Error> {
+    let rows = Statement::<(Text, Binary)>::new("SELECT value, resource_id FROM external_id WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND domain_id = ")
+        .bind(domain)
+        .sql(" AND kind = ")
+        .bind(kind)
+        .load::<(String, Vec<u8>)>(db)?;
+    let row =
+        |(value, id): (String, Vec<u8>)| Ok((ExternalKey { domain, kind: kind.to_owned(), value }, resource_id(&id)?));
+    rows.into_iter().map(row).collect()
+}

@@ -5,6 +5,7 @@
 //! types of a tenant's own stay for as long as somebody asks for them at all, since whoever has begun a request with them
 //! must find them at its end.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,22 @@ const EDGES_OF_ONE: u32 = 250_000;
 /// Names of groups that are remembered, of all tenants; then everybody's are forgotten.
 const NAMES: u64 = 500_000;
 
+/// What the directory has made of a tenant's policies and rules. The store only keeps it.
+pub type Book = Arc<dyn Any + Send + Sync>;
+
+/// A book and the state that it was made of.
+#[derive(Clone)]
+pub(crate) struct Booked {
+    /// Number of the newest change of a policy, a rule or what they go by.
+    pub(crate) seq: Seq,
+    /// Version of the catalog.
+    pub(crate) catalog: i64,
+    pub(crate) book: Book,
+}
+
+/// The books of tenants as they were last committed.
+pub(crate) type Books = Cache<TenantId, Booked>;
+
 /// What is remembered, each tenant at one state.
 pub(crate) struct Known {
     /// Catalogs without a document of the tenant's own: no more than which paths are indexed.
@@ -40,6 +57,7 @@ pub(crate) struct Known {
     /// A tenant is in one of the two; held while it is put there.
     catalogs: Mutex<()>,
     nesting: Cache<TenantId, (Seq, Arc<Nesting>)>,
+    books: Books,
     names: Cache<TenantId, Arc<Names>>,
     /// How many names all of `names` hold.
     named: Arc<AtomicU64>,
@@ -57,6 +75,7 @@ impl Known {
                 .weigher(move |_, (_, nesting): &(Seq, Arc<Nesting>)| weight(nesting, tenants))
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            books: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
             names: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
             named: Arc::default(),
         }
@@ -123,6 +142,11 @@ impl Shared {
     /// What is known of a tenant's resource types without asking; the built-in ones when that is nothing.
     pub(crate) fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
         self.cached_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
+    }
+
+    /// What this node remembers of the books of tenants.
+    pub(crate) fn books(&self) -> Books {
+        self.known.books.clone()
     }
 
     pub(crate) fn cached_nesting(&self, tenant: TenantId) -> Option<(Seq, Arc<Nesting>)> {

@@ -2,7 +2,7 @@
 //!
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
-//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`feed`], [`idempotency`], `seal`, [`secret`], `signing`, [`tenant`], [`audit`]. [`work`] is the overlay of a write,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`feed`], [`idempotency`], `seal`, [`secret`], `signing`, [`tenant`], [`audit`], and for what follows by rule [`due`], [`grant`], [`tombstone`], `lease`. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads, [`meter`] counts what is done; [`scan`] answers searches by
 //! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a
 //! tenant out and reads it in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
@@ -21,16 +21,19 @@ pub mod credential;
 mod db;
 pub mod deferred;
 mod dialect;
+pub mod due;
 mod durability;
 pub mod erase;
 mod error;
 pub mod external;
 pub mod feed;
+pub mod grant;
 mod hold;
 pub mod idempotency;
 mod ids;
 mod index;
 mod known;
+mod lease;
 mod link;
 pub mod membership;
 pub mod meter;
@@ -53,6 +56,7 @@ mod signing;
 mod statement;
 mod store;
 pub mod tenant;
+pub mod tombstone;
 mod trace;
 mod transfer;
 mod turn;
@@ -69,8 +73,11 @@ pub use change::Change;
 pub use check::{Finding, Report, Watch};
 pub use credential::{Credential, CredentialKind};
 pub use deferred::Deferred;
+pub use due::Due;
 pub use error::{Error, OpenError};
+pub use grant::{Grant, GrantKey};
 pub use ids::{ResourceId, Seq, TenantId};
+pub use known::Book;
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
 pub use nesting::Nesting;
@@ -84,5 +91,6 @@ pub use sight::{Documents, Eyes, Reading, Seen, Sight, look, veil};
 pub use signing::SigningKey;
 pub use store::{Options, Store};
 pub use tenant::Tenant;
+pub use tombstone::{Buried, Tombstone};
 pub use transfer::{Exported, Imported, TransferError};
 pub use work::{Mending, Work};

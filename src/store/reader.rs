@@ -8,8 +8,8 @@ use crate::change::Stored;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
-use crate::feed::{FeedKey, FeedRecord};
 use crate::idempotency::Keyed;
+use crate::known::Book;
 use crate::nesting::Nesting;
 use crate::roll::Roll;
 use crate::secret::SealingKey;
@@ -18,8 +18,9 @@ use crate::store::Shared;
 use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
-    Credential, Deferred, Error, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId, change,
-    credential, deferred, dialect, feed, idempotency, membership, meter, record, route, seal, secret, signing, tenant,
+    Credential, Deferred, Due, Error, Grant, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId,
+    Tombstone, change, credential, deferred, dialect, due, grant, idempotency, membership, meter, record, route, seal,
+    secret, signing, tenant, tombstone,
 };
 
 /// Members read at a time.
@@ -104,7 +105,8 @@ impl Reader {
             let clock = Clock::read(&mut reader.db, tenant)?;
             let catalog = reader.shared.catalog(&mut reader.db, tenant, clock.catalog)?;
             let nesting = reader.shared.cached_nesting(tenant);
-            let mut work = Work::new(&mut reader.db, tenant, catalog, clock, nesting, origin.clone());
+            let books = reader.shared.books();
+            let mut work = Work::new(&mut reader.db, tenant, catalog, clock, nesting, books, origin.clone());
             work.begin(origin)?;
             body(&mut work)
         })
@@ -325,37 +327,46 @@ impl Reader {
         idempotency::find(&mut self.db, tenant, client, key)
     }
 
-    /// The next `limit` records of a feed in the order of their keys. With `open`, those alone that name what is not
-    /// there yet.
-    pub fn feed_records(
-        &mut self,
-        tenant: TenantId,
-        feed: ResourceId,
-        after: Option<&FeedKey>,
-        (open, limit): (bool, i64),
-    ) -> Result<Vec<(FeedKey, FeedRecord)>, Error> {
-        feed::page(&mut self.db, tenant, feed, after, (open, limit))
+    /// What is due at `until` (µs since 1970) or was before, the oldest first, at most `limit`.
+    pub fn due_before(&mut self, tenant: TenantId, until: i64, limit: i64) -> Result<Vec<(ResourceId, i64)>, Error> {
+        due::before(&mut self.db, tenant, until, limit)
     }
 
-    /// How many records of a feed a run wrote, by what it did.
-    pub fn feed_counts(
-        &mut self,
-        tenant: TenantId,
-        feed: ResourceId,
-        run: ResourceId,
-    ) -> Result<Vec<(String, i64)>, Error> {
-        feed::counts(&mut self.db, tenant, feed, run)
+    /// When a resource is looked at again.
+    pub fn due_of(&mut self, tenant: TenantId, id: ResourceId) -> Result<Option<Due>, Error> {
+        due::find(&mut self.db, tenant, id)
     }
 
-    /// What a run holds in one of its lists: at most `limit`, after a place.
-    pub fn run_items(
-        &mut self,
-        tenant: TenantId,
-        run: ResourceId,
-        list: &str,
-        (after, limit): (i64, i64),
-    ) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-        feed::items(&mut self.db, tenant, run, list, (after, limit))
+    /// How many are due at `until`, at most `limit`, and since when the oldest is.
+    pub fn backlog(&mut self, tenant: TenantId, until: i64, limit: i64) -> Result<(i64, Option<i64>), Error> {
+        due::backlog(&mut self.db, tenant, until, limit)
+    }
+
+    /// Every grant of a user, ended ones too, in the order of their keys.
+    pub fn grants_of(&mut self, tenant: TenantId, user: ResourceId) -> Result<Vec<Grant>, Error> {
+        grant::of_user(&mut self.db, tenant, user)
+    }
+
+    /// Every grant of a target, ended ones too, in the order of their keys.
+    pub fn grants_on(&mut self, tenant: TenantId, target: ResourceId) -> Result<Vec<Grant>, Error> {
+        grant::of_target(&mut self.db, tenant, target)
+    }
+
+    /// What is left of a name or number whose owner is gone.
+    pub fn tombstone(&mut self, tenant: TenantId, namespace: &str, value: &str) -> Result<Option<Tombstone>, Error> {
+        tombstone::find(&mut self.db, tenant, &(namespace.to_owned(), value.to_owned()))
+    }
+
+    /// What this node has made of the tenant's policies and rules, if that is still what they say. Asks for one row.
+    pub fn book(&mut self, tenant: TenantId) -> Result<Option<Book>, Error> {
+        let Some(known) = self.shared.books().get(&tenant) else { return Ok(None) };
+        let clock = Clock::read(&mut self.db, tenant)?;
+        Ok((known.seq == clock.book_seq && known.catalog == clock.catalog).then_some(known.book))
+    }
+
+    /// Number of the newest change of a policy, a rule or what they go by.
+    pub fn book_seq(&mut self, tenant: TenantId) -> Result<Seq, Error> {
+        Ok(Clock::read(&mut self.db, tenant)?.book_seq)
     }
 
     /// Fails when the database does not answer, or has no tables.

@@ -281,7 +281,7 @@ fn open_work<'d>(db: &'d mut Db, shared: &Arc<Shared>, tenant: TenantId) -> Resu
     let catalog = shared.catalog(db, tenant, clock.catalog)?;
     let nesting = shared.cached_nesting(tenant);
     let nobody = Origin { actor: ResourceId::SYSTEM, cause: "batch", by: By::default(), now: 0, random: Random::os() };
-    Ok(Work::new(db, tenant, catalog, clock, nesting, nobody))
+    Ok(Work::new(db, tenant, catalog, clock, nesting, shared.books(), nobody))
 }
 
 /// Runs an operation and says whether it was accepted.

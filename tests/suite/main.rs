@@ -61,6 +61,8 @@ mod openapi;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod points;
 #[cfg(test)]
 mod protocol;

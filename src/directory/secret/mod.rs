@@ -15,6 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
+use provisioning::calendar::Calendar;
+use provisioning::person;
 use scim::filter::{self, Filter};
 use scim::key::of_text;
 use scim::query::SearchRequest;
@@ -33,6 +35,8 @@ pub(super) use keys::{Keys, TenantKeys};
 /// What keys are derived for.
 const DATA_KEY: &str = "matrikel data key 1";
 const VALUE: &str = "matrikel secret 1";
+/// The identity number's path, after the URN of its extension.
+const NUMBER: &str = ":personalNumber";
 
 /// A document that has tokens, and what lies beside it.
 type Sealed<'d> = (Cow<'d, Map<String, Value>>, Option<Vec<u8>>);
@@ -130,6 +134,7 @@ impl Directory {
     ///
     /// Fails with 403 sensitive for any other question about a secret than `eq` and `pr`.
     pub(super) fn conceal(
+        ctx: &Ctx,
         definitions: &[Arc<Definition>],
         request: &SearchRequest,
         keys: &TenantKeys,
@@ -139,8 +144,18 @@ impl Directory {
             return Ok(request.clone());
         };
         let concealed = parsed.conceal(&definitions, &mut |path, value| {
-            let mut tokens =
-                keys.find.iter().map(|(id, key)| token(*id, key, path, value)).collect::<Result<Vec<_>, _>>()?;
+            let mut values = vec![value.to_owned()];
+            if path.strip_prefix(person::URN) == Some(NUMBER) {
+                // It is kept in one form and may be asked for in any.
+                values.extend(person::spellings(value, Calendar::default().day_of(ctx.now)));
+                values.dedup();
+            }
+            let mut tokens = Vec::new();
+            for (id, key) in &keys.find {
+                for value in &values {
+                    tokens.push(token(*id, key, path, value)?);
+                }
+            }
             if tokens.is_empty() {
                 // Without a key nothing is sealed, and no text stands for it.
                 tokens.push("s0.".to_owned());

@@ -5,6 +5,7 @@ mod attribute;
 mod definition;
 pub mod lint;
 mod registry;
+pub mod shipped;
 
 pub use attribute::{Attribute, Mutability, Returned, Type, Uniqueness};
 pub use definition::{Definition, Place, SecretPath};

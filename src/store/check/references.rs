@@ -29,6 +29,13 @@ pub(crate) const UNTOUCHED: &str = "FROM membership m JOIN resource r ON r.tenan
 pub(crate) const STALE_NOTES: &str = "FROM deferred_outcome o LEFT JOIN deferred d ON d.tenant_id = o.tenant_id AND \
      d.request_id = o.request_id AND d.expires_at IS NULL WHERE d.request_id IS NULL AND o.tenant_id = ";
 
+/// A resource that is to be looked at again and is not there.
+pub(crate) const NOT_DUE: &str = "FROM due d LEFT JOIN resource r ON r.tenant_id = d.tenant_id AND \
+     r.resource_id = d.resource_id WHERE r.resource_id IS NULL AND d.tenant_id = ";
+/// A right that somebody holds who is not there.
+const HELD_BY_NOBODY: &str = "FROM grant_ h LEFT JOIN resource r ON r.tenant_id = h.tenant_id AND \
+     r.resource_id = h.user_id WHERE r.resource_id IS NULL AND h.until IS NULL AND h.tenant_id = ";
+
 /// Two ids of each row that a condition finds, at most a thousand.
 pub(crate) fn pairs(
     db: &mut Db,
@@ -64,6 +71,15 @@ impl Check<'_, '_> {
         }
         for (request, _) in self.pairs("o.request_id, o.request_id", STALE_NOTES)? {
             self.find("deferred_outcome", format!("of request {request}, which does not wait"));
+        }
+        // What stands for everybody is nobody's row.
+        for (id, _) in
+            self.pairs("d.resource_id, d.resource_id", NOT_DUE)?.into_iter().filter(|(id, _)| *id != ResourceId::SYSTEM)
+        {
+            self.find("due", format!("{id} is not there"));
+        }
+        for (user, target) in self.pairs("h.user_id, h.target_id", HELD_BY_NOBODY)? {
+            self.find("grant_", format!("of {target} to {user}, who is not there, has not ended"));
         }
         self.doubled_externals()?;
         self.ahead(clock)?;
@@ -112,6 +128,9 @@ impl Check<'_, '_> {
             if count > 0 {
                 self.find(table, format!("{count} are newer than the clock, which stands at {}", clock.seq));
             }
+        }
+        if clock.book_seq > clock.seq {
+            self.find("tenant_clock", format!("book {} is newer than change {}", clock.book_seq, clock.seq));
         }
         if clock.nesting_seq > clock.seq {
             self.find("tenant_clock", format!("nesting {} is newer than change {}", clock.nesting_seq, clock.seq));

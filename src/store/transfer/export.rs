@@ -6,8 +6,8 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ChangeLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
-    SealingKeyLine, Trailer, TransferError, raw,
+    ChangeLine, DueLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
+    SealingKeyLine, TombstoneLine, Trailer, TransferError, raw,
 };
 use crate::by::By;
 use crate::change::Kept;
@@ -17,7 +17,10 @@ use crate::reader::Reader;
 use crate::record::resource_id;
 use crate::secret::SealingKey;
 use crate::statement::Statement;
-use crate::{Error, Record, TenantId, catalog, change, credential, dialect, record, secret, tenant};
+use crate::{
+    Error, Record, TenantId, Tombstone, catalog, change, credential, dialect, due, grant, record, secret, tenant,
+    tombstone,
+};
 
 /// Rows read at a time.
 const SLICE: i64 = 500;
@@ -86,6 +89,7 @@ impl Export<'_, '_> {
         self.externals()?;
         self.memberships()?;
         self.credentials()?;
+        self.provisions()?;
         self.changes(history)?;
         let (lines, digest) = (self.lines, self.digest.clone().finalize().to_vec());
         self.line(&Line::End(Trailer { lines, sha256: Hex(digest) }))?;
@@ -127,6 +131,9 @@ impl Export<'_, '_> {
             "SELECT COUNT(*) FROM membership m LEFT JOIN sweep s ON s.tenant_id = m.tenant_id AND \
              s.group_id = m.group_id WHERE s.group_id IS NULL AND m.tenant_id = ",
             "SELECT COUNT(*) FROM credential WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM due WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM grant_ WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM tombstone WHERE tenant_id = ",
             "SELECT COUNT(*) FROM change WHERE tenant_id = ",
         ] {
             lines += self.number(sql)?;
@@ -268,6 +275,38 @@ impl Export<'_, '_> {
             after = last.id.as_bytes().to_vec();
             for credential in slice {
                 self.line(&Line::Credential(credential.into()))?;
+            }
+        }
+    }
+
+    /// What follows by rule: when resources are due, what is held on which ground, which names stay taken.
+    fn provisions(&mut self) -> Result<(), TransferError> {
+        let mut after = None;
+        loop {
+            let slice = due::slice(&mut self.reader.db, self.tenant, after, SLICE)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(*last);
+            for (resource, due) in slice {
+                self.line(&Line::Due(DueLine { resource: resource.0, at: due.at }))?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let slice = grant::slice(&mut self.reader.db, self.tenant, after.as_ref(), SLICE)?;
+            let Some(last) = slice.last() else { break };
+            after = Some(last.key.clone());
+            for grant in slice {
+                self.line(&Line::Grant(grant.into()))?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let slice = tombstone::slice(&mut self.reader.db, self.tenant, after.as_ref(), SLICE)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for ((namespace, value), stone) in slice {
+                let Tombstone { resource, at, until } = stone;
+                self.line(&Line::Tombstone(TombstoneLine { namespace, value, resource: resource.0, at, until }))?;
             }
         }
     }

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::survey::{Survey, fault, parse, survey};
-use super::{ChangeLine, Header, Hex, Line, SealingKeyLine, TransferError};
+use super::{ChangeLine, Header, Hex, Line, SealingKeyLine, TombstoneLine, TransferError};
 use crate::by::By;
 use crate::catalog::{self, Catalog};
 use crate::change::{Change, Kept, Op};
@@ -23,7 +23,10 @@ use crate::statement::{Statement, Value, insert};
 use crate::store::Store;
 use crate::unique::UniqueKey;
 use crate::work::document_of;
-use crate::{Error, Record, ResourceId, Tenant, TenantId, change, credential, dialect, record, secret, tenant, unique};
+use crate::{
+    Buried, Due, Error, Grant, Record, ResourceId, Tenant, TenantId, Tombstone, change, credential, dialect, due,
+    grant, record, secret, tenant, tombstone, unique,
+};
 
 /// Lines written in one transaction.
 const SLICE: usize = 500;
@@ -180,6 +183,9 @@ struct Slice {
     externals: Vec<Vec<Value>>,
     memberships: Vec<Vec<Value>>,
     credentials: Vec<Credential>,
+    due: Vec<(ResourceId, Option<Due>)>,
+    grants: Vec<Grant>,
+    tombstones: Vec<(Buried, Tombstone)>,
     changes: Vec<(Kept, Vec<u8>)>,
 }
 
@@ -265,6 +271,12 @@ impl Import<'_> {
                 let credential = line.credential();
                 let credential = credential.ok_or_else(|| self.fault("a credential of an unknown kind"))?;
                 self.slice.credentials.push(credential);
+            }
+            Line::Due(line) => self.slice.due.push((ResourceId(line.resource), Some(Due::at(line.at)))),
+            Line::Grant(line) => self.slice.grants.push(line.into()),
+            Line::Tombstone(TombstoneLine { namespace, value, resource, at, until }) => {
+                let stone = Tombstone { resource: ResourceId(resource), at, until };
+                self.slice.tombstones.push(((namespace, value), stone));
             }
             Line::Change(line) => self.take_change(line, is_stored)?,
             Line::Export(_) | Line::End(_) => return Err(self.fault("not a line for this place")),
@@ -368,6 +380,9 @@ impl Import<'_> {
                 let head = "INSERT INTO membership (tenant_id, group_id, member_id, member_kind, since_seq)";
                 insert(db, head, slice.memberships, "")?;
                 credential::upsert(db, tenant, slice.credentials)?;
+                due::store(db, tenant, slice.due)?;
+                grant::store(db, tenant, slice.grants)?;
+                tombstone::store(db, tenant, slice.tombstones)?;
                 change::keep(db, tenant, slice.changes)
             })();
             stored?;
@@ -391,6 +406,7 @@ impl Import<'_> {
             nesting_seq: header.nesting_seq,
             counts: header.living.clone(),
             catalog: header.catalog_version,
+            book_seq: header.seq,
             digest: self.chains.1.clone(),
         };
         let state = if header.state == tenant::SUSPENDED { tenant::SUSPENDED } else { tenant::ACTIVE };

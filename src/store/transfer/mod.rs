@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{Credential, CredentialKind, Error, ResourceId};
+use crate::{Credential, CredentialKind, Error, Grant, GrantKey, ResourceId};
 
 pub use export::Exported;
 pub use import::Imported;
@@ -65,6 +65,9 @@ enum Line {
     External(ExternalLine),
     Membership(MembershipLine),
     Credential(CredentialLine),
+    Due(DueLine),
+    Grant(GrantLine),
+    Tombstone(TombstoneLine),
     Change(ChangeLine),
     End(Trailer),
 }
@@ -219,6 +222,79 @@ impl CredentialLine {
             last_used_at: None,
         })
     }
+}
+
+/// When a resource is looked at again. Where it was read in, whoever depends on it is told from the beginning.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DueLine {
+    resource: Uuid,
+    at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantLine {
+    user: Uuid,
+    target: Uuid,
+    kind: String,
+    ground: String,
+    since: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<i64>,
+    version: i64,
+    facts: String,
+}
+
+impl From<Grant> for GrantLine {
+    fn from(grant: Grant) -> Self {
+        GrantLine {
+            user: grant.key.user.0,
+            target: grant.key.target.0,
+            kind: grant.key.ground_kind,
+            ground: grant.key.ground_id,
+            since: grant.key.since,
+            until: grant.until,
+            from: grant.ground_from,
+            to: grant.ground_until,
+            version: grant.rule_version,
+            facts: grant.facts,
+        }
+    }
+}
+
+impl From<GrantLine> for Grant {
+    fn from(line: GrantLine) -> Self {
+        Grant {
+            key: GrantKey {
+                user: ResourceId(line.user),
+                target: ResourceId(line.target),
+                ground_kind: line.kind,
+                ground_id: line.ground,
+                since: line.since,
+            },
+            until: line.until,
+            ground_from: line.from,
+            ground_until: line.to,
+            rule_version: line.version,
+            facts: line.facts,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TombstoneLine {
+    namespace: String,
+    value: String,
+    resource: Uuid,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

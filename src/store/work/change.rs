@@ -252,7 +252,7 @@ impl Work<'_> {
         }
     }
 
-    fn externals_of(&mut self, id: ResourceId) -> Result<HashSet<ExternalKey>, Error> {
+    pub(super) fn externals_of(&mut self, id: ResourceId) -> Result<HashSet<ExternalKey>, Error> {
         let mut keys: HashSet<ExternalKey> = external::keys_of(self.db, self.tenant, id)?.into_iter().collect();
         for layer in [&self.settled, &self.open] {
             for (key, holder) in &layer.external {
@@ -284,7 +284,7 @@ impl Work<'_> {
         Ok(claims)
     }
 
-    fn holder(&mut self, key: &UniqueKey) -> Result<Option<ResourceId>, Error> {
+    pub(super) fn holder(&mut self, key: &UniqueKey) -> Result<Option<ResourceId>, Error> {
         match self.open.unique.get(key).or_else(|| self.settled.unique.get(key)) {
             Some(holder) => Ok(*holder),
             None => unique::holder(self.db, self.tenant, key),

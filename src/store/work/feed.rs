@@ -35,7 +35,7 @@ impl Work<'_> {
     }
 
     /// Which resource a source's key leads to, in a provisioning domain.
-    pub fn holder_of(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+    pub fn holder_by_key(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
         self.external_holder(key)
     }
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, external, feed, idempotency, membership, record, route, seal,
-    secret, unique,
+    Error, Seq, audit, change, credential, deferred, due, external, feed, grant, idempotency, membership, record,
+    route, seal, secret, tombstone, unique,
 };
 
 /// What a flushed batch left behind for its writer.
@@ -36,6 +36,10 @@ impl Work<'_> {
             || !self.settled.run_items.is_empty()
             || !self.settled.dropped_items.is_empty()
             || self.settled.forget.is_some()
+            || !self.settled.due.is_empty()
+            || !self.settled.grants.is_empty()
+            || !self.settled.tombstones.is_empty()
+            || self.clock.book_seq != self.began_book
             || self.has_new_catalog()
             || self.recounted
     }
@@ -114,6 +118,9 @@ impl Work<'_> {
             deferred::forget(self.db, tenant, now)?;
             idempotency::forget(self.db, tenant, now)?;
         }
+        due::store(self.db, tenant, settled.due.drain())?;
+        grant::store(self.db, tenant, settled.grants.drain().map(|(_, grant)| grant))?;
+        tombstone::store(self.db, tenant, settled.tombstones.drain())?;
         secret::store_keys(self.db, tenant, std::mem::take(&mut settled.sealing_keys))?;
         audit::append(self.db, tenant, std::mem::take(&mut settled.audit), &self.origin.random)?;
         let head = std::mem::take(&mut self.clock.digest);

@@ -15,7 +15,7 @@ use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::secret::SealingKey;
 use crate::unique::UniqueKey;
-use crate::{Credential, Deferred, Record, ResourceId, SealKey, Seq};
+use crate::{Buried, Credential, Deferred, Due, Grant, GrantKey, Record, ResourceId, SealKey, Seq, Tombstone};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -63,6 +63,10 @@ pub(super) struct Layer {
     pub(super) sealing_keys: BTreeMap<(String, i64), Option<SealingKey>>,
     /// What leaves no change and is remembered.
     pub(super) audit: Vec<Entry>,
+    /// When resources are due.
+    pub(super) due: HashMap<ResourceId, Option<Due>>,
+    pub(super) grants: HashMap<GrantKey, Grant>,
+    pub(super) tombstones: HashMap<Buried, Tombstone>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
 }
@@ -115,6 +119,9 @@ impl Layer {
         self.changes.extend(upper.changes);
         self.audit.extend(upper.audit);
         self.sealing_keys.extend(upper.sealing_keys);
+        self.due.extend(upper.due);
+        self.grants.extend(upper.grants);
+        self.tombstones.extend(upper.tombstones);
         self.paths.extend(upper.paths);
     }
 

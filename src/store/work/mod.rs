@@ -8,9 +8,11 @@ mod building;
 mod change;
 mod deferred;
 mod feed;
+mod find;
 mod flush;
 mod keyed;
 mod layer;
+mod provision;
 mod read;
 mod repair;
 mod types;
@@ -28,6 +30,7 @@ use crate::change::{Change, Delta};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
+use crate::known::{Booked, Books};
 use crate::nesting::Nesting;
 use crate::secret::SealingKey;
 use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantId};
@@ -91,6 +94,12 @@ pub struct Work<'d> {
     origin: Origin,
     txn: Uuid,
     swept: bool,
+    /// The number of the book when the batch began.
+    began_book: Seq,
+    /// What was made of the book as it stands now.
+    memo: Option<Booked>,
+    /// What the node remembers of the books of tenants, as they were committed.
+    books: Books,
     /// Whether the counts in the clock were made anew.
     recounted: bool,
 }
@@ -102,6 +111,7 @@ impl<'d> Work<'d> {
         catalog: Arc<Catalog>,
         clock: Clock,
         cached_nesting: Option<(Seq, Arc<Nesting>)>,
+        books: Books,
         origin: Origin,
     ) -> Self {
         Work {
@@ -110,6 +120,9 @@ impl<'d> Work<'d> {
             indexes: catalog.indexes.clone(),
             catalog,
             before: (clock.clone(), None),
+            began_book: clock.book_seq,
+            memo: None,
+            books,
             clock,
             nesting: None,
             cached_nesting,
@@ -142,6 +155,8 @@ impl<'d> Work<'d> {
     pub(crate) fn discard(&mut self) {
         self.open = Layer::default();
         (self.clock, self.nesting) = self.before.clone();
+        // The number that it was worked out at is given again.
+        self.memo = None;
     }
 
     /// Gives what the document of a stored version says, so that it is not read from its text once more. The caller has

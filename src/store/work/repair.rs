@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::{Work, document_of};
-use crate::check::references::{DANGLING, ORPHANED, STALE_NOTES, SWEPT_ALIVE, UNTOUCHED, pairs};
+use crate::check::references::{DANGLING, NOT_DUE, ORPHANED, STALE_NOTES, SWEPT_ALIVE, UNTOUCHED, pairs};
 use crate::check::rows::{IndexPlace, called, dropping, index_slice, unique_slice};
 use crate::statement::{Value, delete};
 use crate::unique::{self, UniqueKey};
@@ -157,6 +157,12 @@ impl Work<'_> {
         found += swept.len();
         let rows = swept.into_iter().map(|(group, _)| row(vec![group.into()])).collect();
         delete(self.db, "sweep", &["tenant_id", "group_id"], rows)?;
+
+        let mut due = pairs(self.db, tenant, "d.resource_id, d.resource_id", NOT_DUE)?;
+        due.retain(|(id, _)| *id != ResourceId::SYSTEM);
+        found += due.len();
+        let rows = due.into_iter().map(|(id, _)| row(vec![id.into()])).collect();
+        delete(self.db, "due", &["tenant_id", "resource_id"], rows)?;
 
         let notes = pairs(self.db, tenant, "o.request_id, o.request_id", STALE_NOTES)?;
         found += notes.len();

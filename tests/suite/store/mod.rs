@@ -7,6 +7,7 @@ mod failure;
 mod groups;
 pub(crate) mod harness;
 mod migrations;
+mod provision;
 mod rows;
 mod search;
 mod simulate;

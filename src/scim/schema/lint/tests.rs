@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Finding, breaks, newly_unique, resource_type, schema};
 use crate::cases::{Case, load};
 use crate::schema::Registry;
+use crate::schema::shipped::{SHIPPED, of_name};
 
 fn told(findings: &[Finding]) -> Value {
     findings.iter().map(|finding| Value::from(format!("{}: {}", finding.path, finding.message))).collect()
@@ -65,28 +66,38 @@ fn a_document_has_the_findings_that_its_case_says() {
 
 #[test]
 fn the_shipped_schemas_of_types_that_can_be_installed_are_sound() {
-    let mut schemas = Vec::new();
-    for text in [
-        include_str!("../../../../schemas/install/device.json"),
-        include_str!("../../../../schemas/install/role.json"),
-        include_str!("../../../../schemas/install/entitlement.json"),
-    ] {
-        let document: Value = serde_json::from_str(text).expect("JSON");
-        let canonical = schema(&document).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let mut registry = base();
+    for shipped in SHIPPED {
+        let document: Value = serde_json::from_str(shipped.schema).expect("JSON");
+        let canonical = schema(&document).unwrap_or_else(|findings| panic!("{}: {findings:?}", shipped.name));
         assert_eq!(canonical, document, "shipped in canonical form");
-        schemas.push(canonical);
+        registry = registry.extend(vec![canonical], Vec::new(), 1).expect("a registry");
+        let document: Value = serde_json::from_str(shipped.resource_type).expect("JSON");
+        let own = document["name"].as_str().expect("a name");
+        if registry.definition(own).is_none() {
+            let kind = resource_type(&document, &registry);
+            let kind = kind.unwrap_or_else(|findings| panic!("{}: {findings:?}", shipped.name));
+            assert_eq!(kind, document, "shipped in canonical form");
+        }
+        registry = registry.extend(Vec::new(), vec![document], 2).expect("a registry");
+        for (kind, path) in shipped.indexes {
+            let definition = registry.definition(kind).expect("a resource type");
+            assert!(definition.resolve(path).is_some(), "{kind} has no {path}");
+        }
     }
-    let mut registry = base().extend(schemas, Vec::new(), 1).expect("a registry");
-    for text in [
-        include_str!("../../../../schemas/install/types/device.json"),
-        include_str!("../../../../schemas/install/types/role.json"),
-        include_str!("../../../../schemas/install/types/entitlement.json"),
-    ] {
-        let document: Value = serde_json::from_str(text).expect("JSON");
-        let canonical = resource_type(&document, &registry).unwrap_or_else(|findings| panic!("{findings:?}"));
-        assert_eq!(canonical, document, "shipped in canonical form");
-        registry = registry.extend(Vec::new(), vec![canonical], 2).expect("a registry");
-    }
+}
+
+#[test]
+fn documents_of_ours_can_be_brought_in_their_own_words_alone() {
+    let shipped = of_name("person").expect("shipped");
+    let mut document: Value = serde_json::from_str(shipped.schema).expect("JSON");
+    document["attributes"][0]["secret"] = false.into();
+    assert_eq!(
+        told(&schema(&document).expect_err("reserved")),
+        json!(["id: must not begin with urn:matrikel:, which is reserved."])
+    );
+    document["id"] = "urn:matrikel:scim:schemas:1.0:Other".into();
+    assert!(schema(&document).is_err());
 }
 
 #[test]

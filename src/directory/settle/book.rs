@@ -1,0 +1,70 @@
+//! The book: a tenant's policies, rules and what they go by, read and checked once and kept until one of them changes. Under
+//! the lock it is the book as the operations before this one of the same batch have left it.
+
+use std::sync::Arc;
+
+use provisioning::calendar::Calendar;
+use provisioning::person::USER;
+use provisioning::policy::Policy;
+use provisioning::units::Units;
+use serde_json::{Map, Value};
+use store::Work;
+use store::work::document_of;
+
+use super::super::Error;
+use super::{POLICY, people};
+
+/// A tenant's policies and rules, ready to be asked.
+#[derive(Debug, Default)]
+pub(in crate::directory) struct Book {
+    /// In the order in which they are asked.
+    policies: Vec<Policy>,
+    /// The organisation's units.
+    units: Units,
+}
+
+impl Book {
+    /// The book as this write finds it.
+    pub(in crate::directory) fn of(work: &mut Work<'_>) -> Result<Arc<Book>, Error> {
+        if let Some(book) = work.book().and_then(|book| book.downcast::<Book>().ok()) {
+            return Ok(book);
+        }
+        let book = Arc::new(Book::read(work)?);
+        work.keep_book(book.clone());
+        Ok(book)
+    }
+
+    /// The policy that covers an account, by its document.
+    pub(in crate::directory) fn policy_of(&self, document: &Map<String, Value>) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.covers(document))
+    }
+
+    /// The organisation's units.
+    pub(in crate::directory) fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// The days that an account lives by: those of the policy that covers it, else of the first policy.
+    pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
+        let policy = self.policy_of(document).or(self.policies.first());
+        policy.map_or_else(Calendar::default, |policy| policy.terms.calendar.clone())
+    }
+
+    fn read(work: &mut Work<'_>) -> Result<Book, Error> {
+        let registry = work.catalog().registry().clone();
+        let Some(user) = registry.definition(USER) else { return Ok(Book::default()) };
+        let mut policies = Vec::new();
+        for record in work.records_of(POLICY)? {
+            // One that the schemas of today do not fit covers nobody.
+            match Policy::read(&document_of(&record)?, user) {
+                Ok(policy) => policies.push(policy),
+                Err(error) => {
+                    let (policy, error) = (record.id.to_string(), error.detail.to_string());
+                    tracing::warn!(policy, error, "a policy that does not fit the schemas any more covers nobody");
+                }
+            }
+        }
+        Policy::sort(&mut policies);
+        Ok(Book { policies, units: people::units(work)? })
+    }
+}

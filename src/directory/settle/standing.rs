@@ -1,0 +1,227 @@
+//! What of an account is not dates, in its document: the clients that it is from, which of them have withdrawn it or block
+//! it, and the block of an administrator. Reads and writes these parts of the Person extension; what they come to is
+//! decided in `provisioning::lifecycle`.
+
+use provisioning::calendar::instant;
+use provisioning::lifecycle::{State, Verdict};
+use provisioning::person::URN;
+use scim::key;
+use serde_json::{Map, Value, json};
+use store::ResourceId;
+
+use super::super::scope::Access;
+use super::super::{Ctx, Error};
+
+/// The state of the account.
+const LIFECYCLE: &str = "lifecycle";
+/// The clients that it is from.
+const SOURCES: &str = "sources";
+/// Why an administrator keeps it from being active.
+const BLOCK: &str = "block";
+const ACTIVE: &str = "active";
+
+/// A part of the Person extension.
+fn part<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&'d Value> {
+    document.get(URN)?.get(name)
+}
+
+/// Puts a part into the Person extension, or takes it out; an extension without parts goes too.
+fn put(document: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    match (value, document.get_mut(URN)) {
+        (Some(value), Some(Value::Object(person))) => drop(person.insert(name.to_owned(), value)),
+        (Some(value), _) => drop(document.insert(URN.to_owned(), json!({ name: value }))),
+        (None, Some(Value::Object(person))) => {
+            if person.shift_remove(name).is_some() && person.is_empty() {
+                document.shift_remove(URN);
+            }
+        }
+        (None, _) => {}
+    }
+}
+
+fn micros(value: Option<&Value>) -> Option<i64> {
+    key::instant(value?.as_str()?)
+}
+
+/// The state that the document says, and since when (µs since 1970).
+pub(super) fn held(document: &Map<String, Value>) -> Option<(State, i64)> {
+    let lifecycle = part(document, LIFECYCLE)?;
+    Some((State::parse(lifecycle.get("state")?.as_str()?)?, micros(lifecycle.get("since"))?))
+}
+
+/// The next state that the document says, and when (µs since 1970).
+pub(super) fn next(document: &Map<String, Value>) -> Option<(State, i64)> {
+    let lifecycle = part(document, LIFECYCLE)?;
+    Some((State::parse(lifecycle.get("nextState")?.as_str()?)?, micros(lifecycle.get("next"))?))
+}
+
+/// Writes what the account is.
+pub(super) fn write(document: &mut Map<String, Value>, verdict: &Verdict) {
+    let mut lifecycle = json!({ "state": verdict.state.as_str(), "since": instant(verdict.since) });
+    if let Some((next, at)) = verdict.next
+        && let Some(at) = instant(at)
+    {
+        lifecycle["next"] = at.into();
+        lifecycle["nextState"] = next.as_str().into();
+    }
+    put(document, LIFECYCLE, Some(lifecycle));
+    document.insert(ACTIVE.to_owned(), verdict.state.is_active().into());
+}
+
+/// Takes out what no policy says any more.
+pub(super) fn unwrite(document: &mut Map<String, Value>) {
+    put(document, LIFECYCLE, None);
+}
+
+/// Gives back what a client cannot write, whatever it wrote there.
+pub(super) fn restore(before: Option<&Map<String, Value>>, after: &mut Map<String, Value>) {
+    for name in [LIFECYCLE, SOURCES] {
+        let was = before.and_then(|before| part(before, name)).cloned();
+        put(after, name, was);
+    }
+}
+
+/// A block stays where it is not spoken of: only who takes it away by name lifts it.
+pub(in crate::directory) fn keep_block(current: &Map<String, Value>, next: &mut Map<String, Value>) {
+    if let Some(block) = part(current, BLOCK).filter(|_| part(next, BLOCK).is_none()) {
+        put(next, BLOCK, Some(block.clone()));
+    }
+}
+
+/// Sees to the block that a write leaves: who may not block changes nothing of it. Fails as denied for one who tries.
+pub(super) fn guard_block(
+    ctx: &Ctx,
+    before: Option<&Map<String, Value>>,
+    after: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    let was = before.and_then(|before| part(before, BLOCK)).cloned();
+    let reason = |block: &Value| block.get("reason").and_then(Value::as_str).map(str::to_owned);
+    let now = part(after, BLOCK).cloned();
+    let is_same = was.as_ref().and_then(reason) == now.as_ref().and_then(reason);
+    let may = ctx.caller.scopes.allow("User", Access::Block);
+    let shall = match (was, now) {
+        (was, _) if is_same => was,
+        (_, Some(now)) if may => {
+            let reason = reason(&now).unwrap_or_default();
+            if reason.trim().is_empty() {
+                let detail = format!("{URN}:{BLOCK}.reason is missing: whoever blocks says why.");
+                return Err(scim::Error::invalid_value(detail).into());
+            }
+            Some(json!({ "reason": reason, "since": instant(ctx.now), "by": ctx.caller.name.as_ref() }))
+        }
+        (_, None) if may => None,
+        // What is not spoken of is not changed.
+        (was, None) => was,
+        (_, Some(_)) => {
+            let detail = format!("{URN}:{BLOCK} is changed by administrators and clients with the scope User:block.");
+            return Err(Error::Denied(detail));
+        }
+    };
+    put(after, BLOCK, shall);
+    Ok(())
+}
+
+/// Whether an administrator or one of its sources keeps the account from being active.
+pub(super) fn is_blocked(document: &Map<String, Value>) -> bool {
+    part(document, BLOCK).is_some() || sources(document).any(|source| source.get("blocked").is_some())
+}
+
+/// When the last of the clients that it is from withdrew it (µs since 1970); `None`: one of them has not. Of an account of
+/// which nobody knows whose it is, whoever withdraws it does.
+pub(super) fn withdrawn(document: &Map<String, Value>) -> Option<i64> {
+    let all: Vec<&Value> = sources(document).collect();
+    let holders: Vec<&Value> = all.iter().copied().filter(|source| source["holds"] == true).collect();
+    let asked = if holders.is_empty() { all } else { holders };
+    let is_any = asked.iter().any(|source| source.get("withdrawn").is_some());
+    let withdrawn = asked.iter().map(|source| micros(source.get("withdrawn")));
+    match is_any {
+        true if asked.iter().all(|source| source["holds"] == true) => {
+            withdrawn.collect::<Option<Vec<i64>>>()?.into_iter().max()
+        }
+        true => withdrawn.flatten().max(),
+        false => None,
+    }
+}
+
+fn sources(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    part(document, SOURCES).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// What the account's document says of one client.
+pub(super) struct Source(Map<String, Value>);
+
+impl Source {
+    fn new(client: ResourceId) -> Self {
+        Source(Map::from_iter([("value".to_owned(), client.to_string().into())]))
+    }
+
+    /// Whether the account is from this client.
+    pub(super) fn holds(&self) -> bool {
+        self.0.get("holds") == Some(&Value::Bool(true))
+    }
+
+    /// Whether it has withdrawn the account.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.0.contains_key("withdrawn")
+    }
+
+    /// The account is from this client from now on, or is again.
+    pub(super) fn hold(&mut self, now: i64) {
+        self.0.shift_remove("withdrawn");
+        if !self.holds() {
+            self.0.insert("holds".into(), true.into());
+            self.0.insert("since".into(), instant(now).into());
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, now: i64) {
+        self.0.insert("withdrawn".into(), instant(now).into());
+        self.0.shift_remove("blocked");
+    }
+
+    pub(super) fn block(&mut self, now: i64) {
+        self.0.entry("blocked").or_insert_with(|| instant(now).into());
+    }
+
+    pub(super) fn lift(&mut self) {
+        self.0.shift_remove("blocked");
+    }
+
+    fn says_nothing(&self) -> bool {
+        !self.holds() && !self.is_withdrawn() && !self.0.contains_key("blocked")
+    }
+}
+
+/// What the document says of a client, if anything.
+pub(super) fn source(document: &Map<String, Value>, client: ResourceId) -> Option<Source> {
+    let client = client.to_string();
+    sources(document).find(|source| source["value"] == *client).and_then(Value::as_object).cloned().map(Source)
+}
+
+/// Changes what the document says of a client.
+pub(super) fn change_source(document: &mut Map<String, Value>, client: ResourceId, change: impl FnOnce(&mut Source)) {
+    let mut source = source(document, client).unwrap_or_else(|| Source::new(client));
+    change(&mut source);
+    let mut all: Vec<Value> = sources(document).cloned().collect();
+    let at = all.iter().position(|known| known["value"] == *client.to_string());
+    match (at, source.says_nothing()) {
+        (Some(at), true) => drop(all.remove(at)),
+        (Some(at), false) => {
+            if let Some(known) = all.get_mut(at) {
+                *known = Value::Object(source.0);
+            }
+        }
+        (None, true) => {}
+        (None, false) => all.push(Value::Object(source.0)),
+    }
+    put(document, SOURCES, (!all.is_empty()).then_some(Value::Array(all)));
+}
+
+/// No client blocks the account any more.
+pub(super) fn lift_all(document: &mut Map<String, Value>) {
+    let clients: Vec<ResourceId> =
+        sources(document).filter_map(|source| source["value"].as_str()?.parse().ok()).collect();
+    for client in clients {
+        change_source(document, client, Source::lift);
+    }
+}

@@ -1,0 +1,104 @@
+//! How a write finds other resources by what they say: by a unique value, by the key that any source has for them, by a
+//! value of an indexed path. Like every read of a write it goes to the overlay first.
+
+use std::collections::{BTreeSet, HashMap};
+
+use diesel::sql_types::Binary;
+use scim::key;
+use serde_json::{Map, Value};
+
+use super::Work;
+use crate::external::{self, ExternalKey};
+use crate::record::resource_id;
+use crate::statement::Statement;
+use crate::{Error, ResourceId};
+
+impl Work<'_> {
+    /// The resource that holds a unique value of this document, which may have that value alone.
+    pub fn holder_of(&mut self, kind: &str, document: &Map<String, Value>) -> Result<Option<ResourceId>, Error> {
+        for (key, _) in self.indexes.of(kind)?.clone().unique_keys(kind, document) {
+            if let Some(holder) = self.holder(&key)? {
+                return Ok(Some(holder));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The resources of a kind that a source, whichever, has this key for.
+    pub fn called(&mut self, kind: &str, key: &str) -> Result<BTreeSet<ResourceId>, Error> {
+        let mut domains: BTreeSet<ResourceId> = external::domains(self.db, self.tenant)?.into_iter().collect();
+        for layer in [&self.settled, &self.open] {
+            domains.extend(layer.external.keys().map(|key| key.domain));
+        }
+        let mut found = BTreeSet::new();
+        for domain in domains {
+            let key = ExternalKey { domain, kind: kind.to_owned(), value: key.to_owned() };
+            found.extend(self.external_holder(&key)?);
+        }
+        Ok(found)
+    }
+
+    /// What sources call the resources of a kind.
+    pub fn calls(&mut self, kind: &str) -> Result<BTreeSet<(ResourceId, String)>, Error> {
+        let mut known: HashMap<ExternalKey, Option<ResourceId>> = HashMap::new();
+        for domain in external::domains(self.db, self.tenant)? {
+            let of_domain = external::of_kind(self.db, self.tenant, domain, kind)?;
+            known.extend(of_domain.into_iter().map(|(key, id)| (key, Some(id))));
+        }
+        for layer in [&self.settled, &self.open] {
+            let written = layer.external.iter().filter(|(key, _)| key.kind == kind);
+            known.extend(written.map(|(key, holder)| (key.clone(), *holder)));
+        }
+        Ok(known.into_iter().filter_map(|(key, holder)| Some((holder?, key.value))).collect())
+    }
+
+    /// What sources call one resource.
+    pub fn calls_of(&mut self, id: ResourceId) -> Result<BTreeSet<String>, Error> {
+        Ok(self.externals_of(id)?.into_iter().map(|key| key.value).collect())
+    }
+
+    /// Resources of a kind that have one of these texts at an indexed path, in id order after `after`, at most `limit`;
+    /// what the batch has written comes besides. `None`: the path has no index that is ready.
+    pub fn having(
+        &mut self,
+        kind: &str,
+        path: &str,
+        texts: &[String],
+        after: Option<ResourceId>,
+        limit: i64,
+    ) -> Result<Option<Vec<ResourceId>>, Error> {
+        let indexes = self.indexes.of(kind)?.clone();
+        let Some(path) = indexes.path(path) else { return Ok(None) };
+        let keys: BTreeSet<String> =
+            texts.iter().map(|text| key::cut(&key::of_text(text, path.target.rule)).into_owned()).collect();
+        if keys.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut statement = Statement::<Binary>::new("SELECT DISTINCT resource_id FROM attr_index WHERE tenant_id = ")
+            .bind(self.tenant)
+            .sql(" AND path_id = ")
+            .bind(path.id)
+            .sql(" AND value IN ")
+            .list(keys.iter().map(String::as_str));
+        if let Some(after) = after {
+            statement = statement.sql(" AND resource_id > ").bind(after);
+        }
+        let rows = statement.sql(" ORDER BY resource_id LIMIT ").bind(limit).load::<Vec<u8>>(self.db)?;
+        let mut found = rows.iter().map(|id| resource_id(id)).collect::<Result<BTreeSet<_>, _>>()?;
+        for layer in [&self.settled, &self.open] {
+            for (id, document) in layer.documents.iter().filter(|(id, _)| after.is_none_or(|after| **id > after)) {
+                if layer.resources.get(id).and_then(Option::as_ref).is_none_or(|record| record.kind != kind) {
+                    continue;
+                }
+                let has = path.target.keys(document).iter().any(|value| keys.contains(&*key::cut(value)));
+                if has {
+                    found.insert(*id);
+                } else {
+                    found.remove(id);
+                }
+            }
+            found.retain(|id| !matches!(layer.resources.get(id), Some(None)));
+        }
+        Ok(Some(found.into_iter().collect()))
+    }
+}

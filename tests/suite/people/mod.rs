@@ -1,0 +1,3 @@
+//! What a municipality knows of its people, over HTTP on either database.
+
+mod person;
