@@ -1,6 +1,7 @@
 //! The command line, one file a command. Here are only the commands' names, the configuration they share and the exit
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod accounts;
 mod audit;
 mod backup;
 mod bench;
@@ -8,6 +9,7 @@ mod check;
 mod client;
 pub mod demo;
 mod federation;
+mod feed;
 mod index;
 mod key;
 mod migrate;
@@ -15,6 +17,7 @@ mod notify;
 mod open;
 mod output;
 mod progress;
+mod run;
 mod schedule;
 mod schema;
 mod serve;
@@ -116,10 +119,13 @@ enum Command {
     Restore(backup::Restore),
     /// Say that the database was brought back from a backup by other means
     Restored(backup::Restored),
-    /// Write an organisation's register to standard output, as lines of JSON
+    /// Write an organisation's register to standard output, as lines of JSON; or its accounts, for their source
     Export(transfer::Export),
-    /// Read an organisation's register from a file of `export`
+    /// Read an organisation's register from a file of `export`; or, with --map, a file that a source sends
     Import(transfer::Import),
+    /// What was made of the files that sources send, and the decision on one that is held
+    #[command(subcommand)]
+    Run(run::Command),
 }
 
 impl Shared {
@@ -157,6 +163,7 @@ pub fn run() -> ExitCode {
         Command::Restored(arguments) => backup::restored(&shared, &arguments),
         Command::Export(arguments) => transfer::export(&shared, &arguments),
         Command::Import(arguments) => transfer::import(&shared, &arguments),
+        Command::Run(command) => run::run(&shared, &command),
     };
     telemetry::flush();
     match outcome {

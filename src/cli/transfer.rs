@@ -1,4 +1,5 @@
-//! `matrikel export` and `matrikel import`: a tenant as lines of JSON, out of one register and into another.
+//! `matrikel export` and `matrikel import`: a tenant as lines of JSON, out of one register and into another. With a map,
+//! a file is what a source sends instead, see `feed`; `export accounts` is what goes back to it.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal};
@@ -8,13 +9,15 @@ use anyhow::Context;
 use serde_json::json;
 use store::{Imported, TransferError};
 
-use super::{Shared, now, open, output, progress, wait};
+use super::{Shared, accounts, feed, now, open, output, progress, wait};
 use crate::config::ConfigError;
 use crate::directory::{Ctx, Random};
 
 /// Arguments of `matrikel export`.
 #[derive(clap::Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     long_about = "Writes a tenant to standard output as lines of JSON, as it stands at one moment, while servers go on \
                   serving. Everything that answers rest on goes along: resources with ids, versions and times, external \
                   ids, memberships, schemas and indexes of the tenant's own, clients with the hashes of their tokens, and \
@@ -25,9 +28,11 @@ use crate::directory::{Ctx, Random};
                        Exit codes: 0 written · 1 failed · 2 wrong usage or configuration"
 )]
 pub(super) struct Export {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Short name of the tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
+    #[arg(long, value_name = "SLUG", required = true)]
+    tenant: Option<String>,
     /// Also what each change changed, for whoever has to tell the past
     #[arg(long)]
     history: bool,
@@ -36,16 +41,29 @@ pub(super) struct Export {
     json: bool,
 }
 
+/// What is written instead of all.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// User name and address of each account, by the key of the source that it came from
+    Accounts(accounts::Arguments),
+}
+
 /// Arguments of `matrikel import`.
 #[derive(clap::Args)]
 #[command(
     long_about = "Reads a file of `matrikel export` into a tenant that does not exist yet or is empty, on either database. \
                   The file is read through before anything is stored: one that was cut short or altered is refused. Until \
                   the last line is stored the tenant serves nobody.\n\nThe same file again does nothing. An import that \
-                  broke off goes on with --resume.",
+                  broke off goes on with --resume.\n\nWith --map the file is what a source sends from time to time: CSV, a \
+                  workbook (XLSX) or lines of JSON. What it says is compared with what it said before, and created, changed or \
+                  withdrawn accordingly; what would be too much at once is held until a person allows it. A run that broke off \
+                  goes on when the same file is read again.",
     after_long_help = "Examples:\n  matrikel import --tenant storstad storstad.jsonl\n  \
-                       matrikel import --tenant storstad storstad.jsonl --resume\n\n\
-                       Exit codes: 0 all of it is there · 1 failed · 2 wrong usage or configuration"
+                       matrikel import --tenant storstad storstad.jsonl --resume\n  \
+                       matrikel import --tenant storstad staff.csv --map staff.toml --check\n  \
+                       matrikel import --tenant storstad staff.csv --map staff.toml --client hr --simulate\n  \
+                       matrikel import --tenant storstad staff.csv --map staff.toml --client hr --full\n\n\
+                       Exit codes: 0 all of it is there · 1 failed or held · 2 wrong usage or configuration"
 )]
 pub(super) struct Import {
     /// Short name of the tenant; it is made when there is none
@@ -54,14 +72,20 @@ pub(super) struct Import {
     /// The file
     file: PathBuf,
     /// Go on with an import of this file that broke off
-    #[arg(long)]
+    #[arg(long, conflicts_with = "map")]
     resume: bool,
+    #[command(flatten)]
+    feed: feed::Arguments,
     /// Answer as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> {
+    if let Some(Part::Accounts(arguments)) = &arguments.part {
+        return accounts::export(shared, arguments);
+    }
+    let slug = arguments.tenant.as_deref().unwrap_or_default();
     let config = shared.load()?;
     if std::io::stdout().is_terminal() {
         return Err(ConfigError::new("An export is a file: matrikel export --tenant SLUG > FILE.").into());
@@ -69,7 +93,7 @@ pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> 
     let directory = open::migrated(&config, false)?;
     let store = directory.store().clone();
     let outcome = wait(async {
-        let tenant = open::tenant(&store, &arguments.tenant).await?.id;
+        let tenant = open::tenant(&store, slug).await?.id;
         let (history, mut watch) = (arguments.history, progress::stages(arguments.json));
         let written = store.read(move |reader| {
             let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
@@ -81,14 +105,11 @@ pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> 
     let written = outcome?;
     if arguments.json {
         return Ok(output::remark(json!({
-            "tenant": arguments.tenant, "lines": written.lines, "bytes": written.bytes, "resources": written.resources,
+            "tenant": slug, "lines": written.lines, "bytes": written.bytes, "resources": written.resources,
             "waiting": written.waiting,
         }))?);
     }
-    output::remark(format!(
-        "Wrote {} resources of {} in {} lines.",
-        written.resources, arguments.tenant, written.lines
-    ))?;
+    output::remark(format!("Wrote {} resources of {} in {} lines.", written.resources, slug, written.lines))?;
     if written.waiting > 0 {
         output::remark(format!(
             "{} bulk requests that were accepted are not carried out yet and did not go along; export again later.",
@@ -99,6 +120,10 @@ pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> 
 }
 
 pub(super) fn import(shared: &Shared, arguments: &Import) -> anyhow::Result<()> {
+    if let Some(map) = &arguments.feed.map {
+        let asked = feed::Asked { tenant: &arguments.tenant, file: &arguments.file, json: arguments.json };
+        return feed::import(shared, &asked, &arguments.feed, map);
+    }
     let config = shared.load()?;
     super::tenant::check_slug(&arguments.tenant)?;
     let file = File::open(&arguments.file).with_context(|| format!("{} cannot be read", arguments.file.display()))?;

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use crate::db::Db;
 use crate::record::resource_id;
 use crate::statement::{Statement, insert};
-use crate::{Error, ResourceId, TenantId};
+use crate::{Error, Reader, ResourceId, TenantId};
 
 /// What names one resource in a feed: the feed, the resource type, the source's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +120,41 @@ pub(crate) fn items(
         .load::<(i64, Vec<u8>)>(db)?)
 }
 
+impl Reader {
+    /// The next `limit` records of a feed in the order of their keys. With `open`, those alone that name what is not
+    /// there yet.
+    pub fn feed_records(
+        &mut self,
+        tenant: TenantId,
+        feed: ResourceId,
+        after: Option<&FeedKey>,
+        (open, limit): (bool, i64),
+    ) -> Result<Vec<(FeedKey, FeedRecord)>, Error> {
+        page(&mut self.db, tenant, feed, after, (open, limit))
+    }
+
+    /// How many records of a feed a run wrote, by what it did.
+    pub fn feed_counts(
+        &mut self,
+        tenant: TenantId,
+        feed: ResourceId,
+        run: ResourceId,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        counts(&mut self.db, tenant, feed, run)
+    }
+
+    /// What a run holds in one of its lists: at most `limit`, after a place.
+    pub fn run_items(
+        &mut self,
+        tenant: TenantId,
+        run: ResourceId,
+        list: &str,
+        (after, limit): (i64, i64),
+    ) -> Result<Vec<(i64, Vec<u8>)>, Error> {
+        items(&mut self.db, tenant, run, list, (after, limit))
+    }
+}
+
 /// Writes what feeds have said.
 pub(crate) fn store(db: &mut Db, tenant: TenantId, records: Vec<(FeedKey, FeedRecord)>) -> Result<(), Error> {
     let mut records = records;
@@ -148,12 +183,15 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, records: Vec<(FeedKey, FeedRe
     Ok(())
 }
 
+/// A place in a list of a run, and what is put there.
+type RunItem = ((ResourceId, &'static str, i64), Vec<u8>);
+
 /// Forgets lists of runs, then writes what was put into them.
 pub(crate) fn store_items(
     db: &mut Db,
     tenant: TenantId,
     dropped: Vec<(ResourceId, &'static str)>,
-    items: Vec<((ResourceId, &'static str, i64), Vec<u8>)>,
+    items: Vec<RunItem>,
 ) -> Result<(), Error> {
     for (run, list) in dropped {
         Statement::<()>::new("DELETE FROM run_item WHERE tenant_id = ")

@@ -8,7 +8,6 @@ use crate::change::Stored;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
 use crate::external::{self, ExternalKey};
-use crate::feed::{FeedKey, FeedRecord};
 use crate::idempotency::Keyed;
 use crate::known::Book;
 use crate::nesting::Nesting;
@@ -20,8 +19,8 @@ use crate::turn::Turns;
 use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Due, Error, Grant, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId,
-    Tombstone, change, credential, deferred, dialect, due, feed, grant, idempotency, membership, meter, record, route,
-    seal, secret, signing, tenant, tombstone,
+    Tombstone, change, credential, deferred, dialect, due, grant, idempotency, membership, meter, record, route, seal,
+    secret, signing, tenant, tombstone,
 };
 
 /// Members read at a time.
@@ -368,39 +367,6 @@ impl Reader {
     /// Number of the newest change of a policy, a rule or what they go by.
     pub fn book_seq(&mut self, tenant: TenantId) -> Result<Seq, Error> {
         Ok(Clock::read(&mut self.db, tenant)?.book_seq)
-    }
-
-    /// The next `limit` records of a feed in the order of their keys. With `open`, those alone that name what is not
-    /// there yet.
-    pub fn feed_records(
-        &mut self,
-        tenant: TenantId,
-        feed: ResourceId,
-        after: Option<&FeedKey>,
-        (open, limit): (bool, i64),
-    ) -> Result<Vec<(FeedKey, FeedRecord)>, Error> {
-        feed::page(&mut self.db, tenant, feed, after, (open, limit))
-    }
-
-    /// How many records of a feed a run wrote, by what it did.
-    pub fn feed_counts(
-        &mut self,
-        tenant: TenantId,
-        feed: ResourceId,
-        run: ResourceId,
-    ) -> Result<Vec<(String, i64)>, Error> {
-        feed::counts(&mut self.db, tenant, feed, run)
-    }
-
-    /// What a run holds in one of its lists: at most `limit`, after a place.
-    pub fn run_items(
-        &mut self,
-        tenant: TenantId,
-        run: ResourceId,
-        list: &str,
-        (after, limit): (i64, i64),
-    ) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-        feed::items(&mut self.db, tenant, run, list, (after, limit))
     }
 
     /// Fails when the database does not answer, or has no tables.

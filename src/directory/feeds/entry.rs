@@ -370,7 +370,7 @@ impl Task {
             record.open.as_deref().and_then(|open| serde_json::from_str(open).ok()).unwrap_or_default();
         let (mut leads, mut left) = (HashMap::new(), Vec::new());
         for reference in open {
-            match work.external_holder(&self.external(&reference.kind, &reference.key))? {
+            match work.holder_by_key(&self.external(&reference.kind, &reference.key))? {
                 Some(id) => drop(leads.insert(reference.column, id.to_string())),
                 None => left.push(reference),
             }

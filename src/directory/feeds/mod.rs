@@ -126,7 +126,7 @@ impl Directory {
         let caller: Caller = self.caller(ctx.tenant, feed.client).await?.ok_or_else(gone)?;
         let catalog = self.fresh_catalog(ctx.tenant, ctx.now).await?;
         Ok(Ctx {
-            views: caller.outlook.views(catalog.registry()),
+            views: caller.outlook.views(catalog.registry(), self.veil(ctx.tenant, &caller)),
             schemas: catalog.registry().revision(),
             caller,
             once: None,

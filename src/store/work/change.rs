@@ -245,8 +245,7 @@ impl Work<'_> {
         }
     }
 
-    /// Which resource a source's key leads to, in a provisioning domain.
-    pub fn external_holder(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+    pub(super) fn external_holder(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
         match self.open.external.get(key).or_else(|| self.settled.external.get(key)) {
             Some(holder) => Ok(*holder),
             None => external::holder(self.db, self.tenant, key),

@@ -1,6 +1,7 @@
 //! What a write says of feeds and their runs. None of it is a change: the resources that a feed is about leave theirs.
 
 use super::Work;
+use crate::external::ExternalKey;
 use crate::feed::{self, FeedKey, FeedRecord};
 use crate::{Error, ResourceId};
 
@@ -31,5 +32,10 @@ impl Work<'_> {
     /// Empties a list of a run, of all that was put there before this batch.
     pub fn drop_run_items(&mut self, run: ResourceId, list: &'static str) {
         self.open.dropped_items.push((run, list));
+    }
+
+    /// Which resource a source's key leads to, in a provisioning domain.
+    pub fn holder_by_key(&mut self, key: &ExternalKey) -> Result<Option<ResourceId>, Error> {
+        self.external_holder(key)
     }
 }
