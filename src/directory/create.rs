@@ -69,6 +69,7 @@ impl Creation {
         }
         let mut record = work.create(draft)?;
         settle::note_change(ctx, work, &record.kind);
+        rules::note_group(ctx, &record.kind, id, None, Some(&record.label), work)?;
         if let Some(unit) = unit {
             unit.follow(ctx, id, work)?;
         }

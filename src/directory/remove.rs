@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, settle, units};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, rules, settle, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -45,6 +45,7 @@ impl Removal {
             false => work.remove(self.id)?,
         }
         settle::note_change(ctx, work, kind);
+        rules::note_group(ctx, kind, self.id, Some(&record.label), None, work)?;
         if let Some(unit) = unit {
             unit.follow(ctx, self.id, work)?;
         }

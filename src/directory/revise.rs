@@ -169,9 +169,14 @@ impl Revising {
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;
-        let mut record = if next.is_changed || !moves.is_empty() {
+        let mut members = match next.is_changed || !moves.is_empty() {
+            true => moves.deltas(ctx, definition, id, work)?,
+            false => Vec::new(),
+        };
+        rules::keep_ruled(ctx, id, self.revision.relation(), &mut members, work)?;
+        let mut record = if next.is_changed || !members.is_empty() {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
-            let members = moves.deltas(ctx, definition, id, work)?;
+            let called = record.label.clone();
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             let record = work.update(Draft {
@@ -184,6 +189,7 @@ impl Revising {
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
             settle::note_change(ctx, work, &record.kind);
+            rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
             if let Some(unit) = unit {
                 unit.follow(ctx, id, work)?;
             }

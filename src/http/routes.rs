@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, resources, search, types, views};
+use super::scim::{bulk, credentials, discovery, resources, search, types, views, why};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
@@ -83,6 +83,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         )
         // what the clients of a view see
         .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
+        // because of what somebody has what, or has it not
+        .service(path("/scim/v2/{endpoint:Users}/{id}/why", READ).route(get().to(why::answer)))
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

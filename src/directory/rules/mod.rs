@@ -4,7 +4,9 @@
 //! A rule on a restricted right has to be activated by another person than the one who wrote it. So it is not changed
 //! while it is active, nor made unrestricted: it is proposed anew.
 
+mod members;
 pub(super) mod target;
+mod why;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,6 +22,9 @@ use store::{ResourceId, Work};
 use super::settle::RULE;
 use super::{Ctx, Error};
 use target::entitlement;
+
+pub(super) use members::{keep_ruled, note_group};
+pub use why::Question;
 
 /// The resource type that rules are about.
 const USER: &str = "User";

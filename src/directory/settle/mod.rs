@@ -15,6 +15,7 @@ mod standing;
 
 use serde_json::{Map, Value};
 
+use provisioning::lifecycle::State;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::units::KIND as UNIT;
@@ -112,7 +113,7 @@ fn conclude(
         id,
         document: after,
         is_new: before.is_none(),
-        state: standing::held(after).map(|(state, _)| state),
+        state: held_state(after),
         calendar: &calendar,
         units: book.units(),
     };
@@ -162,8 +163,18 @@ pub(super) fn note_change(ctx: &Ctx, work: &mut Work<'_>, kind: &str) {
     work.move_book();
     // Who works in which unit is known: they alone are looked at for its sake, see `people`.
     if matches!(kind, POLICY | RULE) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
-        work.put_due(EVERYBODY, Some(Due::at(ctx.now)));
+        tell_everybody_soon(ctx, work);
     }
+}
+
+/// Has every User looked at again, slice by slice.
+pub(super) fn tell_everybody_soon(ctx: &Ctx, work: &mut Work<'_>) {
+    work.put_due(EVERYBODY, Some(Due::at(ctx.now)));
+}
+
+/// The state that a User's document says, where a policy covers it.
+pub(super) fn held_state(document: &Map<String, Value>) -> Option<State> {
+    standing::held(document).map(|(state, _)| state)
 }
 
 /// Stands among what is due for every User of the tenant.

@@ -8,3 +8,4 @@ pub(super) mod resources;
 pub(super) mod search;
 pub(super) mod types;
 pub(super) mod views;
+pub(super) mod why;

@@ -1,3 +1,4 @@
-//! Rules: as resources, what they give, why, and licences of which there are not enough.
+//! Rules: as resources, what they give, and why.
 
+mod grants;
 mod resource;

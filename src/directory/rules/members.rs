@@ -1,0 +1,95 @@
+//! What clients do to groups that rules fill: a member that a rule has put there is not theirs to take out. What they say of
+//! all members at once (PUT, or a PATCH that replaces them) is about their own members alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scim::patch::RelationChange;
+use store::change::Delta;
+use store::{Grant, ResourceId, Work};
+
+use super::target::GROUP;
+use crate::directory::settle::{RULE, tell_everybody_soon};
+use crate::directory::{Ctx, Error};
+
+/// Members that are looked at one by one; of more, all rights to the group are read at once.
+const FEW: usize = 16;
+
+/// Takes the members that rules have put into a group out of what a client removes; one whom it names is refused (403).
+/// What was put there by hand, and goes by hand, is no right any more.
+pub(in crate::directory) fn keep_ruled(
+    ctx: &Ctx,
+    group: ResourceId,
+    changes: &[RelationChange],
+    members: &mut Vec<Delta>,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    let leaving: Vec<ResourceId> = members.iter().filter(|delta| !delta.joined).map(|delta| delta.member).collect();
+    if leaving.is_empty() || ctx.caller.id == ResourceId::SYSTEM || work.count(RULE) == 0 {
+        return Ok(());
+    }
+    let mut held = Vec::new();
+    match leaving.len() <= FEW {
+        true => {
+            for member in &leaving {
+                held.extend(work.grants_of(*member)?.into_iter().filter(|grant| grant.key.target == group));
+            }
+        }
+        false => held.extend(work.grants_on(group)?.into_iter().filter(|grant| leaving.contains(&grant.key.user))),
+    }
+    held.retain(|grant| grant.until.is_none());
+    let (ruled, by_hand): (Vec<Grant>, Vec<Grant>) =
+        held.into_iter().partition(|grant| !grant.key.ground_id.is_empty() && grant.key.ground_kind != "inherited");
+    let ruled: BTreeMap<ResourceId, Grant> = ruled.into_iter().map(|grant| (grant.key.user, grant)).collect();
+    let names_them =
+        |change: &RelationChange| matches!(change, RelationChange::RemoveValues(_) | RelationChange::RemoveWhere(_));
+    if let Some(grant) = ruled.values().next().filter(|_| changes.iter().any(names_them)) {
+        let id = grant.key.ground_id.split('/').next().unwrap_or_default();
+        let name = match id.parse() {
+            Ok(id) => work.record(id)?.map(|record| record.label),
+            Err(()) => None,
+        };
+        return Err(Error::Denied(format!(
+            "{} is a member because of the rule {}, and no client takes it out. Whoever may change rules can: add it to \
+             exclude of /Rules/{id}, with a reason.",
+            grant.key.user,
+            name.unwrap_or_else(|| id.to_owned()),
+        )));
+    }
+    members.retain(|delta| delta.joined || !ruled.contains_key(&delta.member));
+    let gone: BTreeSet<ResourceId> = members.iter().filter(|delta| !delta.joined).map(|delta| delta.member).collect();
+    for grant in by_hand.into_iter().filter(|grant| gone.contains(&grant.key.user)) {
+        work.end_grant(grant, ctx.now);
+    }
+    Ok(())
+}
+
+/// After a group came, went or has another name: rights to one that is gone end, and where a rule may mean the group by
+/// its name, everybody is looked at again.
+pub(in crate::directory) fn note_group(
+    ctx: &Ctx,
+    kind: &str,
+    id: ResourceId,
+    before: Option<&str>,
+    after: Option<&str>,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    if kind != GROUP || before == after || work.count(RULE) == 0 {
+        return Ok(());
+    }
+    if after.is_none() {
+        for grant in work.grants_on(id)?.into_iter().filter(|grant| grant.until.is_none()) {
+            work.end_grant(grant, ctx.now);
+        }
+    }
+    let book = crate::directory::settle::Book::of(work)?;
+    let mut given = book.rules().iter().flat_map(|rule| &rule.grants);
+    let means =
+        |name: &str, value: &str| name.eq_ignore_ascii_case(value) || name.to_lowercase() == value.to_lowercase();
+    let is_meant = given.any(|gives| {
+        gives.is_template() || [before, after].into_iter().flatten().any(|name| means(name, &gives.value))
+    });
+    if is_meant {
+        tell_everybody_soon(ctx, work);
+    }
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! `GET /Users/{id}/why`: for every right because of what, since when, until when; for what is not held, which clause failed
+//! on which fact; for a moment that is over, what was held then. What a caller may not see of the User is not told as a
+//! fact, and groups that it does not see are not named.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use provisioning::calendar::instant;
+use provisioning::rules::{Case, Gives, Judged, Rule, Standing, State, why_not};
+use store::work::document_of;
+use store::{Grant, Record, ResourceId, Work};
+
+use super::target::{self, GROUP};
+use super::{ENTITLEMENT, USER};
+use crate::directory::settle::rights::{Subject, judge};
+use crate::directory::settle::{Book, held_state};
+use crate::directory::shape::id_of;
+use crate::directory::{Ctx, Directory, Error};
+
+/// The schema of the answer.
+const WHY_URN: &str = "urn:matrikel:scim:api:messages:1.0:Why";
+
+/// What is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// A group by id or `displayName`, or an entitlement by id or `value`; `None`: everything that is held or nearly.
+    pub target: Option<String>,
+    /// A moment that is over, µs since 1970.
+    pub at: Option<i64>,
+}
+
+impl Directory {
+    /// The answer, JSON. Fails with 404 for a User that the caller does not see, 400 invalidValue for a target that there is
+    /// not and for a moment that is yet to come.
+    pub async fn why(&self, ctx: &Ctx, id: &str, question: Question) -> Result<Value, Error> {
+        let user = id_of(USER, id)?;
+        if question.at.is_some_and(|at| at > ctx.now) {
+            return Err(scim::Error::invalid_value("at is yet to come: what will be held is not known.").into());
+        }
+        let definition = self.registry_of(ctx.tenant).definition(USER).cloned();
+        let definition = definition.ok_or_else(|| scim::Error::not_found(USER, id))?;
+        let (directory, caller, origin) = (self.clone(), ctx.clone(), ctx.origin());
+        let is_whole = ctx.view(&definition).is_whole();
+        let answer = move |reader: &mut store::Reader| {
+            directory.state_of(&caller, &definition, user, reader)?;
+            reader.simulate(caller.tenant, origin, |work| {
+                let target = question.target.as_deref().map(|text| find(text, &caller, work)).transpose()?;
+                let rights = match question.at {
+                    Some(at) => past(&caller, user, at, target, work)?,
+                    None => present(&caller, user, target, is_whole, work)?,
+                };
+                let at = question.at.unwrap_or(caller.now);
+                Ok::<_, Error>(json!({
+                    "schemas": [WHY_URN], "user": user.to_string(), "at": instant(at), "rights": rights,
+                }))
+            })
+        };
+        let mut answer = self.store().read_for(ctx.tenant, answer).await?;
+        if !is_whole {
+            hide(&mut answer);
+        }
+        Ok(answer)
+    }
+}
+
+/// Takes out what tells of attributes.
+fn hide(answer: &mut Value) {
+    for right in answer.get_mut("rights").and_then(Value::as_array_mut).into_iter().flatten() {
+        for ground in right.get_mut("grounds").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(ground) = ground.as_object_mut() {
+                ground.shift_remove("facts");
+                ground.shift_remove("failed");
+            }
+        }
+    }
+}
+
+/// The resource that a text means, which the caller sees.
+fn find(text: &str, ctx: &Ctx, work: &mut Work<'_>) -> Result<ResourceId, Error> {
+    let absent = || scim::Error::invalid_value(format!("target: there is no group or entitlement {text:?}."));
+    let id = match text.parse::<ResourceId>() {
+        Ok(id) => Some(id).filter(|id| matches!(work.record(*id), Ok(Some(record)) if is_target(&record))),
+        Err(()) => match target::called(GROUP, "displayName", text, work)?.as_slice() {
+            [one] => Some(*one),
+            _ if work.catalog().registry().definition(ENTITLEMENT).is_none() => None,
+            _ => target::called(ENTITLEMENT, "value", text, work)?.first().copied(),
+        },
+    };
+    let id = id.ok_or_else(absent)?;
+    match ctx.look(work, &[id])?.has(id) {
+        true => Ok(id),
+        false => Err(absent().into()),
+    }
+}
+
+fn is_target(record: &Record) -> bool {
+    record.kind == GROUP || record.kind == ENTITLEMENT
+}
+
+/// What is held now, or is not and why.
+fn present(
+    ctx: &Ctx,
+    user: ResourceId,
+    target: Option<ResourceId>,
+    is_whole: bool,
+    work: &mut Work<'_>,
+) -> Result<Vec<Value>, Error> {
+    let record = work.record(user)?.ok_or_else(|| scim::Error::not_found(USER, &user.to_string()))?;
+    let document = document_of(&record)?;
+    let book = Book::of(work)?;
+    let calendar = book.calendar_of(&document);
+    let state = held_state(&document);
+    let subject =
+        Subject { id: user, document: &document, is_new: false, state, calendar: &calendar, units: book.units() };
+    let judgement = judge(ctx, work, book.rules(), &subject)?;
+    let mut rights: BTreeMap<String, Right> = BTreeMap::new();
+    for one in &judgement.judged {
+        let since = judgement.held.iter().filter(|held| held.state == State::Held && held.is_by(&one.claim));
+        let since = since.map(|held| held.since).min();
+        let key = one.claim.target.clone().unwrap_or_else(|_| one.claim.gives.value.clone());
+        rights.entry(key).or_default().add(one, since);
+    }
+    for held in judgement.held.iter().filter(|held| held.state == State::Held) {
+        if judgement.judged.iter().any(|one| held.is_by(&one.claim)) {
+            continue;
+        }
+        let right = rights.entry(held.target.clone()).or_default();
+        right.is_held |= held.rule().is_empty();
+        let since = Some(held.since).filter(|since| *since > 0).and_then(instant);
+        right.grounds.push(json!({ "kind": held.kind.as_str(), "since": since }));
+    }
+    if let Some(target) = target {
+        let case = Case::new(&user.to_string(), &document, calendar.day_of(ctx.now));
+        let right = rights.remove(&target.to_string()).unwrap_or_default();
+        rights = BTreeMap::from([(target.to_string(), with_failures(right, target, book.rules(), &case, work)?)]);
+    } else if !is_whole {
+        // What a rule would give under a name is told only to who may see everything.
+        rights.retain(|key, _| key.parse::<ResourceId>().is_ok());
+    }
+    tell(ctx, rights, work)
+}
+
+/// With the rules that would give the target and do not fit, and why.
+fn with_failures(
+    mut right: Right,
+    target: ResourceId,
+    rules: &[Arc<Rule>],
+    case: &Case<'_>,
+    work: &mut Work<'_>,
+) -> Result<Right, Error> {
+    for rule in rules {
+        let mut gives_it = false;
+        for gives in &rule.grants {
+            gives_it |= gives.is_template() || is_meant(gives, target, work)?;
+        }
+        let failed = if gives_it { why_not(rule, case) } else { Vec::new() };
+        if !failed.is_empty() {
+            right.grounds.push(json!({ "kind": "rule", "rule": about(rule), "standing": "unfit", "failed": failed }));
+        }
+    }
+    Ok(right)
+}
+
+fn is_meant(gives: &Gives, target: ResourceId, work: &mut Work<'_>) -> Result<bool, Error> {
+    Ok(target::find(gives, &gives.value, work)? == Ok(target))
+}
+
+/// What was held at a moment that is over.
+fn past(
+    ctx: &Ctx,
+    user: ResourceId,
+    at: i64,
+    target: Option<ResourceId>,
+    work: &mut Work<'_>,
+) -> Result<Vec<Value>, Error> {
+    let mut rights: BTreeMap<String, Right> = BTreeMap::new();
+    if let Some(target) = target {
+        rights.insert(target.to_string(), Right::default());
+    }
+    for grant in work.grants_of(user)? {
+        let is_asked = target.is_none_or(|target| target == grant.key.target);
+        if !is_asked || !grant.is_held_at(at) {
+            continue;
+        }
+        let right = rights.entry(grant.key.target.to_string()).or_default();
+        right.is_held = true;
+        right.grounds.push(was(&grant, at, work)?);
+    }
+    tell(ctx, rights, work)
+}
+
+fn was(grant: &Grant, at: i64, work: &mut Work<'_>) -> Result<Value, Error> {
+    let mut ground = Map::new();
+    ground.insert("kind".into(), grant.key.ground_kind.as_str().into());
+    let id = grant.key.ground_id.split('/').next().unwrap_or_default();
+    if let Ok(rule) = id.parse::<ResourceId>() {
+        let name = work.record(rule)?.map(|record| record.label);
+        ground.insert("rule".into(), json!({ "id": id, "name": name, "version": grant.rule_version }));
+    }
+    let moments = [
+        ("since", Some(grant.key.since)),
+        ("until", grant.until),
+        ("groundFrom", grant.ground_from),
+        ("groundUntil", grant.ground_until),
+    ];
+    for (name, moment) in moments {
+        if let Some(moment) = moment.and_then(instant) {
+            ground.insert(name.into(), moment.into());
+        }
+    }
+    // HR was late: held, though the dates had not spoken for it any more.
+    if grant.ground_until.is_some_and(|until| at >= until) {
+        ground.insert("withoutGround".into(), true.into());
+    }
+    ground.insert("facts".into(), serde_json::from_str(&grant.facts).unwrap_or_default());
+    Ok(Value::Object(ground))
+}
+
+/// One thing, and the grounds for it.
+#[derive(Default)]
+struct Right {
+    is_held: bool,
+    grounds: Vec<Value>,
+}
+
+impl Right {
+    fn add(&mut self, one: &Judged, since: Option<i64>) {
+        let (standing, reason) = words(&one.standing);
+        self.is_held |= one.standing == Standing::Held;
+        let ground = &one.claim.ground;
+        let mut told = Map::new();
+        told.insert("kind".into(), ground.kind.as_str().into());
+        told.insert("rule".into(), about(&one.claim.rule));
+        told.insert("standing".into(), standing.into());
+        let texts = [
+            ("reason", reason),
+            ("since", since.and_then(instant)),
+            ("from", ground.from.map(|from| from.to_string())),
+            ("to", ground.to.map(|to| to.to_string())),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                told.insert(name.into(), text.into());
+            }
+        }
+        told.insert("facts".into(), ground.facts.clone());
+        self.grounds.push(Value::Object(told));
+    }
+}
+
+fn about(rule: &Rule) -> Value {
+    json!({ "id": rule.id, "name": rule.name, "version": rule.version })
+}
+
+fn words(standing: &Standing) -> (&'static str, Option<String>) {
+    match standing {
+        Standing::Held => ("held", None),
+        Standing::Ahead(from) => ("ahead", from.map(|from| format!("it begins on {from}"))),
+        Standing::Rests(reason) => ("rests", Some(reason.clone())),
+        Standing::Reserved => ("reserved", Some("the account is not active yet".to_owned())),
+        Standing::Excluded(reason) => ("excluded", Some(reason.clone())),
+        Standing::Superseded(by) => ("superseded", Some(format!("the rule {by} ranks higher"))),
+        Standing::Withheld(reason) => ("withheld", Some(reason.clone())),
+        Standing::Lapsed => ("lapsed", Some("it was given by hand, and lost when the account was closed".to_owned())),
+        Standing::Missing(reason) => ("missing", Some(reason.clone())),
+    }
+}
+
+/// The rights as they are told, without those to what the caller does not see.
+fn tell(ctx: &Ctx, rights: BTreeMap<String, Right>, work: &mut Work<'_>) -> Result<Vec<Value>, Error> {
+    let ids: Vec<ResourceId> = rights.keys().filter_map(|key| key.parse().ok()).collect();
+    let seen = ctx.look(work, &ids)?;
+    let mut told = Vec::with_capacity(rights.len());
+    for (key, right) in rights {
+        let target = match key.parse::<ResourceId>() {
+            Err(()) => json!({ "display": key }),
+            Ok(id) => {
+                let Some(record) = work.record(id)? else {
+                    told.push(json!({ "target": { "value": key }, "held": right.is_held, "grounds": right.grounds }));
+                    continue;
+                };
+                let Some(label) = seen.label(id, record.label) else { continue };
+                json!({ "type": record.kind, "value": key, "display": label })
+            }
+        };
+        told.push(json!({ "target": target, "held": right.is_held, "grounds": right.grounds }));
+    }
+    Ok(told)
+}
