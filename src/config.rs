@@ -124,6 +124,8 @@ pub struct Config {
     pub scan_limit: u64,
     /// Seconds that a cursor is good for after the page it came with.
     pub cursor_timeout_seconds: u64,
+    /// Seconds between two looks at what is due; 0: this process does nothing of it.
+    pub schedule_seconds: u64,
     /// Whether memberships stand in the list of resource types.
     pub announce_memberships: bool,
     /// Fewest characters of a password.
@@ -196,6 +198,7 @@ impl Default for Config {
             page_max: 1000,
             scan_limit: 100_000,
             cursor_timeout_seconds: 3600,
+            schedule_seconds: 15,
             announce_memberships: false,
             password_min: 8,
             password_max: 256,

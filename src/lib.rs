@@ -1,7 +1,7 @@
 //! Matrikel, a SCIM 2.0 identity register. The modules in dependency order:
 //!
 //! [`directory`] is the authority, the one place that changes identities; [`auth`] says who is asking; [`http`] is the
-//! SCIM interface over both. [`config`] and [`telemetry`] are what an operator sets and sees, and [`cli`] is the
+//! SCIM interface over both. [`schedule`] does what falls due. [`config`] and [`telemetry`] are what an operator sets and sees, and [`cli`] is the
 //! command line that starts it all. [`jose`] is signed tokens and their keys, [`network`] whence requests come. The protocol itself is the crate `scim`, the database the crate `store`.
 
 pub mod directory;
@@ -11,6 +11,8 @@ pub mod network;
 
 pub mod auth;
 pub mod http;
+
+pub mod schedule;
 
 pub mod config;
 pub mod telemetry;

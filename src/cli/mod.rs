@@ -15,6 +15,7 @@ mod notify;
 mod open;
 mod output;
 mod progress;
+mod schedule;
 mod schema;
 mod serve;
 mod signing_key;
@@ -98,6 +99,9 @@ enum Command {
     /// The school federation: its members, and what a small one of your own needs
     #[command(subcommand)]
     Federation(federation::Command),
+    /// What falls due in an organisation's register
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// The keys that secrets are sealed under
     #[command(subcommand)]
     Key(key::Command),
@@ -144,6 +148,7 @@ pub fn run() -> ExitCode {
         Command::Schema(command) => schema::run(&shared, &command),
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),
+        Command::Schedule(command) => schedule::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),

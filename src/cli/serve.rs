@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Shared, notify, open, output, wait};
+use super::{Shared, notify, now, open, output, wait};
 use crate::auth::federation::{self, Source};
 use crate::auth::issuer::keys;
 use crate::auth::limit::{Bounds, Limits};
 use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
-use crate::directory::Directory;
+use crate::directory::{Directory, Random};
 use crate::http::server::{self, Listen, Patience, Running, StartError};
 use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
 use crate::jose::Algorithm;
+use crate::schedule::Scheduler;
 use crate::telemetry;
 
 const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the environment, with _ for a dot):
@@ -31,6 +32,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   deferred_requests bulk requests of one client that may wait after their answer, 16; 0: none
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
+  schedule_seconds  seconds between two looks at what is due, 15; 0: nothing of it here
   announce_memberships                 whether /ResourceTypes lists GroupMembership, false
   password_min, password_max           8 and 256 characters
   trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
@@ -105,6 +107,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     let directory = open::migrated(&config, arguments.migrate)?;
     let store = directory.store().clone();
     let outcome = wait(async {
+        let pause = Duration::from_secs(config.schedule_seconds);
+        let scheduler = (!pause.is_zero()).then(|| Scheduler::new(directory.clone(), &Random::os())).transpose()?;
         let running = start(&config, directory)?;
         // A limit on the size of files is a full disk, and no reason to end: the write that meets it fails.
         let _survived = signal(SignalKind::from_raw(SIGXFSZ))?;
@@ -113,13 +117,28 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
         }
         tracing::info!(address = %running.address, base_url = running.base_url(), "listening");
         notify::tell(notify::READY);
+        let looking = scheduler.map(|scheduler| tokio::spawn(look(scheduler, pause)));
         stop_signal().await?;
         notify::tell(notify::STOPPING);
         tracing::info!("stopping");
+        // What it was at is done or is still due.
+        if let Some(looking) = looking {
+            looking.abort();
+        }
         Ok(running.stop().await?)
     });
     store.close();
     outcome
+}
+
+/// Does what falls due, again and again.
+async fn look(scheduler: Scheduler, pause: Duration) {
+    loop {
+        if let Err(error) = scheduler.look(now).await {
+            tracing::warn!(%error, "what is due has to wait");
+        }
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Begins to serve as configured.

@@ -134,6 +134,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "schedule_seconds",
+        help: "the number of seconds between two looks at what is due, 1 to 3600; 0: this process does nothing of it",
+        set: |config, value| number(&value, 0, 3_600).map(|number| config.schedule_seconds = number),
+        show: |config| Some(config.schedule_seconds.to_string()),
+        number: true,
+    },
+    Key {
         name: "announce_memberships",
         help: "true or false: whether /ResourceTypes lists GroupMembership, which is there in either case",
         set: |config, value| boolean(&value).map(|boolean| config.announce_memberships = boolean),

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, check_new, label, validate};
 use scim::schema::Definition;
 use store::secret::Secrets;
-use store::work::Draft;
-use store::{ResourceId, Work};
+use store::work::{Draft, document_of};
+use store::{Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::membership::is_membership;
@@ -35,6 +35,11 @@ impl Creation {
     /// denied when its caller would not see it.
     pub(super) fn run(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<State, Error> {
         let id = self.draft.id;
+        if settle::concerns(&self.draft.kind, work)
+            && let Some(record) = settle::returning(ctx, work, &self.draft)?
+        {
+            return self.bring_back(ctx, &record, work);
+        }
         refuse_missing(self.definition.name(), &self.draft.doc, work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
@@ -84,6 +89,35 @@ impl Creation {
         }
     }
 
+    /// Gives a source the account again that it had withdrawn or that was over, under the id that it had.
+    fn bring_back(&self, ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<State, Error> {
+        let id = record.id;
+        let before = document_of(record)?;
+        let mut written = Map::clone(&self.draft.doc);
+        if let Some(sealer) = &self.sealer {
+            sealer.recognise(record, &mut written)?;
+        }
+        let mut document = settle::merged(&before, &written);
+        let follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
+        let secrets = Secrets::read(record.secret.as_deref())?;
+        let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
+        let label = label(&document);
+        let (doc, secret) = match &self.sealer {
+            Some(sealer) => {
+                let (doc, secret) = sealer.seal(work, id, &document, &secrets, password)?;
+                (doc.into_owned(), secret)
+            }
+            None => (document, Secrets { password, ..secrets }.bytes()?),
+        };
+        let (kind, external) = (record.kind.clone(), self.draft.external.clone());
+        work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
+        settle::follow(ctx, work, id, follow)?;
+        let record = work.record(id)?.ok_or(store::Error::NotFound)?;
+        let groups = work.group_refs_of(&record)?;
+        let external = work.external_of(id, ctx.caller.domain)?;
+        Ok(State::new(record, external, groups, work.nesting_seq()))
+    }
+
     /// Who shall be a member from the beginning.
     pub(super) fn members(&self) -> impl Iterator<Item = &str> {
         let elements = self.relation.iter().flat_map(|change| match change {
@@ -119,6 +153,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        self.note_policy(ctx.tenant, definition);
         self.remember_keys(ctx, definition).await;
         self.written(ctx, definition, &state, projection, &notes, changes)
     }

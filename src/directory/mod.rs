@@ -62,9 +62,9 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use settle::{POLICY, RULE};
+pub use settle::{Fallen, Falls, POLICY, RULE};
 pub use store::change::Change as Planned;
-pub use store::{By, Random};
+pub use store::{By, Random, ResourceId, TenantId};
 pub use version::{Precondition, Tags};
 
 /// How much one request may ask for.
@@ -117,6 +117,8 @@ pub struct Directory {
     /// The keys for secrets.
     keys: secret::Keys,
     lanes: Lanes,
+    /// What was done of what was due.
+    falls: Arc<Falls>,
 }
 
 impl Directory {
@@ -132,6 +134,7 @@ impl Directory {
             seal_keys: SealKeys::default(),
             keys: secret::Keys::new(secret::Keyring::default()),
             lanes: Lanes::default(),
+            falls: Arc::default(),
         }
     }
 
@@ -154,6 +157,11 @@ impl Directory {
     /// The memory beneath.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What this process has done of what was due.
+    pub fn falls(&self) -> &Falls {
+        &self.falls
     }
 
     /// How much one request may ask for.

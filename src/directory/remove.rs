@@ -31,14 +31,18 @@ impl Removal {
         ctx.check_deleting(&self.definition)?;
         clients::check_self(ctx, &self.definition, self.id, None)?;
         self.precondition.check(record.version)?;
+        let follows = settle::concerns(kind, work);
+        if follows && settle::withdraw(ctx, work, &record)? {
+            return Ok(());
+        }
         refuse_use(kind, self.id, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
-        if settle::concerns(kind, work) {
-            settle::end(ctx, work, self.id)?;
-        }
         let unit = units::Standing::of(&self.definition, self.id, work)?;
-        work.remove(self.id)?;
+        match follows {
+            true => settle::purge(ctx, work, &record)?,
+            false => work.remove(self.id)?,
+        }
         settle::note_change(ctx, work, kind);
         if let Some(unit) = unit {
             unit.follow(ctx, self.id, work)?;
@@ -61,12 +65,15 @@ impl Directory {
         }
         let removal = Directory::prepare_removal(definition, id, precondition)?;
         let (caller, location) = (ctx.clone(), format!("{}/{}/{id}", ctx.base_url, definition.endpoint()));
-        self.commit(ctx, move |work| {
-            removal.run(&caller, work)?;
-            caller.remember(work, &location, None);
-            Ok(work.changes().to_vec())
-        })
-        .await
+        let changes = self
+            .commit(ctx, move |work| {
+                removal.run(&caller, work)?;
+                caller.remember(work, &location, None);
+                Ok(work.changes().to_vec())
+            })
+            .await;
+        self.note_policy(ctx.tenant, definition);
+        changes
     }
 
     /// What of a removal can be done before the lock.

@@ -91,10 +91,11 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     request.extensions_mut().insert(permit);
     let base_url = base_url_of(request, state, principal.tenant).await?;
     let catalog = state.directory.catalog(principal.tenant, now).await?;
+    let veil = state.directory.veil(principal.tenant, &principal.caller);
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: principal.caller.outlook.views(catalog.registry()),
+        views: principal.caller.outlook.views(catalog.registry(), veil),
         now,
         random: Random::os(),
         base_url,

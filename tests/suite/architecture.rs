@@ -158,6 +158,7 @@ const BESIDE_THE_DESIGN: &[(&str, &str)] = &[
     ("auth", "scim"),
     ("cli", "auth"),
     ("cli", "directory"),
+    ("cli", "provisioning"),
     ("cli", "scim"),
     ("cli", "store"),
     ("cli", "telemetry"),

@@ -156,7 +156,7 @@ impl Directory {
                 let is_active = caller.is_some();
                 let caller = caller.unwrap_or_else(|| gone(client));
                 let ctx = Ctx {
-                    views: caller.outlook.views(catalog.registry()),
+                    views: caller.outlook.views(catalog.registry(), self.veil(tenant, &caller)),
                     caller,
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),

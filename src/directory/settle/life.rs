@@ -2,12 +2,11 @@
 //! withdrawn, and the state follows. Decides nothing by itself: `provisioning::lifecycle` judges, and this writes it down.
 
 use provisioning::facts::Facts;
-use provisioning::lifecycle::{Standing, State, Verdict, judge};
+use provisioning::lifecycle::{Standing, State, Terms, Verdict, judge};
 use serde_json::{Map, Value};
 use store::ResourceId;
 
-use super::super::{Ctx, Error};
-use super::book::Book;
+use super::super::Ctx;
 use super::standing;
 
 /// What became of the account.
@@ -15,33 +14,20 @@ use super::standing;
 pub(super) struct Life {
     /// When its state changes next by itself, µs since 1970.
     pub(super) next: Option<i64>,
-    /// Its state, where a policy covers it.
-    pub(super) state: Option<State>,
     /// Whether it is to be purged.
     pub(super) is_over: bool,
 }
 
-/// Writes what the account is into its document. `before` is the document as it is stored.
-pub(super) fn settle(
-    ctx: &Ctx,
-    book: &Book,
-    before: Option<&Map<String, Value>>,
-    after: &mut Map<String, Value>,
-) -> Result<Life, Error> {
-    standing::restore(before, after);
-    standing::guard_block(ctx, before, after)?;
-    let Some(policy) = book.policy_of(after) else {
-        standing::unwrite(after);
-        return Ok(Life::default());
-    };
-    hear(ctx, before, after);
-    Ok(tell(ctx, &policy.terms, before, after))
+/// Takes the state out of an account that no policy covers.
+pub(super) fn forget(after: &mut Map<String, Value>) -> Life {
+    standing::unwrite(after);
+    Life::default()
 }
 
 /// Writes the state that follows.
 pub(super) fn tell(
     ctx: &Ctx,
-    terms: &provisioning::lifecycle::Terms,
+    terms: &Terms,
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
 ) -> Life {
@@ -61,10 +47,10 @@ pub(super) fn tell(
         let since = standing.held.map_or(ctx.now, |(_, since)| since);
         let kept = Verdict { state: State::Limbo, since, next: Some((State::Purged, ctx.now)) };
         standing::write(after, &kept_as_it_is(&kept, before));
-        return Life { next: Some(ctx.now), state: Some(State::Limbo), is_over: true };
+        return Life { next: Some(ctx.now), is_over: true };
     }
     standing::write(after, &verdict);
-    Life { next: verdict.next.map(|(_, at)| at), state: Some(verdict.state), is_over: false }
+    Life { next: verdict.next.map(|(_, at)| at), is_over: false }
 }
 
 /// What is over is not written once more with another moment at which it was to be.
@@ -77,7 +63,7 @@ fn kept_as_it_is(kept: &Verdict, before: Option<&Map<String, Value>>) -> Verdict
 
 /// What the caller has said of `active`: the account is not, which blocks it, or it is, which lifts its own block and an
 /// administrator everybody's. Who leaves `active` as it is has said nothing.
-fn hear(ctx: &Ctx, before: Option<&Map<String, Value>>, after: &mut Map<String, Value>) {
+pub(super) fn hear(ctx: &Ctx, before: Option<&Map<String, Value>>, after: &mut Map<String, Value>) {
     let client = ctx.caller.id;
     if client == ResourceId::SYSTEM {
         return;

@@ -5,6 +5,9 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod book;
+mod depart;
+mod fall;
+mod falls;
 mod life;
 mod people;
 mod standing;
@@ -20,6 +23,9 @@ use store::{Due, Grant, ResourceId, Work};
 use super::{Ctx, Error, membership};
 
 pub(super) use book::Book;
+pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
+pub use fall::Fallen;
+pub use falls::Falls;
 pub(super) use people::look_at_units;
 pub(super) use standing::keep_block;
 
@@ -64,7 +70,8 @@ pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
     kind == USER && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work))
 }
 
-/// Works out what is derived of a User's document, and what is to follow. `before` is the document as it is stored.
+/// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the
+/// document as it is stored.
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
@@ -73,12 +80,32 @@ pub(super) fn settle(
     after: &mut Map<String, Value>,
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
+    standing::restore(before, after);
+    standing::guard_block(ctx, before, after)?;
+    if book.policy_of(after).is_some() {
+        life::hear(ctx, before, after);
+        depart::refuse_buried(work, &book, before, after)?;
+    }
+    conclude(ctx, work, &book, id, before, after)
+}
+
+/// The same once it is settled what a client has said, or when none has said anything.
+fn conclude(
+    ctx: &Ctx,
+    _work: &mut Work<'_>,
+    book: &Book,
+    _id: ResourceId,
+    before: Option<&Map<String, Value>>,
+    after: &mut Map<String, Value>,
+) -> Result<Follow, Error> {
     let mut follow = Follow::default();
-    let life = life::settle(ctx, &book, before, after)?;
+    let life = match book.policy_of(after) {
+        Some(policy) => life::tell(ctx, &policy.terms, before, after),
+        None => life::forget(after),
+    };
     follow.look_again(life.next);
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, &book, after));
-    let _ = id;
     Ok(follow)
 }
 

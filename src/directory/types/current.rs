@@ -10,7 +10,7 @@ use serde_json::Value;
 use store::catalog::Catalog;
 use store::{TenantId, Work};
 
-use super::super::{Ctx, Directory, Error};
+use super::super::{Ctx, Directory, Error, POLICY};
 
 /// What the URNs of messages begin with.
 const MESSAGES: &str = "urn:ietf:params:scim:api:messages:";
@@ -18,16 +18,25 @@ const MESSAGES: &str = "urn:ietf:params:scim:api:messages:";
 /// How long a catalog is trusted without a look at the clock row, µs.
 const TRUSTED: u64 = 1_000_000;
 
+/// What was seen of a tenant when its catalog was last compared with the database.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// When that was, µs.
+    at: i64,
+    /// Whether there was a policy.
+    has_policies: bool,
+}
+
 /// When each tenant's catalog was last compared with the database, µs.
 #[derive(Clone, Debug, Default)]
-pub(in crate::directory) struct Checked(Arc<Mutex<HashMap<TenantId, i64>>>);
+pub(in crate::directory) struct Checked(Arc<Mutex<HashMap<TenantId, Look>>>);
 
 impl Directory {
     /// The tenant's schemas and resource types, at most a second old.
     pub async fn catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
         let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
         if let Some(known) = self.store.known_catalog(tenant)
-            && checked.is_some_and(|at| at.abs_diff(now) < TRUSTED)
+            && checked.is_some_and(|look| look.at.abs_diff(now) < TRUSTED)
         {
             return Ok(known);
         }
@@ -36,9 +45,26 @@ impl Directory {
 
     /// The tenant's schemas and resource types as they are now.
     pub async fn fresh_catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
-        let catalog = self.store.read(move |reader| reader.catalog(tenant)).await?;
-        self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, now);
+        let look = move |reader: &mut store::Reader| {
+            Ok::<_, store::Error>((reader.catalog(tenant)?, reader.count(tenant, POLICY)? > 0))
+        };
+        let (catalog, has_policies) = self.store.read(look).await?;
+        let look = Look { at: now, has_policies };
+        self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, look);
         Ok(catalog)
+    }
+
+    /// Whether the tenant had policies when its catalog was last looked at.
+    pub(in crate::directory) fn has_policies(&self, tenant: TenantId) -> bool {
+        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.get(&tenant).is_some_and(|look| look.has_policies)
+    }
+
+    /// After a policy was written: the tenant's catalog is looked at anew before anything is served.
+    pub(in crate::directory) fn note_policy(&self, tenant: TenantId, definition: &Definition) {
+        if definition.name() == POLICY {
+            self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+        }
     }
 
     /// The resource type that the tenant serves at an endpoint. What is not known is looked for anew.

@@ -8,12 +8,14 @@
 mod check;
 mod preview;
 mod usage;
+mod veil;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use provisioning::person::USER;
 use scim::filter::{Checked, Filter};
 use scim::schema::{Definition, Registry};
 use scim::view::{View, Views};
@@ -26,6 +28,7 @@ use super::{Directory, Error};
 pub(super) use check::check;
 pub use preview::{Preview, Previewed};
 pub(super) use usage::{refuse_missing, refuse_use};
+pub use veil::Veil;
 
 /// The resource type of views.
 pub const VIEW: &str = "View";
@@ -39,7 +42,7 @@ const EXEMPT: [&str; 3] = [CLIENT, VIEW, GROUP_MEMBERSHIP];
 pub struct Outlook {
     written: Written,
     /// The views at one revision of the tenant's own schemas.
-    tied: Mutex<Option<(i64, Arc<Views>)>>,
+    tied: Mutex<Option<(i64, Veil, Arc<Views>)>>,
 }
 
 #[derive(Debug)]
@@ -72,17 +75,18 @@ impl Outlook {
         Arc::new(Outlook { written, tied: Mutex::default() })
     }
 
-    /// What is seen of each resource type of the registry. Worked out once for each revision of it.
-    pub fn views(&self, registry: &Registry) -> Arc<Views> {
-        if let Written::Nowhere = self.written {
+    /// What is seen of each resource type of the registry, and of accounts behind a veil. Worked out once for each revision
+    /// of it.
+    pub fn views(&self, registry: &Registry, veil: Veil) -> Arc<Views> {
+        if let (Written::Nowhere, Veil::None) = (&self.written, veil) {
             return Views::everything();
         }
         let mut tied = self.tied.lock().unwrap_or_else(PoisonError::into_inner);
         match &*tied {
-            Some((revision, views)) if *revision == registry.revision() => Arc::clone(views),
+            Some((revision, behind, views)) if *revision == registry.revision() && *behind == veil => Arc::clone(views),
             _ => {
-                let views = Arc::new(self.written.views(registry));
-                *tied = Some((registry.revision(), Arc::clone(&views)));
+                let views = Arc::new(self.written.views(registry, veil));
+                *tied = Some((registry.revision(), veil, Arc::clone(&views)));
                 views
             }
         }
@@ -90,14 +94,21 @@ impl Outlook {
 }
 
 impl Written {
-    fn views(&self, registry: &Registry) -> Views {
+    fn views(&self, registry: &Registry, veil: Veil) -> Views {
         let shown: Vec<(String, View)> = match self {
-            Written::Nowhere => return Views::alike(View::everything()),
+            Written::Nowhere => {
+                let user = registry.definition(USER).and_then(|user| veil.filter(user, None));
+                let user = user.map(|filter| (USER.to_owned(), View::new(Some(filter), None)));
+                return match user {
+                    Some(user) => Views::new([user], View::everything()).tie(registry),
+                    None => Views::alike(View::everything()),
+                };
+            }
             Written::Gone => Vec::new(),
             Written::Here(document) => rules(document)
                 .filter_map(|rule| {
                     let definition = registry.definition(rule.kind)?;
-                    Some((rule.kind.to_owned(), rule.view(definition)))
+                    Some((rule.kind.to_owned(), rule.view(definition, veil)))
                 })
                 .collect(),
         };
@@ -115,8 +126,13 @@ struct Rule<'v> {
 }
 
 impl Rule<'_> {
-    fn view(&self, definition: &Definition) -> View {
+    fn view(&self, definition: &Definition, veil: Veil) -> View {
         let Ok(filter) = self.filter.map(|text| filter(text, definition)).transpose() else { return View::nothing() };
+        let veil = if self.kind == USER { veil.filter(definition, filter.as_ref()) } else { None };
+        let filter = match (filter, veil) {
+            (Some(filter), Some(veil)) => Some(Filter::all([filter, veil])),
+            (filter, veil) => filter.or(veil),
+        };
         let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
             paths.iter().filter_map(|path| definition.resolve(path)).map(|place| place.canonical()).collect()
         };

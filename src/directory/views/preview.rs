@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::work::document_of;
 
 use super::super::{Ctx, Directory, Error};
-use super::{Outlook, VIEW, rules};
+use super::{Outlook, VIEW, Veil, rules};
 
 /// The schema of the answer.
 const PREVIEW_URN: &str = "urn:matrikel:scim:api:messages:1.0:ViewPreview";
@@ -51,8 +51,10 @@ impl Directory {
         let record = record.filter(|record| record.kind == VIEW).ok_or_else(absent)?;
         let document = document_of(&record)?;
         let catalog = self.catalog(tenant, ctx.now).await?;
+        // Whoever has a view is somebody who pulls.
+        let veil = if self.has_policies(tenant) { Veil::Consumer } else { Veil::None };
         let kinds: Vec<String> = rules(&document).map(|rule| rule.kind.to_owned()).collect();
-        let views = Outlook::through(document).views(catalog.registry());
+        let views = Outlook::through(document).views(catalog.registry(), veil);
         let through = Ctx { views, ..ctx.clone() };
         let mut types = Vec::with_capacity(kinds.len());
         for kind in kinds {

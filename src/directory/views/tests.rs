@@ -14,7 +14,7 @@ fn object(value: Value) -> Map<String, Value> {
 
 fn views(document: Value) -> Arc<Views> {
     let registry = Registry::builtin().expect("documents");
-    Outlook::through(object(document)).views(&registry)
+    Outlook::through(object(document)).views(&registry, Veil::None)
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn a_type_that_is_not_named_is_not_seen_and_what_administers_the_server_is_no_vi
     assert!(views.of("Group").is_nothing() && views.of("Thing").is_nothing());
     assert!(views.of("Client").is_whole() && views.of("View").is_open());
     let registry = Registry::builtin().expect("documents");
-    assert!(Outlook::nothing().views(&registry).of("User").is_nothing());
-    assert!(Outlook::everything().views(&registry).are_everything());
+    assert!(Outlook::nothing().views(&registry, Veil::None).of("User").is_nothing());
+    assert!(Outlook::everything().views(&registry, Veil::None).are_everything());
 }
 
 #[test]

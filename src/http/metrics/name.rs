@@ -66,6 +66,28 @@ pub(super) const DEFERRED_ACCEPTED: Metric =
 pub(super) const DEFERRED_DONE: Metric =
     metric("matrikel_deferred_done_total", Kind::Counter, "Such requests that were carried out to their result.");
 
+pub(super) const DUE_LOOKED: Metric = metric(
+    "matrikel_due_looked_total",
+    Kind::Counter,
+    "Resources that this process looked at because something was due.",
+);
+pub(super) const DUE_CHANGED: Metric =
+    metric("matrikel_due_changed_total", Kind::Counter, "Users that are another because something was due.");
+pub(super) const DUE_PURGED: Metric =
+    metric("matrikel_due_purged_total", Kind::Counter, "Accounts that were purged because it was time.");
+pub(super) const DUE_PUT_OFF: Metric = metric(
+    "matrikel_due_put_off_total",
+    Kind::Counter,
+    "What was due, could not be done and is tried again an hour later.",
+);
+pub(super) const DUE_WAITING: Metric = metric(
+    "matrikel_due_waiting",
+    Kind::Gauge,
+    "What was still due after this process last looked, at most 256 of a tenant.",
+);
+pub(super) const DUE_LATE: Metric =
+    metric("matrikel_due_late_seconds", Kind::Gauge, "By how much the oldest of that was late.");
+
 pub(super) const READS_WAITING: Metric =
     metric("matrikel_store_reads_waiting", Kind::Gauge, "Reads that wait for a thread that reads the database.");
 pub(super) const WRITES_WAITING: Metric =

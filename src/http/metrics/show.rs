@@ -28,6 +28,7 @@ pub(super) fn render(state: &State) -> String {
     page.single(&name::DEFERRED_WAITING, deferred.waiting);
     page.single(&name::DEFERRED_ACCEPTED, deferred.accepted);
     page.single(&name::DEFERRED_DONE, deferred.done);
+    show_due(state, &mut page);
     show_store(&figures, &mut page);
     state.metrics.show_certificate(&mut page);
     state.federation.show(&mut page);
@@ -97,6 +98,16 @@ fn show_tolerances(state: &State, page: &mut Page) {
         let labels = [("tenant", &*tenant.to_string()), ("client", client), ("tolerance", tolerance)];
         page.value(&name::CLIENT_TOLERANCES, &labels, uses);
     });
+}
+
+fn show_due(state: &State, page: &mut Page) {
+    let falls = state.directory.falls();
+    page.single(&name::DUE_LOOKED, read(&falls.looked));
+    page.single(&name::DUE_CHANGED, read(&falls.changed));
+    page.single(&name::DUE_PURGED, read(&falls.purged));
+    page.single(&name::DUE_PUT_OFF, read(&falls.put_off));
+    page.single(&name::DUE_WAITING, read(&falls.waiting));
+    page.single(&name::DUE_LATE, falls.late.load(Ordering::Relaxed) as f64 / MICROSECONDS);
 }
 
 fn show_store(figures: &Figures, page: &mut Page) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Work;
 use crate::due::Due;
+use crate::external::ExternalKey;
 use crate::grant::{Grant, GrantKey};
 use crate::known::{Book, Booked};
 use crate::tombstone::{Buried, Tombstone};
@@ -27,6 +28,16 @@ impl Work<'_> {
             Some(due) => Ok(*due),
             None => due::find(self.db, self.tenant, id),
         }
+    }
+
+    /// Whose the `externalId` of a domain is.
+    pub fn external_holder_in(
+        &mut self,
+        domain: ResourceId,
+        kind: &str,
+        value: &str,
+    ) -> Result<Option<ResourceId>, Error> {
+        self.external_holder(&ExternalKey { domain, kind: kind.to_owned(), value: value.to_owned() })
     }
 
     /// Every grant of a user, ended ones too, in the order of their keys.

@@ -1,0 +1,215 @@
+//! How accounts go: a source that deletes one withdraws it, what is over is purged, and names that were in use stay taken.
+//! A source's DELETE erases nothing; an administrator's does, at once.
+
+use provisioning::calendar::Calendar;
+use provisioning::lifecycle::State;
+use provisioning::policy::Reuse;
+use scim::key::{TextRule, of_text};
+use serde_json::{Map, Value};
+use store::work::{Draft, document_of};
+use store::{Record, ResourceId, Tombstone, Work};
+
+use super::super::{Ctx, Error};
+use super::{Book, conclude, end, follow, standing};
+
+/// Names of login.
+pub(in crate::directory) const USER_NAMES: &str = "userName";
+/// Addresses.
+pub(in crate::directory) const ADDRESSES: &str = "email";
+/// Employee numbers.
+pub(in crate::directory) const NUMBERS: &str = "employeeNumber";
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+/// Addresses are kept from others for ten years, names and numbers for ever.
+const YEARS: i64 = 10;
+
+/// The form in which a name, address or number is kept: one that differs in its case alone is the same.
+pub(in crate::directory) fn buried_form(namespace: &str, value: &str) -> String {
+    let rule = match namespace {
+        USER_NAMES => TextRule::Username,
+        ADDRESSES => TextRule::Fold,
+        _ => TextRule::Exact,
+    };
+    of_text(value, rule)
+}
+
+/// The names, addresses and numbers of a User's document, with where they are kept and in which form.
+fn names(document: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let mut names: Vec<(&'static str, String)> = Vec::new();
+    names.extend(text(document.get("userName")).map(|name| (USER_NAMES, name)));
+    let emails = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+    names.extend(emails.filter_map(|email| text(email.get("value"))).map(|email| (ADDRESSES, email)));
+    names.extend(text(document.get(ENTERPRISE).and_then(|part| part.get("employeeNumber"))).map(|one| (NUMBERS, one)));
+    names.into_iter().map(|(space, name)| (space, buried_form(space, &name))).collect()
+}
+
+/// Has a source withdraw an account instead of deleting it; `false`: no policy covers it, or it is an administrator who
+/// deletes, and it is deleted.
+pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<bool, Error> {
+    if ctx.caller.id == ResourceId::SYSTEM || ctx.caller.scopes.is_admin() {
+        return Ok(false);
+    }
+    let before = document_of(record)?;
+    let book = Book::of(work)?;
+    if book.policy_of(&before).is_none() {
+        return Ok(false);
+    }
+    let mut after = before.clone();
+    standing::change_source(&mut after, ctx.caller.id, |source| source.withdraw(ctx.now));
+    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    rewrite(work, record, after)?;
+    follow(ctx, work, record.id, next)?;
+    Ok(true)
+}
+
+/// Writes what became of a User's document by rule.
+pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String, Value>) -> Result<(), Error> {
+    work.update(Draft {
+        id: record.id,
+        kind: record.kind.clone(),
+        label: scim::resource::label(&document),
+        doc: document.into(),
+        secret: record.secret.clone(),
+        members: Vec::new(),
+        external: None,
+    })?;
+    Ok(())
+}
+
+/// Deletes a User for good. Its rights end, and its names stay taken.
+pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
+    let document = document_of(record)?;
+    let book = Book::of(work)?;
+    let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
+    // Of an account that no policy covers nothing is left.
+    if let Some(policy) = book.policy_of(&document) {
+        for (space, name) in names(&document) {
+            let until = (space == ADDRESSES).then(|| years_after(&policy.terms.calendar, ctx.now));
+            work.bury(space, &name, Tombstone { until, ..stone });
+        }
+    }
+    end(ctx, work, record.id)?;
+    Ok(work.remove(record.id)?)
+}
+
+/// The beginning of the day ten years later.
+pub(super) fn years_after(calendar: &Calendar, now: i64) -> i64 {
+    let day = calendar.day_of(now);
+    let span = jiff::Span::new().try_years(YEARS);
+    let later = span.and_then(|span| day.checked_add(span)).unwrap_or(jiff::civil::Date::MAX);
+    calendar.start_of(later)
+}
+
+/// Refuses names that were others', where the policy says that none is ever used again. Who comes back after a purge is
+/// known by the employee number, and may have the old ones. Fails with 409 uniqueness.
+pub(super) fn refuse_buried(
+    work: &mut Work<'_>,
+    book: &Book,
+    before: Option<&Map<String, Value>>,
+    after: &Map<String, Value>,
+) -> Result<(), Error> {
+    if book.policy_of(after).is_none_or(|policy| policy.reuse != Reuse::Never) {
+        return Ok(());
+    }
+    let known = before.map(names).unwrap_or_default();
+    let wanted = names(after);
+    let mut number = wanted.iter().filter(|(space, _)| *space == NUMBERS);
+    let whose = match number.next() {
+        Some((space, number)) => work.tombstone(space, number)?.map(|stone| stone.resource),
+        None => None,
+    };
+    for (space, name) in wanted.iter().filter(|name| name.0 != NUMBERS && !known.contains(name)) {
+        let stone = work.tombstone(space, name)?.filter(|stone| stone.binds_at(work.now()));
+        if stone.is_some_and(|stone| whose != Some(stone.resource)) {
+            let detail = format!("{space}: {name} was somebody's who has left, and is not used again.");
+            return Err(scim::Error::new(scim::ScimType::Uniqueness, detail).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the account is one that its source may bring back: it has withdrawn it, or the account is over by its dates.
+pub(super) fn may_return(ctx: &Ctx, document: &Map<String, Value>) -> bool {
+    let Some(source) = standing::source(document, ctx.caller.id) else { return false };
+    let is_over = standing::held(document).is_some_and(|(state, _)| matches!(state, State::Disabled | State::Limbo));
+    source.is_withdrawn() || (source.holds() && is_over)
+}
+
+/// The account that a source's POST brings back: it has the same externalId of this source, or else the same employee
+/// number.
+pub(in crate::directory) fn returning(ctx: &Ctx, work: &mut Work<'_>, draft: &Draft) -> Result<Option<Record>, Error> {
+    if ctx.caller.id == ResourceId::SYSTEM {
+        return Ok(None);
+    }
+    if let Some((domain, Some(value))) = &draft.external
+        && let Some(id) = work.external_holder_in(*domain, &draft.kind, value)?
+    {
+        // A name that somebody has who stays is a conflict, whatever the number says.
+        return may_come_back(ctx, work, id);
+    }
+    let number = draft.doc.get(ENTERPRISE).and_then(|part| part.get("employeeNumber")).and_then(Value::as_str);
+    let Some(number) = number else { return Ok(None) };
+    let path = format!("{ENTERPRISE}:employeeNumber");
+    let mut found = None;
+    for id in work.having(&draft.kind, &path, &[number.to_owned()], None, 10)?.unwrap_or_default() {
+        if let Some(record) = may_come_back(ctx, work, id)? {
+            // Of two, nobody can tell which it is.
+            if found.is_some() {
+                return Ok(None);
+            }
+            found = Some(record);
+        }
+    }
+    Ok(found)
+}
+
+fn may_come_back(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Option<Record>, Error> {
+    let Some(record) = work.record(id)? else { return Ok(None) };
+    let document = document_of(&record)?;
+    let is_covered = Book::of(work)?.policy_of(&document).is_some();
+    Ok((is_covered && may_return(ctx, &document)).then_some(record))
+}
+
+/// What a POST makes of the account that it brings back: what it says is said, and what it does not speak of stays.
+pub(in crate::directory) fn merged(before: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
+    let mut merged = before.clone();
+    for (name, value) in written {
+        match (merged.get_mut(name), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                for (name, value) in new {
+                    old.insert(name.clone(), value.clone());
+                }
+            }
+            (Some(Value::Array(old)), Value::Array(new)) if name == "schemas" => {
+                let missing: Vec<Value> = new.iter().filter(|urn| !old.contains(urn)).cloned().collect();
+                old.extend(missing);
+            }
+            _ => drop(merged.insert(name.clone(), value.clone())),
+        }
+    }
+    merged
+}
+
+/// Settles the account that its source brings back. `written` is what the source says, `after` what becomes of it.
+pub(in crate::directory) fn bring_back(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    id: ResourceId,
+    before: &Map<String, Value>,
+    written: &Map<String, Value>,
+    after: &mut Map<String, Value>,
+) -> Result<super::Follow, Error> {
+    let book = Book::of(work)?;
+    let is_off = written.get("active") == Some(&Value::Bool(false));
+    standing::restore(Some(before), after);
+    standing::guard_block(ctx, Some(before), after)?;
+    standing::change_source(after, ctx.caller.id, |source| {
+        source.lift();
+        source.hold(ctx.now);
+        if is_off {
+            source.block(ctx.now);
+        }
+    });
+    refuse_buried(work, &book, Some(before), after)?;
+    conclude(ctx, work, &book, id, Some(before), after)
+}

@@ -1,0 +1,123 @@
+//! What falls due: one resource at a time, under the lock, it is looked at again and what follows is written. Whoever asks
+//! twice, or at the same time as another, does nothing a second time: what is due is asked for under the lock.
+
+use provisioning::person::USER;
+use store::work::{Origin, document_of};
+use store::{Due, ResourceId, TenantId, Work, tenant};
+use uuid::Uuid;
+
+use super::super::{Ctx, Directory, Error};
+use super::{Book, EVERYBODY, conclude, depart, follow};
+
+/// What the lease is called.
+const LEASE: &str = "schedule";
+/// Users that are told of a change of policies or rules by one write.
+const SLICE: i64 = 500;
+
+/// What became of something that was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallen {
+    /// It was not due any more.
+    Early,
+    /// Nothing of it changed.
+    Same,
+    /// It changed.
+    Changed,
+    /// It is purged.
+    Purged,
+    /// So many Users are to be looked at for a change of policies or rules.
+    Told(usize),
+}
+
+impl Directory {
+    /// What is due at `until` (µs since 1970) or was before, the oldest first, at most `limit`.
+    pub async fn due(&self, ctx: &Ctx, until: i64, limit: i64) -> Result<Vec<(ResourceId, i64)>, Error> {
+        let tenant = ctx.tenant;
+        Ok(self.store.read_for(tenant, move |reader| reader.due_before(tenant, until, limit)).await?)
+    }
+
+    /// How many are due at `until`, at most `limit`, and since when the oldest is.
+    pub async fn backlog(&self, ctx: &Ctx, until: i64, limit: i64) -> Result<(i64, Option<i64>), Error> {
+        let tenant = ctx.tenant;
+        Ok(self.store.read_for(tenant, move |reader| reader.backlog(tenant, until, limit)).await?)
+    }
+
+    /// Looks at what is due and writes what follows. Waits in the tenant's queue from the call on, so that several are done
+    /// in the order in which they were asked for.
+    pub fn fall_due(&self, ctx: &Ctx, id: ResourceId) -> impl Future<Output = Result<Fallen, Error>> + Send + use<> {
+        let caller = ctx.clone();
+        self.store.write(ctx.tenant, origin(ctx), move |work| fall(&caller, work, id))
+    }
+
+    /// Whether this process may look after the tenant's days from `now` until `until` (µs since 1970): no other does.
+    pub async fn take_schedule(&self, ctx: &Ctx, holder: Uuid, until: i64) -> Result<bool, Error> {
+        let (store, tenant, now) = (self.store.clone(), ctx.tenant, ctx.now);
+        let taking = tokio::task::spawn_blocking(move || store.take_lease(tenant, LEASE, holder, now, until));
+        Ok(taking.await.map_err(|error| store::Error::Unavailable(error.to_string()))??)
+    }
+
+    /// Lets another process look after the tenant's days.
+    pub async fn drop_schedule(&self, ctx: &Ctx, holder: Uuid) -> Result<(), Error> {
+        let (store, tenant) = (self.store.clone(), ctx.tenant);
+        let dropping = tokio::task::spawn_blocking(move || store.drop_lease(tenant, LEASE, holder));
+        Ok(dropping.await.map_err(|error| store::Error::Unavailable(error.to_string()))??)
+    }
+
+    /// Every tenant that is served.
+    pub async fn tenants_served(&self) -> Result<Vec<TenantId>, Error> {
+        let tenants = self.store.tenants().await?;
+        Ok(tenants.into_iter().filter(|tenant| tenant.state == tenant::ACTIVE).map(|tenant| tenant.id).collect())
+    }
+
+    /// Has something that cannot be done now wait until `at` (µs since 1970).
+    pub async fn put_off(&self, ctx: &Ctx, id: ResourceId, at: i64) -> Result<(), Error> {
+        let now = ctx.now;
+        let put = move |work: &mut Work<'_>| {
+            if work.due_of(id)?.is_some_and(|due| due.at <= now) {
+                work.put_due(id, Some(Due::at(at)));
+            }
+            Ok::<_, Error>(())
+        };
+        self.store.write(ctx.tenant, origin(ctx), put).await
+    }
+}
+
+fn origin(ctx: &Ctx) -> Origin {
+    Origin { cause: "due", ..ctx.origin() }
+}
+
+fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error> {
+    let Some(due) = work.due_of(id)?.filter(|due| due.at <= ctx.now) else { return Ok(Fallen::Early) };
+    if id == EVERYBODY {
+        return tell_everybody(ctx, work, due);
+    }
+    let Some(record) = work.record(id)?.filter(|record| record.kind == USER) else {
+        work.put_due(id, None);
+        return Ok(Fallen::Same);
+    };
+    let before = document_of(&record)?;
+    let mut after = before.clone();
+    let book = Book::of(work)?;
+    let next = conclude(ctx, work, &book, id, Some(&before), &mut after)?;
+    if next.is_over {
+        depart::purge(ctx, work, &record)?;
+        return Ok(Fallen::Purged);
+    }
+    let changes = work.changes().len();
+    if after != before {
+        depart::rewrite(work, &record, after)?;
+    }
+    follow(ctx, work, id, next)?;
+    Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same })
+}
+
+/// Has the next slice of Users looked at, and goes on from there the next time.
+fn tell_everybody(ctx: &Ctx, work: &mut Work<'_>, due: Due) -> Result<Fallen, Error> {
+    let ids = work.ids_of(USER, due.after, SLICE)?;
+    for id in &ids {
+        work.put_due(*id, Some(Due::at(ctx.now)));
+    }
+    let is_last = (ids.len() as i64) < SLICE;
+    work.put_due(EVERYBODY, ids.last().filter(|_| !is_last).map(|last| Due { at: due.at, after: Some(*last) }));
+    Ok(Fallen::Told(ids.len()))
+}

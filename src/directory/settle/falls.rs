@@ -1,0 +1,20 @@
+//! What this process has done of what was due, and what was left: atomics that whoever measures reads as a whole.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+/// Counts since the process began, and what the last look has left.
+#[derive(Debug, Default)]
+pub struct Falls {
+    /// What was looked at.
+    pub looked: AtomicU64,
+    /// Users that are another for it.
+    pub changed: AtomicU64,
+    /// Accounts that were purged.
+    pub purged: AtomicU64,
+    /// What could not be done and was put off.
+    pub put_off: AtomicU64,
+    /// What was still due after the last look, of all tenants; of each no more than a batch is counted.
+    pub waiting: AtomicU64,
+    /// By how many µs the oldest of that was late.
+    pub late: AtomicI64,
+}
