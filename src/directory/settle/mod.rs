@@ -9,6 +9,7 @@ mod depart;
 mod fall;
 mod falls;
 mod life;
+mod naming;
 mod people;
 mod standing;
 
@@ -26,6 +27,7 @@ pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
 pub use fall::Fallen;
 pub use falls::Falls;
+pub(super) use naming::{body, refuse_nameless};
 pub(super) use people::look_at_units;
 pub(super) use standing::keep_block;
 
@@ -92,9 +94,9 @@ pub(super) fn settle(
 /// The same once it is settled what a client has said, or when none has said anything.
 fn conclude(
     ctx: &Ctx,
-    _work: &mut Work<'_>,
+    work: &mut Work<'_>,
     book: &Book,
-    _id: ResourceId,
+    id: ResourceId,
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
 ) -> Result<Follow, Error> {
@@ -105,7 +107,8 @@ fn conclude(
     };
     follow.look_again(life.next);
     follow.is_over = life.is_over;
-    follow.look_again(people::settle(ctx, &book, after));
+    follow.look_again(people::settle(ctx, book, after));
+    follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
     Ok(follow)
 }
 
