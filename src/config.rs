@@ -114,6 +114,8 @@ pub struct Config {
     pub bulk_operations: usize,
     /// Largest bulk request in bytes.
     pub bulk_payload: usize,
+    /// Largest file of a feed in bytes.
+    pub feed_limit: usize,
     /// Bulk requests of one client that may wait to be carried out after their answer; 0: none.
     pub deferred_requests: usize,
     /// Resources on a page when the client does not say.
@@ -193,6 +195,7 @@ impl Default for Config {
             body_limit: 1024 * 1024,
             bulk_operations: 1000,
             bulk_payload: 10 * 1024 * 1024,
+            feed_limit: 256 * 1024 * 1024,
             deferred_requests: 16,
             page_default: 100,
             page_max: 1000,

@@ -29,6 +29,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   body_limit        largest request body in bytes, 1048576
   bulk_operations   most operations in a bulk request, 1000
   bulk_payload      largest bulk request in bytes, 10485760
+  feed_limit        largest file of a feed in bytes, 268435456
   deferred_requests bulk requests of one client that may wait after their answer, 16; 0: none
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
@@ -163,6 +164,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         body_limit: config.body_limit,
         bulk_operations: config.bulk_operations,
         bulk_payload: config.bulk_payload,
+        feed_limit: config.feed_limit,
         page_default: config.page_default,
         page_max: config.page_max,
         cursor_timeout_seconds: config.cursor_timeout_seconds,

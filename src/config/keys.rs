@@ -99,6 +99,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "feed_limit",
+        help: "the largest bulk request in bytes, 1024 to 1073741824",
+        set: |config, value| number(&value, 1024, 1 << 36).map(|number| config.feed_limit = number),
+        show: |config| Some(config.feed_limit.to_string()),
+        number: true,
+    },
+    Key {
         name: "deferred_requests",
         help: "the number of bulk requests of one client that may wait after their answer, 0 to 10000; 0: none",
         set: |config, value| number(&value, 0, 10_000).map(|number| config.deferred_requests = number),

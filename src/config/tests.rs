@@ -26,7 +26,7 @@ fn every_key_of_a_file_arrives() {
     let config = read(
         "listen = '0.0.0.0:1'\nmetrics_listen = '127.0.0.1:2'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
-         bulk_operations = 6\nbulk_payload = 4096\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
+         bulk_operations = 6\nbulk_payload = 4096\nfeed_limit = 8192\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
          cursor_timeout_seconds = 40\nschedule_seconds = 41\nannounce_memberships = true\n\
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
@@ -54,6 +54,7 @@ fn every_key_of_a_file_arrives() {
         body_limit: 2048,
         bulk_operations: 6,
         bulk_payload: 4096,
+        feed_limit: 8192,
         deferred_requests: 7,
         page_default: 10,
         page_max: 20,

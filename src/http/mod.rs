@@ -14,6 +14,7 @@ mod extract;
 mod federation;
 mod health;
 mod hold;
+mod intake;
 mod json;
 mod metrics;
 mod oauth;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub bulk_operations: usize,
     /// Largest bulk request in bytes.
     pub bulk_payload: usize,
+    /// Largest file of a feed in bytes.
+    pub feed_limit: usize,
     /// Resources on a page when the client does not say.
     pub page_default: u64,
     /// Most resources on a page.
@@ -107,6 +110,8 @@ struct State {
     hsts: Option<HeaderValue>,
     /// What takes certificates of clients apart.
     peers: Arc<peer::Reading>,
+    /// Who carries out runs of feeds.
+    lanes: intake::Lanes,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
@@ -138,6 +143,7 @@ impl State {
             hosts: tenancy::Hosts::default(),
             hsts,
             peers,
+            lanes: intake::Lanes::default(),
             runtime,
         }
     }

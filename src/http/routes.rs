@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, resources, search, types, views, why};
+use super::scim::{bulk, credentials, discovery, feeds, resources, search, types, views, why};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
@@ -16,6 +16,8 @@ const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const TYPE: &str = "GET, HEAD, POST, OPTIONS";
 const CREDENTIAL: &str = "DELETE, OPTIONS";
 const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
+const RUN: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
+const FEED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
 /// The path of a request as it stands here, for its log line: to look it up again would cost as much as the routing.
@@ -85,6 +87,23 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
         // because of what somebody has what, or has it not
         .service(path("/scim/v2/{endpoint:Users}/{id}/why", READ).route(get().to(why::answer)))
+        // files that sources send, and what becomes of them
+        .service(
+            path("/scim/v2/{endpoint:Feeds}/{id}", FEED)
+                .route(get().to(resources::fetch))
+                .route(web::post().to(feeds::receive))
+                .route(web::put().to(resources::replace))
+                .route(web::patch().to(resources::patch))
+                .route(web::delete().to(resources::remove)),
+        )
+        .service(path("/scim/v2/{endpoint:Runs}", READ).route(get().to(search::by_query)))
+        .service(
+            path("/scim/v2/{endpoint:Runs}/{id}", RUN)
+                .route(get().to(feeds::fetch))
+                .route(web::patch().to(feeds::decide))
+                .route(web::delete().to(resources::remove)),
+        )
+        .service(path("/scim/v2/{endpoint:Runs}/{id}/items", READ).route(get().to(feeds::items)))
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

@@ -57,8 +57,16 @@ impl Intake {
         run: ResourceId,
         file: Option<File>,
     ) -> Result<Option<Object<String, Value>>, IntakeError> {
+        let (is_kept, file) = match file {
+            Some(file) => (false, file),
+            // One that is carried out from a file of somebody's own is theirs.
+            None => match self.kept(run).await? {
+                Some(file) => (true, file),
+                None => return Ok(None),
+            },
+        };
         let Some(document) = self.directory.take_run(&self.now(), run).await? else { return Ok(None) };
-        let ending = match self.go(run, &document, file).await {
+        let ending = match self.go(run, &document, file, is_kept).await {
             Ok(ending) => ending,
             Err(IntakeError::Directory(error)) if error.may_pass() => return Err(error.into()),
             Err(IntakeError::Directory(Error::Denied(reason))) => Ending::failed(reason),
@@ -76,7 +84,8 @@ impl Intake {
         &self,
         run: ResourceId,
         document: &Object<String, Value>,
-        file: Option<File>,
+        file: File,
+        is_kept: bool,
     ) -> Result<Ending, IntakeError> {
         let ctx = self.now();
         let text = |path: [&str; 2]| document.get(path[0]).and_then(|value| value.get(path[1])).and_then(Value::as_str);
@@ -90,11 +99,10 @@ impl Intake {
                 return Err(Error::Denied(format!("The feed's client lacks the scope {kind}:write.")).into());
             }
         }
-        let is_kept = file.is_none();
-        let file = match file {
-            Some(file) => file,
-            None => self.kept(run, document).await?,
-        };
+        let size = document.get("file").and_then(|file| file.get("size")).and_then(Value::as_u64);
+        if size != file.metadata().map(|file| file.len()).ok() {
+            return Err(ReadError::Unfit("The file is not what was received. Send it again.".into()).into());
+        }
         let mode = document.get("mode").and_then(Value::as_str).and_then(Mode::parse).unwrap_or(map.mode);
         let format = text(["file", "format"]).and_then(Format::parse).or(map.format).unwrap_or(Format::Csv);
         let is_simulated = document.get("simulated") == Some(&Value::Bool(true));
@@ -144,21 +152,11 @@ impl Intake {
         Ok(Ending { counts: Some(counts), ..ending_applied() })
     }
 
-    /// The file that was kept with a run, on disk under no name. Fails when it is not whole.
-    async fn kept(&self, run: ResourceId, document: &Object<String, Value>) -> Result<File, IntakeError> {
+    /// The file that was kept with a run, on disk under no name. `None`: none was.
+    async fn kept(&self, run: ResourceId) -> Result<Option<File>, IntakeError> {
         let mut file = tempfile::tempfile().map_err(ReadError::Io)?;
-        let mut size = 0;
-        self.directory
-            .body_of(&self.ctx, run, |piece| {
-                size += piece.len() as u64;
-                file.write_all(piece)
-            })
-            .await?;
-        let expected = document.get("file").and_then(|file| file.get("size")).and_then(Value::as_u64);
-        if expected != Some(size) {
-            return Err(ReadError::Unfit("The file was not received whole. Send it again.".into()).into());
-        }
-        Ok(file)
+        let is_there = self.directory.body_of(&self.ctx, run, |piece| file.write_all(piece)).await?;
+        Ok(is_there.then_some(file))
     }
 }
 

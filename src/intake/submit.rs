@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::scan::preview;
 use super::{Intake, IntakeError};
 use crate::directory::feeds::map::{Format, Map, Mode};
-use crate::directory::feeds::{Begin, Begun, Feed};
+use crate::directory::feeds::{BODY, Begin, Begun, Feed};
 
 /// A file and what is known of it.
 pub struct Submission {
@@ -56,11 +56,16 @@ impl Intake {
             format,
             at_once: submission.at_once,
         };
-        let begun = self.directory.begin_run(&self.ctx, feed.id, begin).await?;
-        if let (Begun::New(run), false) = (begun, submission.at_once) {
+        let run = self.ctx.random.resource_id(self.ctx.now)?;
+        // Whoever finds the run finds its file.
+        if !submission.at_once {
             self.keep(run, &mut submission.file).await?;
         }
-        Ok(begun)
+        let begun = self.directory.begin_run(&self.ctx, feed.id, run, begin).await;
+        if !submission.at_once && !matches!(begun, Ok(Begun::New(_))) {
+            self.directory.drop_run_items(&self.ctx, run, &[BODY]).await?;
+        }
+        Ok(begun?)
     }
 
     /// Keeps a file with its run.

@@ -139,7 +139,7 @@ fn every_statement_on_a_tenants_table_names_the_tenant() {
 /// Which modules of the program each may use, as the design has it. `telemetry` and `config` are at the bottom.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["http", "console", "intake", "sync", "schedule", "config", "jose"]),
-    ("http", &["auth", "directory", "jose", "network"]),
+    ("http", &["auth", "directory", "intake", "jose", "network"]),
     ("console", &["auth", "directory"]),
     ("intake", &["provisioning", "directory"]),
     ("sync", &["directory", "provisioning"]),

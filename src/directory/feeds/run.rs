@@ -166,8 +166,7 @@ impl Ending {
 impl Directory {
     /// Begins a run of a feed. Fails with 409 while another file of the feed is carried out, and for a file that is older
     /// than the last that was applied.
-    pub async fn begin_run(&self, ctx: &Ctx, feed: ResourceId, begin: Begin) -> Result<Begun, Error> {
-        let id = ctx.random.resource_id(ctx.now)?;
+    pub async fn begin_run(&self, ctx: &Ctx, feed: ResourceId, id: ResourceId, begin: Begin) -> Result<Begun, Error> {
         let now = ctx.now;
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
             let record = work.record(feed)?.filter(|record| record.kind == FEED).ok_or(store::Error::NotFound)?;
