@@ -20,7 +20,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::refuse_missing;
-use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, rules, settle, units};
+use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, rules, settle, simulations, units};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -50,6 +50,9 @@ impl Creation {
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
         let mut draft = Draft { members, ..self.draft.clone() };
+        if draft.kind == simulations::SIMULATION {
+            simulations::begin(ctx, Arc::make_mut(&mut draft.doc), work)?;
+        }
         let follow = match settle::concerns(&draft.kind, work) {
             true => {
                 let document = Arc::make_mut(&mut draft.doc);

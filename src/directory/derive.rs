@@ -7,7 +7,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, feeds, issuers, rules, settle, units, views};
+use super::{clients, feeds, issuers, rules, settle, simulations, units, views};
 
 /// Brings a document into its final form and says what people call the resource. `before` is the document as it is
 /// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
@@ -44,6 +44,9 @@ pub(super) fn derive(
     }
     if definition.name() == settle::RULE {
         rules::check(registry, document)?;
+    }
+    if definition.name() == simulations::SIMULATION {
+        simulations::check(registry, document)?;
     }
     Ok(label(document))
 }

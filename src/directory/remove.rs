@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, rules, settle, units};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, rules, settle, simulations, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -37,6 +37,7 @@ impl Removal {
         }
         refuse_use(kind, self.id, work)?;
         feeds::forget(&record, work)?;
+        simulations::forget(&record, work);
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         let unit = units::Standing::of(&self.definition, self.id, work)?;

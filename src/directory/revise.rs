@@ -20,7 +20,8 @@ use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::refuse_missing;
 use super::{
-    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, rules, settle, units,
+    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, rules, settle,
+    simulations, units,
 };
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
@@ -166,6 +167,7 @@ impl Revising {
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
             feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
             rules::check_among(definition.name(), id, &next.parts.doc, work)?;
+            simulations::decide(ctx, &record, &mut next.parts.doc, work)?;
         }
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;

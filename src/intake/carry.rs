@@ -22,7 +22,7 @@ use crate::directory::feeds::{
     BODY, Counts, Ending, Entry, Feed, OBJECTS, Op, Outcome, REJECTS, RunState, Task, WARNINGS, Wish, Write, is_gone,
     stored_op,
 };
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, differences};
 
 /// Entries that are carried out together.
 const BATCH: usize = 500;
@@ -470,7 +470,7 @@ impl Way<'_> {
         let definition = self.task.parts.get(part).map(|part| part.definition.clone());
         let changes = definition
             .as_ref()
-            .map(|definition| super::report::differences(definition, done.before.as_ref(), done.after.as_ref()));
+            .map(|definition| differences(definition, done.before.as_ref(), done.after.as_ref()));
         let id = (done.op != Op::Created).then_some(done.id).flatten().map(|id| id.to_string());
         let mut object = json!({
             "kind": definition.as_ref().map(|definition| definition.name()),

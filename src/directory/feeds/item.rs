@@ -25,7 +25,7 @@ pub const OBJECTS: &str = "object";
 pub const WARNINGS: &str = "warning";
 
 impl Directory {
-    async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
+    pub(in crate::directory) async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
         Ok(Envelope::new(&*self.seal_key(ctx, PURPOSE).await?, USAGE, run.0.as_bytes())?)
     }
 

@@ -455,7 +455,7 @@ pub(super) fn feed_of(document: &Object<String, Value>) -> Option<ResourceId> {
 }
 
 /// Writes a document of the server's own, whatever clients may write of it.
-fn write_own(
+pub(in crate::directory) fn write_own(
     work: &mut Work<'_>,
     id: ResourceId,
     kind: &str,
@@ -481,7 +481,7 @@ fn write_own(
     Ok(())
 }
 
-fn object(value: Value) -> Object<String, Value> {
+pub(in crate::directory) fn object(value: Value) -> Object<String, Value> {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),
@@ -489,6 +489,6 @@ fn object(value: Value) -> Object<String, Value> {
 }
 
 /// µs since 1970 of an instant in a document.
-pub(super) fn instant(value: Option<&Value>) -> Option<i64> {
+pub(in crate::directory) fn instant(value: Option<&Value>) -> Option<i64> {
     value?.as_str()?.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
 }

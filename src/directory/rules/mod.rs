@@ -109,7 +109,7 @@ fn who(ctx: &Ctx) -> String {
     ctx.caller.user.unwrap_or(ctx.caller.id).to_string()
 }
 
-fn stage(document: &Map<String, Value>) -> Stage {
+pub(super) fn stage(document: &Map<String, Value>) -> Stage {
     let name = document.get("lifecycle").and_then(Value::as_str);
     name.and_then(Stage::parse).unwrap_or(Stage::Proposed)
 }

@@ -3,7 +3,7 @@
 
 use provisioning::person::USER;
 use store::work::{Origin, document_of};
-use store::{Due, ResourceId, TenantId, Work, tenant};
+use store::{Due, Record, ResourceId, TenantId, Work, tenant};
 use uuid::Uuid;
 
 use super::super::{Ctx, Directory, Error};
@@ -95,20 +95,30 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         work.put_due(id, None);
         return Ok(Fallen::Same);
     };
-    let before = document_of(&record)?;
-    let mut after = before.clone();
-    let book = Book::of(work)?;
-    let next = conclude(ctx, work, &book, id, Some(&before), &mut after)?;
-    if next.is_over {
-        depart::purge(ctx, work, &record)?;
+    let changes = work.changes().len();
+    if look(ctx, work, &record)?.is_none() {
         return Ok(Fallen::Purged);
     }
-    let changes = work.changes().len();
-    if after != before {
-        depart::rewrite(work, &record, after)?;
-    }
-    follow(ctx, work, id, next)?;
     Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same })
+}
+
+/// Looks at a User again and writes what follows. Answers when that changes next by itself, µs since 1970; `None`: it was
+/// over, and is purged.
+pub(super) fn look(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<Option<Option<i64>>, Error> {
+    let before = document_of(record)?;
+    let mut after = before.clone();
+    let book = Book::of(work)?;
+    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    if next.is_over {
+        depart::purge(ctx, work, record)?;
+        return Ok(None);
+    }
+    let due = next.due;
+    if after != before {
+        depart::rewrite(work, record, after)?;
+    }
+    follow(ctx, work, record.id, next)?;
+    Ok(Some(due))
 }
 
 /// Has the next slice of Users looked at, and goes on from there the next time.

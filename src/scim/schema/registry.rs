@@ -102,6 +102,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/issuer.json"),
     include_str!("../../../schemas/feed.json"),
     include_str!("../../../schemas/run.json"),
+    include_str!("../../../schemas/simulation.json"),
     include_str!("../../../schemas/audit-event.json"),
     include_str!("../../../schemas/rule.json"),
     include_str!("../../../schemas/schema.json"),
@@ -120,6 +121,7 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/issuer.json"),
     include_str!("../../../schemas/types/feed.json"),
     include_str!("../../../schemas/types/run.json"),
+    include_str!("../../../schemas/types/simulation.json"),
     include_str!("../../../schemas/types/audit-event.json"),
 ];
 

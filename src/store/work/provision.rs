@@ -95,6 +95,16 @@ impl Work<'_> {
         self.open.tombstones.insert((namespace.to_owned(), value.to_owned()), stone);
     }
 
+    /// Number of the newest change, those of this work among them.
+    pub fn seq(&self) -> Seq {
+        self.clock.seq
+    }
+
+    /// The moment of the newest change, µs since 1970.
+    pub fn last_at(&self) -> i64 {
+        self.clock.last_at
+    }
+
     /// Number of the newest change of a policy, a rule or what they go by.
     pub fn book_seq(&self) -> Seq {
         self.clock.book_seq

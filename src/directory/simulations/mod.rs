@@ -1,0 +1,211 @@
+//! Simulations (`/Simulations`): what rules would make of everybody, now or on a day to come. Worked out by the code that
+//! would do it, slice by slice over snapshots that are thrown away, so that no writer waits for it; what is found is kept
+//! as sealed items that go with the simulation, and expires, being personal data. To apply one is to work it out again:
+//! only when it says the same are the rules changed, by the same steps as a PATCH of `/Rules`, and the scheduler does the
+//! rest. Nothing here writes Users.
+
+mod carry;
+mod item;
+mod plan;
+mod record;
+mod slice;
+
+use jiff::Timestamp;
+use scim::schema::Registry;
+use serde_json::{Map as Object, Value};
+use store::work::document_of;
+use store::{Record, Work, format_instant};
+
+use super::feeds::{instant, object};
+use super::settle::{RULE, USER};
+use super::{Ctx, Error, ResourceId, rules};
+use plan::{Plan, covered, rules_of};
+
+pub use carry::{Clock, Simulator, Watch};
+pub use item::{Difference, Item, Target, cells, heads};
+
+/// The resource type of simulations.
+pub const SIMULATION: &str = "Simulation";
+
+/// The list of what would become of each User.
+pub const OBJECTS: &str = "object";
+/// The list of groups and entitlements with how much begins and ends.
+pub const TARGETS: &str = "target";
+/// The list of what became another result when it was to be applied.
+pub const DIFFERENCES: &str = "difference";
+
+/// A simulation is kept for so long, µs: 30 days.
+const KEPT: i64 = 30 * 86_400 * 1_000_000;
+/// And at most for so long, µs: a year.
+const KEPT_MOST: i64 = 366 * 86_400 * 1_000_000;
+
+/// How far a simulation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn.
+    Waiting,
+    /// It is being worked out.
+    Running,
+    /// The result is there.
+    Ready,
+    /// It is to be applied, and is worked out once more.
+    Checking,
+    /// It says something else than when it was decided on: a person decides again.
+    Changed,
+    /// The rules are changed.
+    Applied,
+    /// It could not be worked out, or not be applied.
+    Failed,
+    /// The result was erased.
+    Expired,
+}
+
+impl State {
+    const ALL: [State; 8] = [
+        State::Waiting,
+        State::Running,
+        State::Ready,
+        State::Checking,
+        State::Changed,
+        State::Applied,
+        State::Failed,
+        State::Expired,
+    ];
+
+    /// The name in the schema.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Running => "running",
+            State::Ready => "ready",
+            State::Checking => "checking",
+            State::Changed => "changed",
+            State::Applied => "applied",
+            State::Failed => "failed",
+            State::Expired => "expired",
+        }
+    }
+
+    /// What the document of a simulation says.
+    pub fn of(document: &Object<String, Value>) -> Option<Self> {
+        let name = document.get("state")?.as_str()?;
+        State::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether somebody has still to work at it.
+    pub fn is_open(self) -> bool {
+        matches!(self, State::Waiting | State::Running | State::Checking)
+    }
+}
+
+/// The lists that the results of one attempt lie in. The next attempt has the other ones, so that the result which was
+/// shown stays until the next is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lists {
+    objects: &'static str,
+    targets: &'static str,
+}
+
+const EVEN: Lists = Lists { objects: OBJECTS, targets: TARGETS };
+const ODD: Lists = Lists { objects: "object2", targets: "target2" };
+/// All that goes with a simulation.
+const ALL_LISTS: [&str; 5] = [EVEN.objects, EVEN.targets, ODD.objects, ODD.targets, DIFFERENCES];
+
+/// How often it was worked out to the end.
+fn attempts(document: &Object<String, Value>) -> u64 {
+    document.get("attempt").and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn lists(attempt: u64) -> Lists {
+    if attempt.is_multiple_of(2) { EVEN } else { ODD }
+}
+
+/// When it expires, µs since 1970.
+fn expires(document: &Object<String, Value>) -> Option<i64> {
+    instant(document.get("expires"))
+}
+
+/// Checks the document of a simulation against the tenant's User. Errors are 400 invalidValue.
+pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Result<(), scim::Error> {
+    let user = registry.definition(USER);
+    let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User."))?;
+    covered(document, user)?;
+    let (activate, deprecate) = (rules_of(document, "activate")?, rules_of(document, "deprecate")?);
+    match activate.iter().find(|id| deprecate.contains(id)) {
+        Some(both) => Err(scim::Error::invalid_value(format!("The rule {both} cannot be activated and deprecated."))),
+        None => Ok(()),
+    }
+}
+
+/// What the server says of a simulation that is created. Called under the lock. Fails with 400 for a rule that is not
+/// there, or is not proposed or active as it must be, and for moments that have passed.
+pub(super) fn begin(
+    ctx: &Ctx,
+    document: &mut Object<String, Value>,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    let refuse = |detail: &str| Error::from(scim::Error::invalid_value(detail.to_owned()));
+    if document.contains_key("decision") {
+        return Err(refuse("decision comes once the result is there."));
+    }
+    // A client's clock may be a little ahead of ours.
+    if instant(document.get("asOf")).is_some_and(|at| at < ctx.now - 86_400_000_000) {
+        return Err(refuse("asOf has passed. A simulation looks ahead; what was, the audit tells."));
+    }
+    let expires = expires(document).unwrap_or(ctx.now.saturating_add(KEPT));
+    if expires <= ctx.now || expires - ctx.now > KEPT_MOST {
+        return Err(refuse("expires lies ahead, and no further than a year."));
+    }
+    document.insert("expires".into(), format_instant(expires).into());
+    document.insert("state".into(), State::Waiting.as_str().into());
+    Plan::of(document, work).map(drop)
+}
+
+/// What a client writes of a simulation: its name, and the decision on one that has a result. Called under the lock, with
+/// what it was before. Fails with 409 where there is nothing to decide, and as denied for who may not activate the rules.
+pub(super) fn decide(
+    ctx: &Ctx,
+    before: &Record,
+    document: &mut Object<String, Value>,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    if before.kind != SIMULATION {
+        return Ok(());
+    }
+    let known = document_of(before)?;
+    let decision = document.get("decision").and_then(Value::as_str);
+    if known.get("decision").and_then(Value::as_str) == decision {
+        return Ok(());
+    }
+    if decision != Some("apply") {
+        return Err(scim::Error::invalid_value("decision is apply.").into());
+    }
+    let is_current = expires(&known).is_some_and(|expires| expires > ctx.now);
+    if !matches!(State::of(&known), Some(State::Ready | State::Changed)) || !is_current {
+        return Err(scim::Error::status(409, "Only a simulation with a result is decided on.").into());
+    }
+    for change in Plan::of(document, work)?.changes {
+        let record = work.record(change.rule)?.ok_or(store::Error::NotFound)?;
+        let was = document_of(&record)?;
+        let mut is = was.clone();
+        is.insert("lifecycle".into(), change.to.as_str().into());
+        rules::stamp(ctx, Some(&was), &mut is)?;
+    }
+    let mut decided = Object::from_iter([("at".to_owned(), format_instant(ctx.now).into())]);
+    if ctx.caller.id != ResourceId::SYSTEM {
+        decided.insert("by".into(), ctx.caller.id.to_string().into());
+    }
+    if let Some(user) = ctx.caller.user {
+        decided.insert("user".into(), user.to_string().into());
+    }
+    document.insert("decided".into(), Value::Object(decided));
+    document.insert("state".into(), State::Checking.as_str().into());
+    Ok(())
+}
+
+/// What goes with a simulation that is deleted. Whoever works at it finds that out and stops.
+pub(super) fn forget(record: &Record, work: &mut Work<'_>) {
+    if record.kind == SIMULATION {
+        ALL_LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
+    }
+}

@@ -1,0 +1,184 @@
+//! How a simulation is written down while somebody works at it. Each write makes sure that it is still wanted: one that was
+//! deleted or decided otherwise gets nothing more.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map as Object, Value, json};
+use store::work::document_of;
+use store::{Record, ResourceId, Work, format_instant};
+
+use super::{ALL_LISTS, SIMULATION, State, expires, object};
+use crate::directory::feeds::write_own;
+use crate::directory::{Ctx, Directory, Error};
+
+/// A document of a simulation.
+pub(super) type Document = Object<String, Value>;
+
+/// The simulation in a write; `None`: it is gone.
+pub(super) fn find(work: &mut Work<'_>, id: ResourceId) -> Result<Option<(Record, Document)>, Error> {
+    let Some(record) = work.record(id)?.filter(|record| record.kind == SIMULATION) else { return Ok(None) };
+    let document = document_of(&record)?;
+    Ok(Some((record, document)))
+}
+
+pub(super) fn write(work: &mut Work<'_>, record: &Record, document: Document) -> Result<(), Error> {
+    write_own(work, record.id, SIMULATION, Some(record), document)
+}
+
+impl Directory {
+    /// A simulation's document. `None`: there is none of that id.
+    pub async fn simulation(&self, ctx: &Ctx, id: ResourceId) -> Result<Option<Object<String, Value>>, Error> {
+        let tenant = ctx.tenant;
+        let record = self.store.read_for(tenant, move |reader| reader.record(tenant, id)).await?;
+        Ok(record.filter(|record| record.kind == SIMULATION).map(|record| document_of(&record)).transpose()?)
+    }
+
+    /// Every simulation with its document, oldest first.
+    pub(super) async fn simulations(&self, ctx: &Ctx) -> Result<Vec<(ResourceId, Document)>, Error> {
+        let tenant = ctx.tenant;
+        let records: Vec<Record> =
+            self.store.read_for(tenant, move |reader| reader.records_of(tenant, SIMULATION)).await?;
+        let read = |record: &Record| Ok((record.id, document_of(record)?));
+        records.iter().map(read).collect()
+    }
+
+    /// Takes up a simulation that waits, or that broke off. `None`: there is nothing to do for it.
+    pub(super) async fn take_simulation(&self, ctx: &Ctx, id: ResourceId) -> Result<Option<Document>, Error> {
+        let now = ctx.now;
+        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
+            let Some((record, mut document)) = find(work, id)? else { return Ok(None) };
+            match State::of(&document) {
+                Some(State::Checking) => return Ok(Some(document)),
+                Some(State::Waiting | State::Running) => {}
+                _ => return Ok(None),
+            }
+            document.insert("state".into(), State::Running.as_str().into());
+            document.insert("started".into(), format_instant(now).into());
+            document.shift_remove("progress");
+            self::write(work, &record, document.clone())?;
+            Ok::<_, Error>(Some(document))
+        });
+        write.await
+    }
+
+    /// Empties lists of a simulation that is being worked out.
+    pub(super) async fn empty_simulation(
+        &self,
+        ctx: &Ctx,
+        id: ResourceId,
+        lists: [&'static str; 2],
+    ) -> Result<(), Error> {
+        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
+            lists.iter().for_each(|list| work.drop_run_items(id, list));
+            Ok::<_, Error>(())
+        });
+        write.await
+    }
+
+    /// Puts items into a list, and says how far it has come, together; `false`: it is not wanted any more.
+    pub(super) async fn put_simulated<T: Serialize>(
+        &self,
+        ctx: &Ctx,
+        id: ResourceId,
+        list: &'static str,
+        items: &[(i64, T)],
+        progress: Option<(u64, u64)>,
+    ) -> Result<bool, Error> {
+        let envelope = self.run_envelope(ctx, id).await?;
+        let mut sealed = Vec::new();
+        for (place, item) in items {
+            let text = serde_json::to_vec(item).map_err(|error| store::Error::Corrupt(error.to_string()))?;
+            sealed.push((*place, envelope.seal(&text, &ctx.random)?));
+        }
+        if sealed.is_empty() && progress.is_none() {
+            return Ok(true);
+        }
+        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
+            let Some((record, mut document)) = find(work, id)? else { return Ok(false) };
+            if !State::of(&document).is_some_and(State::is_open) {
+                return Ok(false);
+            }
+            for (place, body) in &sealed {
+                work.put_run_item(id, list, *place, body.clone());
+            }
+            if let Some((done, total)) = progress {
+                document.insert("progress".into(), json!({ "done": done, "total": total }));
+                self::write(work, &record, document)?;
+            }
+            Ok::<_, Error>(true)
+        });
+        write.await
+    }
+
+    /// Ends what is being done for a simulation: what `ending` says becomes of its document, a null is taken out, and the
+    /// lists that are not needed any more go. `None`: it is gone.
+    pub(super) async fn end_simulation(
+        &self,
+        ctx: &Ctx,
+        id: ResourceId,
+        ending: Value,
+        without: Vec<&'static str>,
+    ) -> Result<Option<Document>, Error> {
+        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| end(work, id, &ending, &without));
+        write.await
+    }
+
+    /// Erases the results of simulations that are over at `ctx.now`.
+    pub(super) async fn expire_simulations(&self, ctx: &Ctx) -> Result<u64, Error> {
+        let mut expired = 0;
+        for (id, document) in self.simulations(ctx).await? {
+            let is_over = expires(&document).is_some_and(|at| at <= ctx.now);
+            if !is_over || State::of(&document).is_none_or(|state| state.is_open() || state == State::Expired) {
+                continue;
+            }
+            // One that was applied stays known as such.
+            let state = match State::of(&document) {
+                Some(State::Applied) if document.contains_key("digest") => State::Applied,
+                Some(State::Applied) => continue,
+                _ => State::Expired,
+            };
+            let ending = json!({ "state": state.as_str(), "digest": null, "decision": null, "progress": null });
+            self.end_simulation(ctx, id, ending, ALL_LISTS.to_vec()).await?;
+            expired += 1;
+        }
+        Ok(expired)
+    }
+
+    /// The items of a list of a simulation after a place, at most `limit`. `list` is one of [`OBJECTS`](super::OBJECTS),
+    /// [`TARGETS`](super::TARGETS) and [`DIFFERENCES`](super::DIFFERENCES); places begin with 1 and have no gaps.
+    pub async fn simulated<T: DeserializeOwned>(
+        &self,
+        ctx: &Ctx,
+        id: ResourceId,
+        list: &str,
+        span: (i64, i64),
+    ) -> Result<Vec<(i64, T)>, Error> {
+        let Some(document) = self.simulation(ctx, id).await? else { return Ok(Vec::new()) };
+        let shown = super::lists(super::attempts(&document));
+        let list = match list {
+            super::OBJECTS => shown.objects,
+            super::TARGETS => shown.targets,
+            _ => super::DIFFERENCES,
+        };
+        self.run_items(ctx, id, list, span).await
+    }
+}
+
+/// The same within a write.
+pub(super) fn end(
+    work: &mut Work<'_>,
+    id: ResourceId,
+    ending: &Value,
+    without: &[&'static str],
+) -> Result<Option<Document>, Error> {
+    let Some((record, mut document)) = find(work, id)? else { return Ok(None) };
+    for (name, value) in object(ending.clone()) {
+        match value {
+            Value::Null => drop(document.shift_remove(&name)),
+            value => drop(document.insert(name, value)),
+        }
+    }
+    without.iter().for_each(|list| work.drop_run_items(id, list));
+    write(work, &record, document.clone())?;
+    Ok(Some(document))
+}
