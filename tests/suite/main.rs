@@ -77,6 +77,8 @@ mod secrets;
 #[cfg(test)]
 mod security;
 #[cfg(test)]
+mod simulations;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 #[path = "store/mod.rs"]

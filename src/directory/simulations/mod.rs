@@ -10,19 +10,18 @@ mod plan;
 mod record;
 mod slice;
 
-use jiff::Timestamp;
 use scim::schema::Registry;
 use serde_json::{Map as Object, Value};
 use store::work::document_of;
 use store::{Record, Work, format_instant};
 
 use super::feeds::{instant, object};
-use super::settle::{RULE, USER};
+use super::settle::USER;
 use super::{Ctx, Error, ResourceId, rules};
 use plan::{Plan, covered, rules_of};
 
 pub use carry::{Clock, Simulator, Watch};
-pub use item::{Difference, Item, Target, cells, heads};
+pub use item::{Difference, Item, Reason, Target, Turn, cells, heads};
 
 /// The resource type of simulations.
 pub const SIMULATION: &str = "Simulation";
