@@ -11,7 +11,7 @@ use scim::schema::{Definition, Registry};
 use scim::view::write_back;
 use store::secret::Secrets;
 use store::work::Draft;
-use store::{Reader, Reading, Record, ResourceId, Work};
+use store::{GroupRef, Reader, Reading, Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::relation::{Members, Moves, SeenMembers, are_few};
@@ -115,7 +115,7 @@ impl Revising {
         let (external, next, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
-                let groups = (state.record.groups_seq, state.nesting_seq, state.groups);
+                let groups = (state.record.groups_seq, state.nesting_seq, (state.groups, state.in_groups));
                 (state.external, outcome, Some(groups))
             }
             None => {
@@ -155,13 +155,20 @@ impl Revising {
         } else {
             record
         };
-        let is_same = |(of, nesting, _): &(i64, i64, _)| *of == record.groups_seq && *nesting == work.nesting_seq();
-        let groups = match known_groups.filter(is_same) {
-            _ if !has_groups(definition) => Vec::new(),
-            Some((.., groups)) => groups,
-            None => work.group_refs_of(&record)?,
+        let is_same = |(of, nesting, _): &(i64, i64, (Vec<GroupRef>, bool))| {
+            *of == record.groups_seq && *nesting == work.nesting_seq()
         };
-        Ok(State::new(record, next.parts.external, groups, work.nesting_seq()))
+        let (groups, in_groups) = match known_groups.filter(is_same) {
+            _ if !has_groups(definition) => (Vec::new(), false),
+            Some((.., known)) => known,
+            None => {
+                let groups = work.group_refs_of(&record)?;
+                let in_groups = !groups.is_empty();
+                (groups, in_groups)
+            }
+        };
+        let state = State::new(record, next.parts.external, groups, work.nesting_seq());
+        Ok(State { in_groups, ..state })
     }
 }
 

@@ -148,7 +148,13 @@ impl View {
         let mut out = String::with_capacity(1_024);
         let mut gone: Vec<&str> = Vec::new();
         let mut named = None;
-        for (name, value) in &text.0.0 {
+        for mapping in self.mappings.values().filter(|mapping| self.sees_all(mapping.path())) {
+            let sources = mapping.tops().into_iter().map(str::to_owned).collect();
+            let Some(value) = mapping.value(&text.part(&sources).ok()?) else { continue };
+            push_name(&mut out, mapping.path());
+            out.push_str(&value.to_string());
+        }
+        for (name, value) in text.0.0.iter().filter(|(name, _)| !self.mappings.contains_key(&**name)) {
             if name == SCHEMAS {
                 // Which of them stay is known when all is done.
                 named = Some((out.len(), value.get()));
