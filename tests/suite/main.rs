@@ -65,6 +65,8 @@ mod points;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrets;
