@@ -11,6 +11,8 @@ mod bench;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod canaille;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
