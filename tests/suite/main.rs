@@ -35,6 +35,7 @@ mod faults;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod forms;
 mod groups;
 #[cfg(test)]
 mod hostile;
