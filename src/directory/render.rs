@@ -108,7 +108,7 @@ impl Directory {
             let members = members_of(members, derived.member_names, &ctx.base_url, &registry)?;
             let place = document.keys().position(|name| name == "meta").unwrap_or(document.len());
             document.shift_insert(place, MEMBERS.to_owned(), members);
-            ctx.view(definition).project(&mut document);
+            ctx.view(definition).prune(&mut document);
         }
         self.finish(ctx, definition, &state.record, document, projection)
     }

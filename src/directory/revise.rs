@@ -18,7 +18,7 @@ use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::views::refuse_missing;
+use super::views::{lay_forms, refuse_missing};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
@@ -142,6 +142,7 @@ impl Revising {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let members = moves.deltas(ctx, definition, id, work)?;
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
+            lay_forms(work, definition, id, Some(&next.parts.doc))?;
             let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             work.update(Draft {
                 id,
@@ -392,9 +393,18 @@ fn foresee(
     let mut is_changed = false;
     let next = match state.seen(ctx, definition) {
         None => revision.document(&current, notes)?,
-        Some(seen) => {
-            let next = revision.document(&seen, notes)?;
+        Some(mut seen) => {
+            let mut next = revision.document(&seen, notes)?;
             is_changed = next != seen;
+            // What is shown in another form was not written: it stays what it is.
+            for mapping in ctx.view(definition).mappings() {
+                for document in [&mut seen, &mut next] {
+                    match current.get(mapping.path()) {
+                        Some(own) => drop(document.insert(mapping.path().to_owned(), own.clone())),
+                        None => drop(document.shift_remove(mapping.path())),
+                    }
+                }
+            }
             write_back(definition, &current, &seen, next)?
         }
     };

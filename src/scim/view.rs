@@ -89,13 +89,18 @@ impl View {
     /// The same, knowing the schemas of the resource type, so that what asks about `schemas` can be answered as if those
     /// that are hidden were not there. Without it such a question finds nothing.
     pub fn of(mut self, definition: &Definition) -> Self {
+        if self.is_nothing() {
+            return self;
+        }
         let extensions = definition.extensions.iter().map(|(schema, _)| {
             let paths = schema.attributes.iter().map(|attribute| format!("{}:{}", schema.id, attribute.name));
             (schema.id.clone(), paths.filter_map(|path| Target::resolve(definition, &path)).collect())
         });
-        self.schemas = Some((definition.core.id.clone(), extensions.collect()));
         self.read = self.filter.as_ref().and_then(|filter| read_by(filter, definition));
-        self.fates = Some(self.fates(definition));
+        if !self.is_whole() {
+            self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+            self.fates = Some(self.fates(definition));
+        }
         let shown = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
         self.names = shown && !self.maps_names();
         self
@@ -195,10 +200,12 @@ impl View {
     pub fn project(&self, document: &mut Map<String, Value>) {
         let mapped: Vec<(&str, Option<Value>)> =
             self.mappings.values().map(|mapping| (mapping.path(), mapping.value(document))).collect();
-        for (path, value) in mapped {
-            match value {
-                Some(value) => drop(document.insert(path.to_owned(), value)),
-                None => drop(document.shift_remove(path)),
+        // Where a form stands tells nothing of the original: behind `schemas`, whether there was one or not.
+        for (path, value) in mapped.into_iter().rev() {
+            document.shift_remove(path);
+            let place = document.keys().position(|name| name == SCHEMAS).map_or(0, |place| place + 1);
+            if let Some(value) = value {
+                document.shift_insert(place, path.to_owned(), value);
             }
         }
         self.prune(document);

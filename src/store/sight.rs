@@ -188,6 +188,11 @@ pub fn veil(
     Ok(())
 }
 
+/// Whether a path is about what leads to resources that a view may hide.
+pub fn is_closed(view: &View, path: &str) -> bool {
+    asks_about(view.references(), path)
+}
+
 /// Whether a filter or an order asks about what leads to resources that may not be seen.
 pub(crate) fn asks_about(references: &[Reference], path: &str) -> bool {
     references.iter().any(|reference| {

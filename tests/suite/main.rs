@@ -37,6 +37,7 @@ mod faults;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod forms;
 mod groups;
 #[cfg(test)]
 mod hostile;

@@ -160,8 +160,12 @@ fn checked_text(view: View, document: &Map<String, Value>) {
     let text = Text::read(&text).unwrap();
     let mut projected = document.clone();
     view.project(&mut projected);
-    let shown: Value = serde_json::from_str(&view.project_text(&text).unwrap()).unwrap();
-    assert_eq!(shown, Value::Object(projected));
+    // To the byte: by which of the two ways an answer was made tells nothing. What is whole needs neither.
+    assert_eq!(view.project_text(&text).is_none(), view.is_whole());
+    if let Some(shown) = view.project_text(&text) {
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown.to_string(), Value::Object(projected).to_string());
+    }
     if let Some(admitted) = view.admits_text(&text) {
         assert_eq!(admitted, view.admits(document));
     }

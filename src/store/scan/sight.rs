@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use scim::filter::{Checked, Filter};
+use scim::filter::{Checked, Filter, Target};
 use scim::schema::{Definition, Registry};
 use scim::view::View;
 
@@ -153,8 +153,8 @@ fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
 }
 
 /// Whether an attribute orders anything: it is seen, and where it leads to.
-pub fn orders(view: &View, path: &str) -> bool {
-    view.sees(path) && !asks_about(view.references(), path)
+pub fn orders(view: &View, target: &Target) -> bool {
+    view.sees_target(target) && !asks_about(view.references(), &target.canonical)
 }
 
 impl Search<'_> {
