@@ -3,6 +3,7 @@
     openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN
 
 The tenant must be new. Checked are:
+ - limits: every operation that asks who sends it lists 429, which any of them may answer;
  - examples: each fits the schema that it stands beside;
  - attributes: User, Group, Client, View and the extensions in the file have those of schemas/*.json, no more and no less;
  - routes: every path of src/http/routes.rs is in the file and the other way round, with the methods that OPTIONS names;
@@ -24,8 +25,9 @@ from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}
-# Made by the server's own trouble, or by a client that is slow; the slow one is in tests/vectors/hostile.
-UNSEEN = {"408", "500", "503"}
+# Made by the server's own trouble, by a client that is slow, or by one that asks too much; the slow one is in
+# tests/vectors/hostile, the other in tests/suite/limits.rs.
+UNSEEN = {"408", "429", "500", "503"}
 # HTTP's own headers, which no description has to name.
 PLAIN = {"content-type", "content-length", "transfer-encoding", "date", "connection", "vary", "content-encoding"}
 SCIM = "application/scim+json"
@@ -81,6 +83,17 @@ def operations():
         for method, operation in item.items():
             if method in METHODS:
                 yield path, method, operation
+
+
+def check_limits():
+    for path, method, operation in operations():
+        is_open = operation.get("security", document["security"]) == []
+        if "401" in operation["responses"] or not is_open:
+            too_many = operation["responses"].get("429", {})
+            check(
+                "Retry-After" in resolve(too_many).get("headers", {}),
+                f"{method.upper()} {path}: 429 with Retry-After is not listed",
+            )
 
 
 def check_examples():
@@ -214,7 +227,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Rules", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -302,7 +315,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Rules", "Issuers")
+GUARDED = ("Clients", "Views", "Policies", "Rules", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -583,6 +596,26 @@ def check_refusals(server, requests_, too_large=True):
                 server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
 
 
+def check_policies(server):
+    """Policies want the extension Person, which goes again with the last of them."""
+    person = json.loads((ROOT / "schemas/install/person.json").read_text(encoding="utf-8"))
+    user, kinds = "/scim/v2/ResourceTypes/User", "/scim/v2/ResourceTypes/{name}"
+    policy = {"schemas": ["urn:matrikel:scim:schemas:1.0:Policy"], "zone": "Europe/Helsinki"}
+    policy["covers"] = 'userName eq "nobody"'
+    server.send("POST", "/scim/v2/Policies", 400, body=policy | {"name": "early"})
+    server.send("POST", "/scim/v2/Schemas", 201, body=person)
+    value = [{"schema": person["id"], "required": False}]
+    added = {"op": "add", "path": "schemaExtensions", "value": value}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [added]})
+    change = {"op": "replace", "path": "stageBefore", "value": 21}
+    check_kind(server, "Policies", "Policy", [policy | {"name": name} for name in ("staff", "pupils")], change, "name")
+    for one in server.send("GET", "/scim/v2/Policies", 200).json()["Resources"]:
+        server.send("DELETE", f"/scim/v2/Policies/{one['id']}", 204, at="/scim/v2/Policies/{id}")
+    gone = {"op": "remove", "path": f'schemaExtensions[schema eq "{person["id"]}"]'}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [gone]})
+    server.send("DELETE", f"/scim/v2/Schemas/{person['id']}", 204, at="/scim/v2/Schemas/{urn}")
+
+
 def check_answers(server):
     spent = {"body": {"schemas": [CORE + "Group"], "displayName": "Kept"}, "headers": {"Idempotency-Key": "spent"}}
     made = server.send("POST", "/scim/v2/Groups", 201, **spent)
@@ -610,6 +643,7 @@ def check_answers(server):
     rule["grants"] = [{"type": "group", "value": "everybody"}]
     change = {"op": "replace", "path": "lifecycle", "value": "active"}
     check_kind(server, "Rules", "Rule", [rule | {"name": name} for name in ("nurses", "teachers")], change, "name")
+    check_policies(server)
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)
@@ -662,6 +696,7 @@ def main():
         print("usage: openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN", file=sys.stderr)
         return 2
     server = Server(*sys.argv[1:])
+    check_limits()
     check_examples()
     check_attributes()
     check_routes(server)

@@ -191,6 +191,13 @@ impl Town {
         self.seen(&self.admin(), id).await.expect("there")
     }
 
+    /// The document of somebody who is there, as it is stored.
+    pub(super) async fn stored(&self, id: &str) -> Value {
+        let (tenant, id) = (self.register.tenant, id.parse().expect("an id"));
+        let record = self.register.directory.store().read(move |reader| reader.record(tenant, id)).await;
+        Value::Object(store::work::document_of(&record.expect("read").expect("there")).expect("a document"))
+    }
+
     /// State, `active` and what comes next with its day, of somebody who is there.
     pub(super) async fn state(&self, id: &str) -> String {
         told(&self.whole(id).await)
