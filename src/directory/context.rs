@@ -129,6 +129,10 @@ pub struct Caller {
     pub networks: Arc<[Network]>,
     /// How much it may ask for.
     pub rate: Rate,
+    /// The account domain of the Users that it creates.
+    pub account_domain: Option<Arc<str>>,
+    /// Whether the names of Users are made by a policy, and not by it.
+    pub generates_names: bool,
 }
 
 /// How much a client may ask for; `None`: as much as the server is configured with.
@@ -221,6 +225,8 @@ impl Ctx {
             networks: Arc::default(),
             rate: Rate::default(),
             outlook: Outlook::everything(),
+            account_domain: None,
+            generates_names: false,
         };
         Ctx {
             tenant,

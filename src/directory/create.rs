@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use provisioning::person;
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection, check_new, label, validate};
+use scim::resource::{MEMBERS, Notes, Projection, check_new, label, normalise, validate};
 use scim::schema::Definition;
 use store::secret::Secrets;
 use store::work::{Draft, document_of};
@@ -41,6 +42,7 @@ impl Creation {
             return self.bring_back(ctx, &record, work);
         }
         refuse_missing(self.definition.name(), &self.draft.doc, work)?;
+        settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
@@ -169,7 +171,8 @@ impl Directory {
         body: &Value,
         notes: &mut Notes,
     ) -> Result<Creation, Error> {
-        let document = validate(&ctx.views.narrow(definition), body, ctx.caller.profile.strictness(), notes)?;
+        let body = settle::body(ctx, definition.name(), body, None, &id.to_string());
+        let document = validate(&ctx.views.narrow(definition), &body, ctx.caller.profile.strictness(), notes)?;
         if !ctx.view(definition).is_whole() {
             check_new(definition, &document)?;
         }
@@ -180,6 +183,7 @@ impl Directory {
         };
         let mut parts = take_apart(document)?;
         let label = derive(&self.registry_of(ctx.tenant), definition, &mut parts.doc, None, ctx.now)?;
+        place(ctx, definition, &mut parts.doc);
         if definition.name() == settle::RULE {
             rules::stamp(ctx, None, &mut parts.doc)?;
         }
@@ -203,4 +207,17 @@ impl Directory {
         let sealer = self.sealer(ctx, definition).await?;
         Ok(Creation { definition: definition.clone(), draft, sealer, relation })
     }
+}
+
+/// Says in which account domain a new User is: that of the client that creates it.
+fn place(ctx: &Ctx, definition: &Definition, document: &mut Map<String, Value>) {
+    let Some(domain) = &ctx.caller.account_domain else { return };
+    if definition.name() != person::USER || definition.extension(person::URN).is_none() {
+        return;
+    }
+    let extension = document.entry(person::URN).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(fields) = extension {
+        fields.insert("accountDomain".into(), (**domain).into());
+    }
+    normalise(definition, document);
 }

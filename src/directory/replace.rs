@@ -21,11 +21,14 @@ struct Replacement {
     strictness: Strictness,
     relation: Vec<RelationChange>,
     password: Option<String>,
+    ctx: Ctx,
 }
 
 impl Revision for Replacement {
     fn document(&self, current: &Map<String, Value>, notes: &mut Notes) -> Result<Map<String, Value>, scim::Error> {
-        let mut next = replace(&self.definition, current, &self.body, self.strictness, notes)?;
+        let name = self.definition.name();
+        let body = settle::body(&self.ctx, name, &self.body, Some(current), "");
+        let mut next = replace(&self.definition, current, &body, self.strictness, notes)?;
         if self.definition.name() == provisioning::person::USER {
             settle::keep_block(current, &mut next);
         }
@@ -46,6 +49,7 @@ impl Revision for Replacement {
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
     let definition = &ctx.views.narrow(definition);
     let strictness = ctx.caller.profile.strictness();
+    let body = settle::body(ctx, definition.name(), &body, None, "unnamed").into_owned();
     let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
     password::check_profile(ctx, names_password)?;
     let has = |name: &str| definition.core.attribute(name).is_some();
@@ -64,8 +68,14 @@ pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) ->
         members if members.is_empty() => vec![RelationChange::RemoveAll],
         members => vec![RelationChange::Replace(members)],
     };
-    let replacement =
-        Replacement { definition: definition.clone(), body, strictness, relation, password: parts.password };
+    let replacement = Replacement {
+        definition: definition.clone(),
+        body,
+        strictness,
+        relation,
+        password: parts.password,
+        ctx: ctx.clone(),
+    };
     Ok(guard(ctx, definition, Absence::Silence, Arc::new(replacement)))
 }
 

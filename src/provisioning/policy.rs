@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::calendar::Calendar;
 use crate::lifecycle::{Offsets, Terms};
+use crate::names::Scheme;
 use crate::person;
 
 /// What is made of names whose owners were purged.
@@ -32,6 +33,8 @@ pub struct Policy {
     pub terms: Terms,
     /// What is made of names whose owners were purged.
     pub reuse: Reuse,
+    /// How names are made; `None`: as is usual.
+    pub names: Option<Scheme>,
 }
 
 /// Most days that an offset may have: ten years.
@@ -40,7 +43,7 @@ const MOST_DAYS: i64 = 3_653;
 /// What `covers` cannot go by: what is not in the document, and what follows from being covered.
 const DERIVED: [&str; 7] = ["id", "meta", "externalId", "groups", "active", "password", "schemas"];
 /// The same of the Person extension.
-const FOLLOWING: [&str; 4] = ["lifecycle", "block", "sources", "person"];
+const FOLLOWING: [&str; 6] = ["lifecycle", "block", "sources", "person", "names", "aliases"];
 
 impl Policy {
     /// Reads the document of a policy. `user` is the resource type that it covers. Fails with 400 invalidValue that names
@@ -95,6 +98,7 @@ impl Policy {
                 purge_after,
             },
             reuse,
+            names: document.get("names").and_then(Value::as_object).map(Scheme::read).transpose()?,
         })
     }
 

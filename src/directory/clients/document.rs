@@ -23,7 +23,7 @@ const MOST: u64 = 1_000_000;
 /// What a client's document says has to be something the server knows: unlike other suggested values, these decide what
 /// the client may do.
 pub(in crate::directory) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), scim::Error> {
-    for name in ["role", "profile", "outside"] {
+    for name in ["role", "profile", "outside", "names"] {
         let Some(value) = document.get(name).and_then(Value::as_str) else { continue };
         let known =
             definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
@@ -131,6 +131,8 @@ impl Directory {
             networks: texts(&document, "networks").filter_map(Network::parse).collect(),
             rate: rate(&document),
             outlook: self.outlook(tenant, text("view")).await?,
+            account_domain: text("accountDomain").map(Into::into),
+            generates_names: text("names") == Some("generated"),
         }))
     }
 }

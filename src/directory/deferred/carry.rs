@@ -256,6 +256,8 @@ fn gone(client: ResourceId) -> Caller {
         networks: Arc::default(),
         rate: Rate::default(),
         outlook: Outlook::nothing(),
+        account_domain: None,
+        generates_names: false,
     }
 }
 

@@ -9,6 +9,7 @@ mod depart;
 mod fall;
 mod falls;
 mod life;
+mod naming;
 mod people;
 pub(super) mod rights;
 mod standing;
@@ -28,6 +29,7 @@ pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
 pub use fall::Fallen;
 pub use falls::Falls;
+pub(super) use naming::{body, refuse_nameless};
 pub(super) use people::look_at_units;
 pub(super) use standing::keep_block;
 
@@ -108,6 +110,7 @@ fn conclude(
     follow.look_again(life.next);
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, book, after));
+    follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
         id,

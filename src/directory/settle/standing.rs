@@ -21,12 +21,12 @@ const BLOCK: &str = "block";
 const ACTIVE: &str = "active";
 
 /// A part of the Person extension.
-fn part<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&'d Value> {
+pub(super) fn part<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&'d Value> {
     document.get(URN)?.get(name)
 }
 
 /// Puts a part into the Person extension, or takes it out; an extension without parts goes too.
-fn put(document: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+pub(super) fn put(document: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match (value, document.get_mut(URN)) {
         (Some(value), Some(Value::Object(person))) => drop(person.insert(name.to_owned(), value)),
         (Some(value), _) => drop(document.insert(URN.to_owned(), json!({ name: value }))),

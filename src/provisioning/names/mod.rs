@@ -12,11 +12,6 @@ pub use letters::Letters;
 pub use same::is_same;
 pub use scheme::{OnChange, Scheme};
 
-/// Where user names that nobody may be given again lie among tombstones.
-pub const USER_NAMES: &str = "userName";
-/// Where addresses lie there, primary ones and aliases alike.
-pub const ADDRESSES: &str = "emails";
-
 /// How often a name that is taken is tried with another number behind it.
 const TRIES: u32 = 9_999;
 

@@ -57,6 +57,23 @@ pub struct Scheme {
     pub alias_months: i64,
 }
 
+impl Default for Scheme {
+    fn default() -> Self {
+        // What is usual can be read.
+        Scheme::read(&Map::new()).unwrap_or(Scheme {
+            user_name: Vec::new(),
+            address: Vec::new(),
+            neutral: Vec::new(),
+            domain: None,
+            letters: Letters::default(),
+            longest: LONGEST,
+            reserved: Vec::new(),
+            on_change: OnChange::Keep,
+            alias_months: ALIAS_MONTHS,
+        })
+    }
+}
+
 impl Scheme {
     /// Reads what a policy says. Errors with 400 invalidValue that names the path below `names`.
     pub fn read(names: &Map<String, Value>) -> Result<Self, scim::Error> {
@@ -99,6 +116,11 @@ impl Scheme {
     pub fn user_names(&self, person: &Person, is_protected: bool) -> impl Iterator<Item = String> + use<> {
         let templates = if is_protected { &self.neutral } else { &self.user_name };
         candidates(self.bases(templates, person, ""), self.longest, &self.reserved)
+    }
+
+    /// Whether the two people have the same best name, so that a name of one fits the other.
+    pub fn makes_the_same(&self, one: &Person, other: &Person) -> bool {
+        self.bases(&self.user_name, one, "").first() == self.bases(&self.user_name, other, "").first()
     }
 
     /// Addresses that come into question for who has that user name; none without a mail domain.

@@ -1,3 +1,4 @@
 //! What a municipality knows of its people, over HTTP on either database.
 
 mod person;
+mod units;
