@@ -639,11 +639,11 @@ def check_answers(server):
     change = {"op": "replace", "path": "description", "value": "For the cloud."}
     check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
     check_view(server, view | {"name": "used"})
+    check_policies(server)
     rule = {"schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "filter": "userName pr"}
     rule["grants"] = [{"type": "group", "value": "everybody"}]
     change = {"op": "replace", "path": "lifecycle", "value": "active"}
     check_kind(server, "Rules", "Rule", [rule | {"name": name} for name in ("nurses", "teachers")], change, "name")
-    check_policies(server)
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)

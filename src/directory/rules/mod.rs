@@ -14,14 +14,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use provisioning::calendar::instant;
-use provisioning::rules::{Rule, Sort, Stage, check_together};
+use provisioning::rules::{Rule, Stage, check_together};
 use scim::schema::Registry;
 use store::work::document_of;
 use store::{ResourceId, Work};
 
 use super::settle::RULE;
 use super::{Ctx, Error};
-use target::entitlement;
 
 pub(super) use members::{keep_ruled, note_group};
 pub use why::Question;
@@ -175,19 +174,5 @@ pub(super) fn check_among(
     if let Some(name) = rule.not_with.iter().find(|name| !names.contains(&name.to_lowercase())) {
         return Err(scim::Error::invalid_value(format!("notWith: there is no rule {name}.")).into());
     }
-    for gives in rule.grants.iter().filter(|gives| gives.sort == Sort::Entitlement && !gives.is_template()) {
-        let Some(entitlement) = entitlement(gives, work)? else { continue };
-        if !rule.is_restricted && is_restricted(&entitlement) {
-            let detail = format!("restricted: must be true, for the entitlement {} is restricted.", gives.value);
-            return Err(scim::Error::invalid_value(detail).into());
-        }
-    }
     Ok(())
-}
-
-/// The extension of Entitlement.
-const ENTITLEMENT_URN: &str = "urn:matrikel:scim:schemas:1.0:Licence";
-
-fn is_restricted(entitlement: &Map<String, Value>) -> bool {
-    entitlement.get(ENTITLEMENT_URN).and_then(|licence| licence.get("restricted")) == Some(&Value::Bool(true))
 }

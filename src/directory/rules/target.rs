@@ -51,6 +51,10 @@ pub(in crate::directory) fn find(
         }
     }
     Ok(match living.as_slice() {
+        // Of what there is only so much of, nobody yet counts how much rules have given.
+        [one] if gives.sort == Sort::Entitlement && is_limited(*one, work)? => {
+            Err(format!("the entitlement {value:?} is limited, and rules give none of which there are only so many"))
+        }
         [one] => Ok(*one),
         [] => Err(format!("there is no {} {value:?}", kind.to_lowercase())),
         several => Err(format!("{} are called {value:?}", several.len())),
@@ -72,15 +76,10 @@ pub(super) fn called(kind: &str, path: &str, text: &str, work: &mut Work<'_>) ->
     Ok(found)
 }
 
-/// The document of the entitlement that a grant without a template means, if there is one.
-pub(in crate::directory) fn entitlement(
-    gives: &Gives,
-    work: &mut Work<'_>,
-) -> Result<Option<Arc<Map<String, Value>>>, Error> {
-    match find(gives, &gives.value, work)? {
-        Ok(id) => Ok(work.document_of(id)?),
-        Err(_) => Ok(None),
-    }
+fn is_limited(entitlement: ResourceId, work: &mut Work<'_>) -> Result<bool, Error> {
+    let document = work.document_of(entitlement)?;
+    let limited = document.as_deref().and_then(|document| document.get("limitedAssignmentsPermitted"));
+    Ok(limited == Some(&Value::Bool(true)))
 }
 
 /// A group of that name, made now because a rule needs it.

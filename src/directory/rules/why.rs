@@ -150,7 +150,9 @@ fn with_failures(
     case: &Case<'_>,
     work: &mut Work<'_>,
 ) -> Result<Right, Error> {
-    for rule in rules {
+    let claimed: Vec<Value> =
+        right.grounds.iter().filter_map(|ground| ground.get("rule")?.get("id").cloned()).collect();
+    for rule in rules.iter().filter(|rule| !claimed.contains(&rule.id.as_str().into())) {
         let mut gives_it = false;
         for gives in &rule.grants {
             gives_it |= gives.is_template() || is_meant(gives, target, work)?;

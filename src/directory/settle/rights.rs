@@ -63,6 +63,8 @@ pub(in crate::directory) struct Judgement {
     pub(in crate::directory) held: Vec<Held>,
     /// The rows of that; `None`: a member that somebody put there, of whom no row tells.
     rows: Vec<Option<Grant>>,
+    /// From when until when the dates behind each of them speak for it by now, where a document says so.
+    dates: Vec<Option<(Option<Date>, Option<Date>)>>,
     /// What is to change.
     plan: Plan,
     /// When a rule may say something else by itself.
@@ -100,7 +102,8 @@ pub(in crate::directory) fn judge(
     let judged = weigh(claims, &case, &held, &[], &by_hand, account);
     let plan = plan(&judged, &held, account);
     let next = rules.iter().filter_map(|rule| rule.next_turn(&case)).min();
-    Ok(Judgement { judged, held, rows, plan, next, has, values })
+    let dates = held.iter().map(|one| rules.iter().find_map(|rule| rule.dates_of(&case, &one.ground))).collect();
+    Ok(Judgement { judged, held, rows, dates, plan, next, has, values })
 }
 
 /// Every claim of the rules, with the resource that each means.
@@ -269,7 +272,12 @@ impl Judgement {
             // What rests already ended when it began to rest.
             let until = grant.until.unwrap_or(ctx.now.max(grant.key.since));
             let facts = told(&grant.facts, said);
-            follow.grants.push(Grant { until: Some(until), facts, ..grant });
+            let mut grant = Grant { until: Some(until), facts, ..grant };
+            // An end that was told late stands beside the moment at which it was acted upon.
+            if let Some((from, to)) = self.dates.get(*at).copied().flatten() {
+                (grant.ground_from, grant.ground_until) = instants(subject.calendar, from, to);
+            }
+            follow.grants.push(grant);
         }
         for at in &self.plan.resume {
             let Some(Some(grant)) = self.rows.get(*at) else { continue };
@@ -375,7 +383,11 @@ fn by_hand(ctx: &Ctx, subject: &Subject<'_>, held: &Held) -> Option<Grant> {
 
 /// From when until when the dates behind a ground speak for it.
 fn dates(calendar: &Calendar, ground: &Ground) -> (Option<i64>, Option<i64>) {
-    (ground.from.map(|from| calendar.start_of(from)), ground.to.map(|to| calendar.end_of(to)))
+    instants(calendar, ground.from, ground.to)
+}
+
+fn instants(calendar: &Calendar, from: Option<Date>, to: Option<Date>) -> (Option<i64>, Option<i64>) {
+    (from.map(|from| calendar.start_of(from)), to.map(|to| calendar.end_of(to)))
 }
 
 /// The facts with what became of the right.

@@ -304,6 +304,13 @@ impl Rule {
         Some((Ground { kind: Kind::Hand, id: self.id.clone(), from: None, to, facts, element }, When::Holds))
     }
 
+    /// First and last day of a ground of this rule by what the User's document says now; `None`: it says nothing of it.
+    pub fn dates_of(&self, case: &Case<'_>, ground: &str) -> Option<(Option<Date>, Option<Date>)> {
+        let key = ground.strip_prefix(self.id.as_str())?.strip_prefix('/')?;
+        let period = widened(self, case.singles.iter().find(|single| single.id == key)?.period);
+        Some((Some(period.from), period.to))
+    }
+
     /// The first day after that of the case on which this rule may say something else of the User, though nothing is
     /// written.
     pub fn next_turn(&self, case: &Case<'_>) -> Option<Date> {

@@ -2,6 +2,7 @@
 
 use matrikel::directory::rules::Question;
 use matrikel::directory::{Ctx, Error};
+use provisioning::calendar::instant;
 use serde_json::{Value, json};
 
 use crate::lifecycle::town::{PERSON, Town, at};
@@ -21,6 +22,11 @@ on_both_databases!(Town:
     what_was_held_is_told_for_any_moment,
 );
 
+/// Does what is due now.
+pub(super) async fn wake(town: &Town) {
+    town.wake_at(&instant(town.now()).expect("a moment")).await;
+}
+
 /// A register with a policy, and groups of these names; their ids.
 pub(super) async fn with_groups(town: &Town, names: &[&str]) -> Vec<String> {
     town.with_policy(json!({})).await;
@@ -39,7 +45,7 @@ pub(super) async fn active(town: &Town, name: &str, filter: &str, more: Value) -
         body[name] = value.clone();
     }
     let made = town.create(&town.admin(), "Rule", body).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-    town.wait_until_now().await;
+    wake(town).await;
     id(&made)
 }
 
@@ -69,7 +75,13 @@ async fn entered(town: &Town, body: Value) -> String {
     town.enter(&town.hr(), body).await["id"].as_str().expect("an id").to_owned()
 }
 
-pub(super) async fn why(town: &Town, ctx: &Ctx, user: &str, target: Option<&str>, moment: Option<i64>) -> Result<Value, Error> {
+pub(super) async fn why(
+    town: &Town,
+    ctx: &Ctx,
+    user: &str,
+    target: Option<&str>,
+    moment: Option<i64>,
+) -> Result<Value, Error> {
     let question = Question { target: target.map(str::to_owned), at: moment };
     town.register.directory.why(ctx, user, question).await
 }
@@ -87,7 +99,9 @@ const NURSE: &str = r#"employments[taskCode eq "nurse" and current eq true]"#;
 async fn a_right_comes_with_its_employment_and_goes_with_it(town: &Town) {
     with_groups(town, &["nurses"]).await;
     active(town, "nurses", NURSE, json!({ "after": 14 })).await;
-    let maj = entered(town, works("maj", &[("1", "nurse", "2026-02-01", "2026-03-31"), ("2", "clerk", "2026-01-01", "")])).await;
+    let maj =
+        entered(town, works("maj", &[("1", "nurse", "2026-02-01", "2026-03-31"), ("2", "clerk", "2026-01-01", "")]))
+            .await;
     assert_eq!(groups(town, &maj).await, [""; 0]);
     assert_eq!(grounds(town, &maj, "nurses").await, ["rule ahead"]);
     town.wait_until("2026-01-31T21:59:59Z").await;
@@ -99,7 +113,10 @@ async fn a_right_comes_with_its_employment_and_goes_with_it(town: &Town) {
     assert_eq!(groups(town, &maj).await, ["nurses"]);
     let told = why(town, &town.admin(), &maj, Some("nurses"), None).await.expect("an answer");
     let ground = &told["rights"][0]["grounds"][0];
-    assert_eq!((&ground["rule"]["name"], &ground["from"], &ground["to"]), (&json!("nurses"), &json!("2026-02-01"), &json!("2026-04-14")));
+    assert_eq!(
+        (&ground["rule"]["name"], &ground["from"], &ground["to"]),
+        (&json!("nurses"), &json!("2026-02-01"), &json!("2026-04-14"))
+    );
     assert_eq!(ground["since"].as_str().map(at), Some(at("2026-02-01")));
     assert_eq!(ground["facts"]["employments"][0]["taskCode"], "nurse");
     town.wait_until("2026-04-15").await;
@@ -157,7 +174,10 @@ async fn what_a_rule_gave_is_not_for_clients_to_take(town: &Town) {
     town.patch(&town.admin(), "Group", &ids[0], add).await.expect("added");
     let remove = |user: &str| json!([{ "op": "remove", "path": format!("members[value eq \"{user}\"]") }]);
     let refused = town.patch(&town.admin(), "Group", &ids[0], remove(&maj)).await.expect_err("refused");
-    assert!(matches!(&refused, Error::Denied(told) if told.contains("the rule nurses") && told.contains("exclude")), "{refused}");
+    assert!(
+        matches!(&refused, Error::Denied(told) if told.contains("the rule nurses") && told.contains("exclude")),
+        "{refused}"
+    );
     // Whoever says what all members are speaks of its own.
     let nobody = json!([{ "op": "replace", "path": "members", "value": [] }]);
     town.patch(&town.admin(), "Group", &ids[0], nobody).await.expect("taken");
@@ -165,7 +185,7 @@ async fn what_a_rule_gave_is_not_for_clients_to_take(town: &Town) {
     // The way out is beside the rule, with a reason and a last day.
     let out = json!([{ "op": "add", "path": "exclude", "value": [{ "value": maj, "reason": "inquiry", "until": "2026-02-10" }] }]);
     town.patch(&town.admin(), "Rule", &rule, out).await.expect("excluded");
-    town.wait_until_now().await;
+    wake(town).await;
     assert_eq!(groups(town, &maj).await, [""; 0]);
     assert_eq!(grounds(town, &maj, "nurses").await, ["rule excluded"]);
     town.wait_until("2026-02-10T21:00:00Z").await;
@@ -204,18 +224,24 @@ async fn a_rule_gives_to_everybody_from_its_activation_on_and_takes_it_back(town
         let task = if n < 5 { "nurse" } else { "clerk" };
         people.push(entered(town, works(&format!("p{n}"), &[("1", task, "2026-01-01", "")])).await);
     }
-    let rule = town.create(&town.admin(), "Rule", json!({ "name": "nurses", "filter": NURSE, "grants": [{ "type": "group", "value": "nurses" }] })).await;
+    let rule = town
+        .create(
+            &town.admin(),
+            "Rule",
+            json!({ "name": "nurses", "filter": NURSE, "grants": [{ "type": "group", "value": "nurses" }] }),
+        )
+        .await;
     let rule = id(&rule.expect("a rule"));
-    town.wait_until_now().await;
+    wake(town).await;
     assert_eq!(groups(town, &people[0]).await, [""; 0], "what is proposed gives nothing");
     let set = |stage: &str| json!([{ "op": "replace", "path": "lifecycle", "value": stage }]);
     town.patch(&town.admin(), "Rule", &rule, set("active")).await.expect("active");
-    town.wait_until_now().await;
+    wake(town).await;
     for (n, user) in people.iter().enumerate() {
         assert_eq!(groups(town, user).await.len(), usize::from(n < 5), "{n}");
     }
     town.patch(&town.admin(), "Rule", &rule, set("deprecated")).await.expect("deprecated");
-    town.wait_until_now().await;
+    wake(town).await;
     for user in &people {
         assert_eq!(groups(town, user).await, [""; 0]);
     }
@@ -225,13 +251,18 @@ async fn the_older_duty_stays_and_the_answer_says_why_the_newer_is_withheld(town
     with_groups(town, &["pays", "approves"]).await;
     active(town, "pays", r#"employments[taskCode eq "pays"]"#, json!({})).await;
     active(town, "approves", r#"employments[taskCode eq "approves"]"#, json!({ "notWith": ["pays"] })).await;
-    let maj = entered(town, works("maj", &[("1", "pays", "2026-01-01", "2026-03-31"), ("2", "approves", "2026-02-01", "")])).await;
+    let maj =
+        entered(town, works("maj", &[("1", "pays", "2026-01-01", "2026-03-31"), ("2", "approves", "2026-02-01", "")]))
+            .await;
     town.wait_until("2026-02-02").await;
     assert_eq!(groups(town, &maj).await, ["pays"]);
     let told = why(town, &town.admin(), &maj, Some("approves"), None).await.expect("an answer");
     assert_eq!(told["rights"][0]["held"], false);
     let ground = &told["rights"][0]["grounds"][0];
-    assert_eq!((&ground["standing"], &ground["reason"]), (&json!("withheld"), &json!("it must not be combined with the rule pays")));
+    assert_eq!(
+        (&ground["standing"], &ground["reason"]),
+        (&json!("withheld"), &json!("it must not be combined with the rule pays"))
+    );
     town.wait_until("2026-04-01").await;
     assert_eq!(groups(town, &maj).await, ["approves"], "when the older one is over the newer is given");
 }
@@ -247,8 +278,15 @@ async fn a_group_is_found_by_the_unit_of_the_employment_or_made(town: &Town) {
     assert_eq!(groups(town, &maj).await, ["SKL-staff"]);
     let told = why(town, &town.admin(), &maj, None, None).await.expect("an answer").to_string();
     assert!(told.contains("there is no group \\\"BIB-staff\\\""), "{told}");
-    town.patch(&town.admin(), "Rule", &rule, json!([{ "op": "replace", "path": "grants", "value": by_unit("create")["grants"] }])).await.expect("taken");
-    town.wait_until_now().await;
+    town.patch(
+        &town.admin(),
+        "Rule",
+        &rule,
+        json!([{ "op": "replace", "path": "grants", "value": by_unit("create")["grants"] }]),
+    )
+    .await
+    .expect("taken");
+    wake(town).await;
     assert_eq!(groups(town, &maj).await, ["BIB-staff", "SKL-staff"]);
 }
 
@@ -258,10 +296,15 @@ async fn a_rule_needs_no_employments(town: &Town) {
     let made = town.create(&town.admin(), "User", json!({ "userName": "bo", "userType": "guest" })).await;
     let bo = id(&made.expect("made"));
     assert_eq!(groups(town, &bo).await, ["guests"]);
-    town.patch(&town.admin(), "User", &bo, json!([{ "op": "replace", "path": "userType", "value": "staff" }])).await.expect("taken");
+    town.patch(&town.admin(), "User", &bo, json!([{ "op": "replace", "path": "userType", "value": "staff" }]))
+        .await
+        .expect("taken");
     assert_eq!(groups(town, &bo).await, [""; 0]);
     let told = why(town, &town.admin(), &bo, Some("guests"), None).await.expect("an answer");
-    assert_eq!(told["rights"][0]["grounds"][0]["failed"], json!(["userType is \"staff\", asked for is exactly \"guest\""]));
+    assert_eq!(
+        told["rights"][0]["grounds"][0]["failed"],
+        json!(["userType is \"staff\", asked for is exactly \"guest\""])
+    );
 }
 
 async fn what_was_held_is_told_for_any_moment(town: &Town) {
@@ -274,12 +317,18 @@ async fn what_was_held_is_told_for_any_moment(town: &Town) {
     town.replace(&town.hr(), &maj, ended).await.expect("taken");
     assert_eq!(groups(town, &maj).await, [""; 0]);
     town.wait_until("2026-06-01").await;
-    let at_moment = async |moment: &str| why(town, &town.admin(), &maj, Some("nurses"), Some(at(moment))).await.expect("an answer")["rights"][0].clone();
+    let at_moment = async |moment: &str| {
+        why(town, &town.admin(), &maj, Some("nurses"), Some(at(moment))).await.expect("an answer")["rights"][0].clone()
+    };
     assert_eq!(at_moment("2026-01-31").await["held"], false);
     let held = at_moment("2026-05-01").await;
     assert_eq!((&held["held"], held["grounds"][0].get("withoutGround")), (&json!(true), None));
     assert_eq!(held["grounds"][0]["until"].as_str().map(at), Some(at("2026-05-20T10:00:00Z")));
-    assert_eq!(at_moment("2026-05-10").await["grounds"][0]["withoutGround"], true, "held, though the dates did not say so");
+    assert_eq!(
+        at_moment("2026-05-10").await["grounds"][0]["withoutGround"],
+        true,
+        "held, though the dates did not say so"
+    );
     assert_eq!(at_moment("2026-05-21").await["held"], false);
     let ahead = why(town, &town.admin(), &maj, None, Some(at("2027-01-01"))).await;
     assert!(matches!(ahead, Err(Error::Scim(error)) if error.status == 400));
