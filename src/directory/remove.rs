@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::refuse_use;
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, settle, units};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, persons, settle, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -36,12 +36,16 @@ impl Removal {
             return Ok(());
         }
         refuse_use(kind, self.id, work)?;
+        persons::refuse_removal(&self.definition, &record)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         let unit = units::Standing::of(&self.definition, self.id, work)?;
         match follows {
             true => settle::purge(ctx, work, &record)?,
-            false => work.remove(self.id)?,
+            false => {
+                persons::leave(work, &record)?;
+                work.remove(self.id)?;
+            }
         }
         settle::note_change(ctx, work, kind);
         if let Some(unit) = unit {
@@ -88,7 +92,12 @@ impl Directory {
 }
 
 /// Whether the caller sees a resource as it is under the lock.
-fn is_seen_under_lock(ctx: &Ctx, definition: &Definition, record: Record, work: &mut Work<'_>) -> Result<bool, Error> {
+pub(super) fn is_seen_under_lock(
+    ctx: &Ctx,
+    definition: &Definition,
+    record: Record,
+    work: &mut Work<'_>,
+) -> Result<bool, Error> {
     if ctx.view(definition).filter().is_none() {
         return Ok(true);
     }
