@@ -135,6 +135,8 @@ pub struct Standing {
     pub was_dated: bool,
     /// When the last of the sources that it is from withdrew it, µs since 1970.
     pub withdrawn: Option<i64>,
+    /// Whether a source that had withdrawn it brings it back now.
+    pub is_back: bool,
     /// Whether somebody blocks it.
     pub is_blocked: bool,
 }
@@ -258,8 +260,21 @@ struct Line<'f> {
     /// From then on nothing ties the account any more, whatever the dates say.
     cut: Option<i64>,
     is_blocked: bool,
-    /// What an account without dates is.
-    bare: State,
+    /// What was of the account, whatever the dates of today say.
+    past: Past,
+    /// Whether no dates are known, and none ever were.
+    is_bare: bool,
+}
+
+/// What was of an account.
+#[derive(Clone, Copy, Debug)]
+enum Past {
+    /// Nobody has had it.
+    Never,
+    /// Somebody had it until then, µs since 1970.
+    Ended(i64),
+    /// That was a while ago.
+    Gone,
 }
 
 impl<'f> Line<'f> {
@@ -281,19 +296,20 @@ impl<'f> Line<'f> {
                 _ => chains.push(Chain::new(tie)),
             }
         }
-        // Dates that were there and are gone: a start that was cancelled, or work that never was.
-        let (bare, ended) = match standing.held {
-            _ if !ties.is_empty() => (State::Planned, None),
-            Some((State::Planned | State::Staged, _)) => (State::Planned, None),
-            Some((State::Limbo, _)) if standing.withdrawn.is_none() => (State::Limbo, None),
-            Some((State::Disabled, since)) => (State::Active, Some(since)),
-            Some((State::Active | State::Ending | State::Suspended, _)) if standing.was_dated => {
-                (State::Active, Some(now))
-            }
-            _ => (State::Active, None),
+        let past = match standing.held {
+            Some((State::Active | State::Ending | State::Suspended, _)) => Past::Ended(now),
+            Some((State::Disabled, since)) => Past::Ended(since),
+            Some((State::Limbo | State::Purged, _)) => Past::Gone,
+            Some((State::Planned | State::Staged, _)) | None => Past::Never,
         };
-        let cut = standing.withdrawn.or(ended);
-        Line { terms, facts, ties, chains, cut, is_blocked: standing.is_blocked, bare }
+        // An account of which no dates were ever known is there as long as its source says so.
+        let is_bare = ties.is_empty()
+            && match standing.held {
+                None => true,
+                Some((State::Active | State::Ending | State::Suspended, _)) => !standing.was_dated,
+                Some(_) => standing.is_back && !standing.was_dated,
+            };
+        Line { terms, facts, ties, chains, past, is_bare, cut: standing.withdrawn, is_blocked: standing.is_blocked }
     }
 
     /// The state at an instant.
@@ -307,8 +323,8 @@ impl<'f> Line<'f> {
 
     fn by_dates(&self, at: i64) -> State {
         let day = self.terms.calendar.day_of(at);
-        if self.ties.is_empty() {
-            return self.bare;
+        if self.is_bare {
+            return State::Active;
         }
         if let Some(chain) = self.chains.iter().find(|chain| chain.holds(day)) {
             return match () {
@@ -324,24 +340,33 @@ impl<'f> Line<'f> {
         match self.chains.iter().rev().find(|chain| chain.until.is_some_and(|until| until < day)) {
             Some(chain) if chain.limbo_from.is_some_and(|limbo| limbo <= day) => State::Limbo,
             Some(_) => State::Disabled,
-            None => State::Planned,
+            // Work that never was, by what is known now: who had an account is not as if there had been none.
+            None => match self.past {
+                Past::Never => State::Planned,
+                Past::Gone => State::Limbo,
+                Past::Ended(ended) if self.limbo_after(ended) <= day => State::Limbo,
+                Past::Ended(_) => State::Disabled,
+            },
         }
+    }
+
+    /// The day on which limbo begins for what ended at an instant that no date says.
+    fn limbo_after(&self, ended: i64) -> Date {
+        plus(self.terms.calendar.day_of(ended), 1 + self.terms.offsets.limbo_after)
     }
 
     /// The state once nothing ties the account any more.
     fn after_cut(&self, cut: i64, at: i64) -> State {
         let calendar = &self.terms.calendar;
         let (cut_on, day) = (calendar.day_of(cut), calendar.day_of(at));
-        if self.ties.is_empty() {
-            return match self.bare {
-                State::Planned => State::Limbo,
-                _ if plus(cut_on, 1 + self.terms.offsets.limbo_after) <= day => State::Limbo,
-                _ => State::Disabled,
+        let Some(chain) = self.chains.iter().rev().find(|chain| chain.from <= cut_on) else {
+            return match self.past {
+                Past::Ended(_) if day < self.limbo_after(cut) => State::Disabled,
+                Past::Never if self.is_bare && day < self.limbo_after(cut) => State::Disabled,
+                // Who never came leaves no account that others should see.
+                Past::Ended(_) | Past::Never | Past::Gone => State::Limbo,
             };
-        }
-        let begun = self.chains.iter().rev().find(|chain| chain.from <= cut_on);
-        // Who never came leaves no account that others should see.
-        let Some(chain) = begun else { return State::Limbo };
+        };
         let by_cut = plus(cut_on, 1 + chain.limbo_after);
         let limbo = chain.limbo_from.map_or(by_cut, |limbo| limbo.min(by_cut));
         if limbo <= day { State::Limbo } else { State::Disabled }
@@ -384,8 +409,9 @@ impl<'f> Line<'f> {
             days.extend(*limbo_from);
             days.extend(self.cut.map(|cut| plus(self.terms.calendar.day_of(cut), 1 + limbo_after)));
         }
-        if let Some(cut) = self.cut {
-            days.push(plus(self.terms.calendar.day_of(cut), 1 + self.terms.offsets.limbo_after));
+        days.extend(self.cut.map(|cut| self.limbo_after(cut)));
+        if let Past::Ended(ended) = self.past {
+            days.push(self.limbo_after(ended));
         }
         for leave in &self.facts.leaves {
             days.push(leave.period.from);

@@ -214,7 +214,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -302,7 +302,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Issuers")
+GUARDED = ("Clients", "Views", "Policies", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -583,6 +583,26 @@ def check_refusals(server, requests_, too_large=True):
                 server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
 
 
+def check_policies(server):
+    """Policies want the extension Person, which goes again with the last of them."""
+    person = json.loads((ROOT / "schemas/install/person.json").read_text(encoding="utf-8"))
+    user, kinds = "/scim/v2/ResourceTypes/User", "/scim/v2/ResourceTypes/{name}"
+    policy = {"schemas": ["urn:matrikel:scim:schemas:1.0:Policy"], "zone": "Europe/Helsinki"}
+    policy["covers"] = 'userName eq "nobody"'
+    server.send("POST", "/scim/v2/Policies", 400, body=policy | {"name": "early"})
+    server.send("POST", "/scim/v2/Schemas", 201, body=person)
+    value = [{"schema": person["id"], "required": False}]
+    added = {"op": "add", "path": "schemaExtensions", "value": value}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [added]})
+    change = {"op": "replace", "path": "stageBefore", "value": 21}
+    check_kind(server, "Policies", "Policy", [policy | {"name": name} for name in ("staff", "pupils")], change, "name")
+    for one in server.send("GET", "/scim/v2/Policies", 200).json()["Resources"]:
+        server.send("DELETE", f"/scim/v2/Policies/{one['id']}", 204, at="/scim/v2/Policies/{id}")
+    gone = {"op": "remove", "path": f'schemaExtensions[schema eq "{person["id"]}"]'}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [gone]})
+    server.send("DELETE", f"/scim/v2/Schemas/{person['id']}", 204, at="/scim/v2/Schemas/{urn}")
+
+
 def check_answers(server):
     spent = {"body": {"schemas": [CORE + "Group"], "displayName": "Kept"}, "headers": {"Idempotency-Key": "spent"}}
     made = server.send("POST", "/scim/v2/Groups", 201, **spent)
@@ -606,6 +626,7 @@ def check_answers(server):
     change = {"op": "replace", "path": "description", "value": "For the cloud."}
     check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
     check_view(server, view | {"name": "used"})
+    check_policies(server)
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)

@@ -47,6 +47,8 @@ mod interface;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memberships;

@@ -35,10 +35,10 @@ pub(super) fn tell(
     let was_withdrawn = before.and_then(standing::withdrawn);
     let is_back = was_withdrawn.is_some() && withdrawn.is_none();
     let standing = Standing {
-        // Who comes back begins anew.
-        held: before.and_then(standing::held).filter(|_| !is_back),
+        held: before.and_then(standing::held),
         was_dated: before.is_some_and(|before| !Facts::of(before).is_empty()),
         withdrawn,
+        is_back,
         is_blocked: standing::is_blocked(after),
     };
     let verdict = judge(terms, &Facts::of(after), standing, ctx.now);

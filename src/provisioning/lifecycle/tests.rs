@@ -252,6 +252,13 @@ fn a_start_that_moves_moves_what_follows_and_one_that_is_cancelled_leaves_no_acc
     is(&lived, &[("2026-02-20", "planned"), ("2026-04-17", "staged"), ("2026-05-01", "active")]);
     let earlier = employed(&[("permanent", "2026-02-20", "")]);
     is(&life(&terms(), &earlier, staged, at("2026-02-20")), &[("2026-02-20", "active")]);
+    // Who was there already is not as if there had been nobody.
+    let active = Standing { held: Some((State::Active, at("2026-02-16"))), ..staged };
+    let lived = life(&terms(), &moved, active, at("2026-02-20"));
+    is(
+        &lived,
+        &[("2026-02-20", "disabled"), ("2026-03-23", "limbo"), ("2026-04-17", "staged"), ("2026-05-01", "active")],
+    );
     // The row is gone.
     is(&life(&terms(), &Facts::default(), staged, at("2026-02-20")), &[("2026-02-20", "planned")]);
     let gone = Standing { withdrawn: Some(at("2026-02-20")), ..staged };
@@ -285,6 +292,8 @@ fn an_account_without_dates_is_active_until_it_is_withdrawn_or_blocked() {
     is(&life(&terms(), &none, freed, at("2026-03-01")), &[("2026-03-01", "active")]);
     let noon = at("2026-06-10") + 12 * HOUR;
     let gone = Standing { withdrawn: Some(noon), ..active };
+    let back = Standing { held: Some((State::Disabled, noon)), is_back: true, ..Standing::default() };
+    is(&life(&terms(), &none, back, at("2026-06-20"))[..1], &[("2026-06-20", "active")]);
     is(&life(&terms(), &none, gone, noon), &[("2026-06-10*", "disabled"), ("2026-07-11", "limbo")]);
 }
 

@@ -1,0 +1,7 @@
+//! Accounts that follow their dates: policies, states, blocks, what falls due.
+
+mod block;
+mod policy;
+mod same;
+mod story;
+mod town;
