@@ -9,7 +9,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::{lay_forms, refuse_use};
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, rules, settle, simulations, units};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, persons, rules, settle, simulations, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -38,13 +38,17 @@ impl Removal {
         refuse_use(kind, self.id, work)?;
         feeds::forget(&record, work)?;
         simulations::forget(&record, work);
+        persons::refuse_removal(&self.definition, &record)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         let unit = units::Standing::of(&self.definition, self.id, work)?;
         lay_forms(work, &self.definition, self.id, None)?;
         match follows {
             true => settle::purge(ctx, work, &record)?,
-            false => work.remove(self.id)?,
+            false => {
+                persons::leave(work, &record)?;
+                work.remove(self.id)?;
+            }
         }
         settle::note_change(ctx, work, kind);
         rules::note_group(ctx, kind, self.id, Some(&record.label), None, work)?;
@@ -92,7 +96,12 @@ impl Directory {
 }
 
 /// Whether the caller sees a resource as it is under the lock.
-fn is_seen_under_lock(ctx: &Ctx, definition: &Definition, record: Record, work: &mut Work<'_>) -> Result<bool, Error> {
+pub(super) fn is_seen_under_lock(
+    ctx: &Ctx,
+    definition: &Definition,
+    record: Record,
+    work: &mut Work<'_>,
+) -> Result<bool, Error> {
     if ctx.view(definition).filter().is_none() {
         return Ok(true);
     }

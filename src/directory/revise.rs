@@ -20,7 +20,7 @@ use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::{lay_forms, refuse_missing};
 use super::{
-    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, rules, settle,
+    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle,
     simulations, units,
 };
 
@@ -157,8 +157,11 @@ impl Revising {
             true => Some(next.settle(ctx, work, id, &before)?),
             false => None,
         };
-        let mut unit = None;
+        let (mut unit, mut linking) = (None, None);
         if next.is_changed {
+            if persons::are(definition) {
+                linking = Some(persons::prepare(ctx, id, Some(&before), &mut next.parts.doc, work)?);
+            }
             unit = units::Standing::of(definition, id, work)?;
             if unit.is_some() {
                 units::settle(work, id, next.parts.external.as_deref(), &mut next.parts.doc)?;
@@ -181,7 +184,10 @@ impl Revising {
             let called = record.label.clone();
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             lay_forms(work, definition, id, Some(&next.parts.doc))?;
-            let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
+            let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
+            if persons::concern(&record.kind, work) {
+                persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+            }
             let record = work.update(Draft {
                 id,
                 kind: record.kind.clone(),
@@ -193,6 +199,9 @@ impl Revising {
             })?;
             settle::note_change(ctx, work, &record.kind);
             rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
+            if let Some(linking) = linking {
+                linking.follow(ctx, id, work)?;
+            }
             if let Some(unit) = unit {
                 unit.follow(ctx, id, work)?;
             }
