@@ -35,6 +35,8 @@ mod faults;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
