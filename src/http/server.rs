@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
-use super::{Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, tenancy, tolerance, used};
+use super::{
+    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, tenancy, tolerance, used,
+};
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
 

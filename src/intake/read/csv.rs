@@ -1,9 +1,9 @@
 //! Text with a delimiter (RFC 4180), in whatever encoding the map says.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator, Trim};
 
 use super::text::Decoding;
 use super::{Listener, ReadError, Told, Unread, header};
@@ -11,9 +11,12 @@ use crate::directory::feeds::map::{Map, Row};
 
 /// Reads it.
 pub(super) fn read(file: &mut File, map: &Map, told: &mut Listener<'_>) -> Result<(), ReadError> {
-    let text = BufReader::with_capacity(1 << 16, Decoding::new(file, map.encoding));
+    // So that the last row ends as all others do.
+    let text = BufReader::with_capacity(1 << 16, Decoding::new(file, map.encoding).chain(&b"\n"[..]));
     let mut reader = ReaderBuilder::new()
         .delimiter(map.delimiter)
+        // What stands before it is trimmed, and lines are counted right.
+        .terminator(Terminator::Any(b'\n'))
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
@@ -21,7 +24,12 @@ pub(super) fn read(file: &mut File, map: &Map, told: &mut Listener<'_>) -> Resul
     let mut record = StringRecord::new();
     let mut names = None;
     while advance(&mut reader, &mut record)? {
-        let number = record.position().map_or(0, csv::Position::line);
+        if record.len() == 1 && record.get(0).is_some_and(str::is_empty) {
+            continue;
+        }
+        // The reader stands behind the row; one with line breaks in quotes is known by its first line.
+        let within = record.iter().map(|field| field.matches('\n').count() as u64).sum::<u64>();
+        let number = reader.position().line().saturating_sub(1 + within);
         let Some(columns) = &names else {
             // Lines before the line of names are a title.
             if number > map.skip {

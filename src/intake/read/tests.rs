@@ -97,6 +97,26 @@ fn a_file_that_is_not_what_the_map_says_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_workbook_is_read_from_the_sheet_that_the_map_names_dates_and_numbers_as_they_are_written() {
+    let bytes = include_bytes!("../../../tests/feeds/staff.xlsx");
+    let map = map("format = \"xlsx\"\nsheet = \"Personal\"\nskip = 1");
+    let mut found = Vec::new();
+    let told = read(&mut file(bytes), Format::Xlsx, &map, |told| {
+        if let Told::Row(row) = told {
+            let text = |name| row.text(name).unwrap_or_default().into_owned();
+            found.push((row.number, ["Nr", "Namn", "Anställd", "Aktiv"].map(text)));
+        }
+        true
+    });
+    told.expect("reads");
+    let expected = [(4, ["1001", "Åsa Mäki", "2026-08-01", "true"]), (6, ["1002", "Björn Öberg", "", "false"])];
+    assert_eq!(found, expected.map(|(number, row)| (number, row.map(str::to_owned))));
+    let other = self::map("format = \"xlsx\"\nsheet = \"Blad9\"");
+    let error = rows(bytes, Format::Xlsx, &other).expect_err("no such sheet").to_string();
+    assert!(error.contains("Info, Personal"), "{error}");
+}
+
+#[test]
 fn utf8_that_was_read_as_latin_1_is_recognised() {
     for (text, is) in [("MÃ¤ki", true), ("Ã…sa", true), ("Ã–berg", true), ("Mäki", false), ("São", false), ("Ã", false)]
     {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::api::{Api, wait_for_indexes};
 use super::messages::user_with;
-use super::server::{Server, attempt, command};
+use super::server::{Server, attempt, command, start};
 
 /// The extension of User.
 pub(crate) const PERSON: &str = "urn:matrikel:scim:schemas:1.0:Person";
@@ -65,6 +65,13 @@ impl Municipality {
         let config = self.folder.path().join("config.toml");
         let config = ["--config", config.to_str().expect("a path")];
         attempt(self.server.database_url(), &[&config, arguments].concat())
+    }
+
+    /// Starts such a command, whose output nobody reads.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> std::process::Child {
+        let config = self.folder.path().join("config.toml");
+        let config = ["--config", config.to_str().expect("a path")];
+        start(self.server.database_url(), &[&config, arguments].concat())
     }
 
     /// HR enters a person; the answer.

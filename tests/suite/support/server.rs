@@ -295,6 +295,13 @@ pub(crate) fn attempt(database_url: &str, arguments: &[&str]) -> Result<String, 
     if output.status.success() { Ok(said.into_owned()) } else { Err(format!("{said}{complained}")) }
 }
 
+/// Starts a command whose output nobody reads.
+pub(crate) fn start(database_url: &str, arguments: &[&str]) -> Child {
+    let mut program = program(database_url);
+    program.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    program.spawn().expect("the program starts")
+}
+
 fn program(database_url: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_matrikel"));
     program.env("DATABASE_URL", database_url).current_dir(std::env::temp_dir());

@@ -281,6 +281,8 @@ fn column(page: &Page<'_>, path: &str, spot: Spot, cell: Cell<'_>, may_refer: bo
     let from = match (name, constant) {
         (Some(name), None) => Some(From::Column(name)),
         (None, Some(value)) => Some(From::Constant(value)),
+        // A constant that does not fit was told already.
+        (None, None) if sheet.cell("constant").is_some() => None,
         _ => {
             page.fault(&sheet.span, "Either column or constant must stand here.");
             None
