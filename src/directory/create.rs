@@ -69,7 +69,7 @@ impl Creation {
             (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
         }
         let mut record = work.create(draft)?;
-        settle::note_change(ctx, work, &record.kind);
+        rules::note_change(ctx, work, &record.kind, None, Some(&self.draft.doc));
         rules::note_group(ctx, &record.kind, id, None, Some(&record.label), work)?;
         if let Some(unit) = unit {
             unit.follow(ctx, id, work)?;

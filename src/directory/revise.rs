@@ -174,6 +174,7 @@ impl Revising {
         let mut record = if next.is_changed || !members.is_empty() {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let called = record.label.clone();
+            let after = if definition.name() == settle::RULE { next.parts.doc.clone() } else { Map::new() };
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             let record = work.update(Draft {
@@ -185,7 +186,7 @@ impl Revising {
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
-            settle::note_change(ctx, work, &record.kind);
+            rules::note_change(ctx, work, &record.kind, Some(&before), Some(&after));
             rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
             if let Some(unit) = unit {
                 unit.follow(ctx, id, work)?;

@@ -4,4 +4,4 @@ mod block;
 mod policy;
 mod same;
 mod story;
-mod town;
+pub(crate) mod town;
