@@ -19,7 +19,7 @@ use super::render::State;
 use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::views::refuse_missing;
+use super::views::{lay_forms, refuse_missing};
 use super::{Ctx, Directory, Error, Written, clients, issuers, password, rules, settle, units};
 
 /// A creation with all done that needs no lock.
@@ -48,6 +48,7 @@ impl Creation {
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
+        lay_forms(work, &self.definition, id, Some(&self.draft.doc))?;
         let mut draft = Draft { members, ..self.draft.clone() };
         let follow = match settle::concerns(&draft.kind, work) {
             true => {
@@ -177,6 +178,7 @@ impl Directory {
             check_new(definition, &document)?;
         }
         password::check_profile(ctx, document.contains_key(password::SLOT))?;
+        ctx.check_forms(definition, &document)?;
         let document = match ctx.authority(definition) {
             Some(held) => held.create(document, notes)?,
             None => document,

@@ -9,7 +9,7 @@ use store::{Record, ResourceId, Work};
 use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
-use super::views::refuse_use;
+use super::views::{lay_forms, refuse_use};
 use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, rules, settle, units};
 
 /// A removal that needs nothing but the lock.
@@ -40,6 +40,7 @@ impl Removal {
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         let unit = units::Standing::of(&self.definition, self.id, work)?;
+        lay_forms(work, &self.definition, self.id, None)?;
         match follows {
             true => settle::purge(ctx, work, &record)?,
             false => work.remove(self.id)?,
