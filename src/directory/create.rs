@@ -81,7 +81,7 @@ impl Creation {
             persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
         }
         let mut record = work.create(draft)?;
-        settle::note_change(ctx, work, &record.kind);
+        rules::note_change(ctx, work, &record.kind, None, Some(&self.draft.doc));
         rules::note_group(ctx, &record.kind, id, None, Some(&record.label), work)?;
         if let Some(linking) = linking {
             linking.follow(ctx, id, work)?;

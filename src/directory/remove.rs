@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use scim::schema::Definition;
+use store::work::document_of;
 use store::{Record, ResourceId, Work};
 
 use super::membership::is_membership;
@@ -50,7 +51,8 @@ impl Removal {
                 work.remove(self.id)?;
             }
         }
-        settle::note_change(ctx, work, kind);
+        let before = if kind == settle::RULE { Some(document_of(&record)?) } else { None };
+        rules::note_change(ctx, work, kind, before.as_ref(), None);
         rules::note_group(ctx, kind, self.id, Some(&record.label), None, work)?;
         if let Some(unit) = unit {
             unit.follow(ctx, self.id, work)?;

@@ -19,10 +19,7 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::{lay_forms, refuse_missing};
-use super::{
-    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle,
-    simulations, units,
-};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -182,6 +179,7 @@ impl Revising {
         let mut record = if next.is_changed || !members.is_empty() {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let called = record.label.clone();
+            let after = if definition.name() == settle::RULE { next.parts.doc.clone() } else { Map::new() };
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             lay_forms(work, definition, id, Some(&next.parts.doc))?;
             let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
@@ -197,7 +195,7 @@ impl Revising {
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
-            settle::note_change(ctx, work, &record.kind);
+            rules::note_change(ctx, work, &record.kind, Some(&before), Some(&after));
             rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
             if let Some(linking) = linking {
                 linking.follow(ctx, id, work)?;

@@ -403,6 +403,23 @@ def check_view(server, view):
     server.send("DELETE", f"/scim/v2/Views/{made}", 204, at="/scim/v2/Views/{id}")
 
 
+def check_why(server):
+    """Because of what somebody has what, and who may ask."""
+    user = {"schemas": [CORE + "User"], "userName": "why@kommun.example"}
+    user = server.send("POST", "/scim/v2/Users", 201, body=user).json()["id"]
+    one, at = f"/scim/v2/Users/{user}/why", "/scim/v2/Users/{id}/why"
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 200, at=at)
+        server.send(method, one, 400, at=at, params={"target": "nothing of that name"})
+        server.send(method, one, 400, at=at, params={"at": "2099-01-01T00:00:00Z"})
+        server.send(method, one, 400, at=at, params={"at": "tomorrow"})
+        server.send(method, one, 403, at=at, token=server.consumer)
+        server.send(method, "/scim/v2/Users/nothing/why", 404, at=at)
+        check_refusals(server, [(method, one, at, None)])
+    server.send("OPTIONS", one, 204, at=at)
+    server.send("DELETE", f"/scim/v2/Users/{user}", 204, at="/scim/v2/Users/{id}")
+
+
 def check_issuers(server):
     me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
     issuer = {
@@ -644,6 +661,7 @@ def check_answers(server):
     rule["grants"] = [{"type": "group", "value": "everybody"}]
     change = {"op": "replace", "path": "lifecycle", "value": "active"}
     check_kind(server, "Rules", "Rule", [rule | {"name": name} for name in ("nurses", "teachers")], change, "name")
+    check_why(server)
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)

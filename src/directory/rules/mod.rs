@@ -5,6 +5,7 @@
 //! while it is active, nor made unrestricted: it is proposed anew.
 
 mod members;
+mod reach;
 pub(super) mod target;
 mod why;
 
@@ -23,6 +24,7 @@ use super::settle::RULE;
 use super::{Ctx, Error};
 
 pub(super) use members::{keep_ruled, note_group};
+pub(super) use reach::note_change;
 pub use why::Question;
 
 /// The resource type that rules are about.
@@ -37,7 +39,12 @@ const STAMPS: [&str; 3] = ["proposedBy", "activatedBy", "activatedAt"];
 
 /// Checks a rule's document against the tenant's User. Errors are 400 invalidValue.
 pub(super) fn check(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
-    read("", 0, registry, document).map(drop)
+    if read("", 0, registry, document)?.is_of_person {
+        return Err(scim::Error::invalid_value(
+            "scope must be user: that all accounts of a person count together is not possible yet.",
+        ));
+    }
+    Ok(())
 }
 
 /// The rule that a document says.

@@ -19,17 +19,17 @@ use crate::support::messages::patch;
 use crate::support::register::{Register, body, id};
 
 /// The Person extension.
-pub(super) const PERSON: &str = "urn:matrikel:scim:schemas:1.0:Person";
+pub(crate) const PERSON: &str = "urn:matrikel:scim:schemas:1.0:Person";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// A register on either database. Its days are those of Helsinki.
-pub(super) struct Town {
-    pub(super) register: Register,
+pub(crate) struct Town {
+    pub(crate) register: Register,
     now: AtomicI64,
 }
 
 /// The beginning of a day in Helsinki, or an instant; µs since 1970.
-pub(super) fn at(text: &str) -> i64 {
+pub(crate) fn at(text: &str) -> i64 {
     let calendar = Calendar::of("Europe/Helsinki").expect("a zone");
     match date(text) {
         Some(day) => calendar.start_of(day),
@@ -38,11 +38,11 @@ pub(super) fn at(text: &str) -> i64 {
 }
 
 impl Town {
-    pub(super) fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         Town::of(Register::sqlite())
     }
 
-    pub(super) fn postgres() -> Self {
+    pub(crate) fn postgres() -> Self {
         Town::of(Register::postgres())
     }
 
@@ -53,7 +53,7 @@ impl Town {
     }
 
     /// Installs the extension. Without it no policy can be saved.
-    pub(super) async fn install(&self) {
+    pub(crate) async fn install(&self) {
         let directory = &self.register.directory;
         let ctx = self.admin();
         let person = shipped::of_name("person").expect("it is shipped");
@@ -66,7 +66,7 @@ impl Town {
     }
 
     /// The same with a policy for everybody, with what `more` says otherwise.
-    pub(super) async fn with_policy(&self, more: Value) -> String {
+    pub(crate) async fn with_policy(&self, more: Value) -> String {
         self.install().await;
         let mut policy = json!({ "name": "all", "zone": "Europe/Helsinki" });
         for (name, value) in more.as_object().expect("an object") {
@@ -77,24 +77,24 @@ impl Town {
         id
     }
 
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }
 
     /// Moves the clock without anything being done for it.
-    pub(super) fn sleep_until(&self, moment: &str) {
+    pub(crate) fn sleep_until(&self, moment: &str) {
         self.now.store(at(moment), Ordering::Relaxed);
     }
 
     /// Moves the clock and does on the way what falls due.
-    pub(super) async fn wait_until(&self, moment: &str) -> Done {
+    pub(crate) async fn wait_until(&self, moment: &str) -> Done {
         let done = self.look(at(moment), Pace::AsItWas).await;
         self.sleep_until(moment);
         done
     }
 
     /// Moves the clock, and only then does what has fallen due.
-    pub(super) async fn wake_at(&self, moment: &str) -> Done {
+    pub(crate) async fn wake_at(&self, moment: &str) -> Done {
         self.sleep_until(moment);
         self.look(at(moment), Pace::AsItIs).await
     }
@@ -116,47 +116,47 @@ impl Town {
     }
 
     /// The tenant is looked at as a request would.
-    pub(super) async fn refresh(&self) {
+    pub(crate) async fn refresh(&self) {
         self.register.directory.fresh_catalog(self.register.tenant, self.now()).await.expect("the catalog");
     }
 
-    pub(super) fn source(&self, name: &str) -> Ctx {
+    pub(crate) fn source(&self, name: &str) -> Ctx {
         self.caller(name, Scopes::of(Role::Source))
     }
 
-    pub(super) fn hr(&self) -> Ctx {
+    pub(crate) fn hr(&self) -> Ctx {
         self.source("hr")
     }
 
-    pub(super) fn consumer(&self) -> Ctx {
+    pub(crate) fn consumer(&self) -> Ctx {
         self.caller("cloud", Scopes::of(Role::Consumer))
     }
 
-    pub(super) fn admin(&self) -> Ctx {
+    pub(crate) fn admin(&self) -> Ctx {
         self.caller("admin", Scopes::admin())
     }
 
-    pub(super) fn with_scopes(&self, name: &str, scopes: &str) -> Ctx {
+    pub(crate) fn with_scopes(&self, name: &str, scopes: &str) -> Ctx {
         self.caller(name, Scopes::parse(scopes.split(' ')).expect("scopes"))
     }
 
-    pub(super) fn definition(&self, kind: &str) -> Arc<Definition> {
+    pub(crate) fn definition(&self, kind: &str) -> Arc<Definition> {
         self.register.directory.registry_of(self.register.tenant).definition(kind).expect(kind).clone()
     }
 
-    pub(super) async fn create(&self, ctx: &Ctx, kind: &str, body: Value) -> Result<Written, Error> {
+    pub(crate) async fn create(&self, ctx: &Ctx, kind: &str, body: Value) -> Result<Written, Error> {
         let definition = self.definition(kind);
         self.register.directory.create(ctx, &definition, body, &Projection::whole(&definition)).await
     }
 
-    pub(super) async fn replace(&self, ctx: &Ctx, id: &str, body: Value) -> Result<Value, Error> {
+    pub(crate) async fn replace(&self, ctx: &Ctx, id: &str, body: Value) -> Result<Value, Error> {
         let definition = self.definition("User");
         let (projection, none) = (Projection::whole(&definition), Precondition::none());
         let written = self.register.directory.replace(ctx, &definition, id, body, &none, &projection);
         written.await.map(|written| self::body(&written))
     }
 
-    pub(super) async fn patch(&self, ctx: &Ctx, kind: &str, id: &str, operations: Value) -> Result<Value, Error> {
+    pub(crate) async fn patch(&self, ctx: &Ctx, kind: &str, id: &str, operations: Value) -> Result<Value, Error> {
         let definition = self.definition(kind);
         let projection = Projection::whole(&definition);
         let (directory, none) = (&self.register.directory, Precondition::none());
@@ -164,18 +164,18 @@ impl Town {
         written.await.map(|written| self::body(&written))
     }
 
-    pub(super) async fn delete(&self, ctx: &Ctx, kind: &str, id: &str) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, ctx: &Ctx, kind: &str, id: &str) -> Result<(), Error> {
         let definition = self.definition(kind);
         self.register.directory.remove(ctx, &definition, id, &Precondition::none()).await.map(drop)
     }
 
     /// Enters somebody; it must succeed. The answer.
-    pub(super) async fn enter(&self, ctx: &Ctx, body: Value) -> Value {
+    pub(crate) async fn enter(&self, ctx: &Ctx, body: Value) -> Value {
         self::body(&self.create(ctx, "User", body).await.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// What a caller sees; `None`: 404.
-    pub(super) async fn seen(&self, ctx: &Ctx, id: &str) -> Option<Value> {
+    pub(crate) async fn seen(&self, ctx: &Ctx, id: &str) -> Option<Value> {
         let definition = self.definition("User");
         let (projection, none) = (Projection::whole(&definition), Precondition::none());
         match self.register.directory.fetch(ctx, &definition, id, &none, &projection).await {
@@ -187,25 +187,25 @@ impl Town {
     }
 
     /// What an administrator sees of somebody who is there.
-    pub(super) async fn whole(&self, id: &str) -> Value {
+    pub(crate) async fn whole(&self, id: &str) -> Value {
         self.seen(&self.admin(), id).await.expect("there")
     }
 
     /// The document of somebody who is there, as it is stored.
-    pub(super) async fn stored(&self, id: &str) -> Value {
+    pub(crate) async fn stored(&self, id: &str) -> Value {
         let (tenant, id) = (self.register.tenant, id.parse().expect("an id"));
         let record = self.register.directory.store().read(move |reader| reader.record(tenant, id)).await;
         Value::Object(store::work::document_of(&record.expect("read").expect("there")).expect("a document"))
     }
 
     /// State, `active` and what comes next with its day, of somebody who is there.
-    pub(super) async fn state(&self, id: &str) -> String {
+    pub(crate) async fn state(&self, id: &str) -> String {
         told(&self.whole(id).await)
     }
 }
 
 /// State, `active` and what comes next with its day: `staged off, active 2026-03-02`.
-pub(super) fn told(user: &Value) -> String {
+pub(crate) fn told(user: &Value) -> String {
     let lifecycle = &user[PERSON]["lifecycle"];
     let state = lifecycle["state"].as_str().unwrap_or("none");
     let active = match user["active"].as_bool() {
@@ -222,7 +222,7 @@ pub(super) fn told(user: &Value) -> String {
 }
 
 /// Somebody with employments: key, type, first and last day.
-pub(super) fn person(name: &str, employments: &[(&str, &str, &str, &str)]) -> Value {
+pub(crate) fn person(name: &str, employments: &[(&str, &str, &str, &str)]) -> Value {
     let employments = employments.iter().map(|(id, kind, start, end)| {
         let mut one = json!({ "employmentId": id, "type": kind, "start": start });
         if !end.is_empty() {

@@ -214,7 +214,7 @@ async fn rights_rest_with_the_account_and_what_was_given_by_hand_is_lost_when_it
     town.replace(&town.hr(), &maj, again).await.expect("taken");
     town.wait_until("2026-07-06").await;
     assert_eq!(groups(town, &maj).await, ["nurses"]);
-    assert_eq!(grounds(town, &maj, "choir").await, ["hand lapsed", "rule unfit"]);
+    assert_eq!(grounds(town, &maj, "choir").await, ["hand lapsed"]);
 }
 
 async fn a_rule_gives_to_everybody_from_its_activation_on_and_takes_it_back(town: &Town) {

@@ -39,6 +39,7 @@ async fn a_rule_is_written_by_administrators_and_told_what_is_wrong_with_it(serv
         ),
         (json!({ "filter": "wage gt 1" }), "wage"),
         (json!({ "lifecycle": "on" }), "lifecycle:"),
+        (json!({ "scope": "person" }), "scope must be user"),
         (json!({ "grants": [{ "type": "door", "value": "x" }] }), "grants[0].type:"),
         (json!({ "lifecycle": "active", "notWith": ["nobody"] }), "notWith: there is no rule nobody"),
     ] {
