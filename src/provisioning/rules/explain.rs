@@ -40,10 +40,10 @@ impl<'d> Scope<'d> {
         }
     }
 
-    fn values(self, target: &Target) -> Vec<&'d Value> {
+    fn values(self, target: &Target) -> Vec<Value> {
         match self {
             Scope::Document(document) => target.values(document),
-            Scope::Element(element) => target.sub.as_deref().and_then(|sub| element.get(sub)).into_iter().collect(),
+            Scope::Element(element) => target.sub.as_deref().and_then(|sub| element.get(sub)).cloned().into_iter().collect(),
         }
     }
 
@@ -104,7 +104,7 @@ fn words(op: Op) -> &'static str {
     }
 }
 
-fn list(values: &[&Value]) -> String {
+fn list(values: &[Value]) -> String {
     let mut told: Vec<String> = values.iter().take(MAX_VALUES).map(ToString::to_string).collect();
     if values.len() > MAX_VALUES {
         told.push(format!("{} more", values.len() - MAX_VALUES));
