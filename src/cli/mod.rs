@@ -22,6 +22,7 @@ mod schedule;
 mod schema;
 mod serve;
 mod signing_key;
+mod simulate;
 mod tenant;
 mod transfer;
 mod view;
@@ -126,6 +127,8 @@ enum Command {
     /// What was made of the files that sources send, and the decision on one that is held
     #[command(subcommand)]
     Run(run::Command),
+    /// Work out what rules would make of everybody, and change nothing
+    Simulate(Box<simulate::Arguments>),
 }
 
 impl Shared {
@@ -164,6 +167,7 @@ pub fn run() -> ExitCode {
         Command::Export(arguments) => transfer::export(&shared, &arguments),
         Command::Import(arguments) => transfer::import(&shared, &arguments),
         Command::Run(command) => run::run(&shared, &command),
+        Command::Simulate(arguments) => simulate::run(&shared, &arguments),
     };
     telemetry::flush();
     match outcome {

@@ -67,7 +67,7 @@ fn say(done: &Done, until: i64, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// The moment that is meant, µs since 1970.
-fn moment(text: &str, zone: &str) -> anyhow::Result<i64> {
+pub(super) fn moment(text: &str, zone: &str) -> anyhow::Result<i64> {
     let calendar =
         Calendar::of(zone).with_context(|| format!("{zone} is no IANA time zone, such as Europe/Helsinki"))?;
     if let Some(day) = date(text) {

@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod server;
+mod simulations;
 
 mod accept;
 mod audit;
@@ -112,6 +113,8 @@ struct State {
     peers: Arc<peer::Reading>,
     /// Who carries out runs of feeds.
     lanes: intake::Lanes,
+    /// Who works simulations out.
+    simulating: simulations::Seats,
     /// Where requests are carried out that were answered already: not on the threads that serve.
     runtime: tokio::runtime::Handle,
 }
@@ -144,6 +147,7 @@ impl State {
             hsts,
             peers,
             lanes: intake::Lanes::default(),
+            simulating: simulations::Seats::default(),
             runtime,
         }
     }

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, feeds, resources, search, types, views, why};
+use super::scim::{bulk, credentials, discovery, feeds, resources, search, simulations, types, views, why};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
@@ -104,6 +104,20 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Runs}/{id}/items", READ).route(get().to(feeds::items)))
+        // what rules would make of everybody
+        .service(
+            path("/scim/v2/{endpoint:Simulations}", TYPE)
+                .route(get().to(search::by_query))
+                .route(web::post().to(simulations::create)),
+        )
+        .service(
+            path("/scim/v2/{endpoint:Simulations}/{id}", RESOURCE)
+                .route(get().to(resources::fetch))
+                .route(web::put().to(simulations::replace))
+                .route(web::patch().to(simulations::patch))
+                .route(web::delete().to(resources::remove)),
+        )
+        .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
 use super::{
-    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, tenancy, tolerance, used,
+    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, simulations, tenancy, tolerance, used,
 };
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
@@ -150,6 +150,7 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
         tokio::spawn(report(state.clone())),
         tokio::spawn(deferred::keep(state.clone().into_inner())),
         tokio::spawn(intake::keep(state.clone().into_inner())),
+        tokio::spawn(simulations::keep(state.clone().into_inner())),
         tokio::spawn(audit::keep(state.clone().into_inner())),
         tokio::spawn(used::keep(state.clone().into_inner())),
         tokio::spawn(tenancy::keep(state.clone().into_inner())),

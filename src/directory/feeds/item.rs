@@ -25,7 +25,7 @@ pub const OBJECTS: &str = "object";
 pub const WARNINGS: &str = "warning";
 
 impl Directory {
-    pub(in crate::directory) async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
+    async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
         Ok(Envelope::new(&*self.seal_key(ctx, PURPOSE).await?, USAGE, run.0.as_bytes())?)
     }
 
@@ -37,13 +37,24 @@ impl Directory {
         list: &'static str,
         items: impl IntoIterator<Item = (i64, T)>,
     ) -> Result<(), Error> {
+        let sealed = self.seal_run_items(ctx, run, items).await?;
+        self.put_sealed(ctx, run, list, sealed).await
+    }
+
+    /// Items as they are stored, for whoever puts them there in a write of its own.
+    pub(in crate::directory) async fn seal_run_items<T: Serialize>(
+        &self,
+        ctx: &Ctx,
+        run: ResourceId,
+        items: impl IntoIterator<Item = (i64, T)>,
+    ) -> Result<Vec<(i64, Vec<u8>)>, Error> {
         let envelope = self.run_envelope(ctx, run).await?;
         let mut sealed = Vec::new();
         for (place, item) in items {
             let text = serde_json::to_vec(&item).map_err(|error| store::Error::Corrupt(error.to_string()))?;
             sealed.push((place, envelope.seal(&text, &ctx.random)?));
         }
-        self.put_sealed(ctx, run, list, sealed).await
+        Ok(sealed)
     }
 
     async fn put_sealed(

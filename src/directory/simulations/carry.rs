@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::item::{Difference, Item};
 use super::plan::Plan;
-use super::record::{Document, end, find};
+use super::record::{Document, Hold, end};
 use super::slice::{Counts, Slice, Targets, Way, moment, work_out};
 use super::{DIFFERENCES, Lists, State, attempts, lists};
 use crate::directory::patch::patching;
@@ -22,8 +22,8 @@ use crate::directory::{Ctx, Directory, Error, Precondition};
 
 /// What the lease is called.
 const LEASE: &str = "simulate";
-/// A lease, µs: longer than any slice takes.
-const LEASE_TIME: i64 = 120_000_000;
+/// A lease, µs: longer than a slice takes. Where one takes longer, whoever takes over is told apart by when it began.
+const LEASE_TIME: i64 = 30_000_000;
 /// Users of one snapshot.
 const SLICE: i64 = 200;
 /// So often it is begun anew because the rules changed meanwhile.
@@ -119,16 +119,18 @@ impl Simulator {
     }
 
     async fn carry(&self, tenant: TenantId, id: ResourceId) -> Result<(), Error> {
-        let Some(document) = self.directory.take_simulation(&self.ctx(tenant), id).await? else { return Ok(()) };
+        let taken = self.directory.take_simulation(&self.ctx(tenant), id).await?;
+        let Some((hold, document)) = taken else { return Ok(()) };
+        let hold = &hold;
         let is_checked = State::of(&document) == Some(State::Checking);
         for _ in 0..PATIENCE {
-            let passed = match self.pass(tenant, id, &document).await {
-                Ok(Passed::Done(found)) if is_checked => self.conclude(tenant, id, &document, *found).await,
+            let passed = match self.pass(tenant, hold, &document).await {
+                Ok(Passed::Done(found)) if is_checked => self.conclude(tenant, hold, &document, *found).await,
                 Ok(Passed::Done(found)) => {
                     let ending = self.told(State::Ready, &document, &found);
                     let old = lists(attempts(&document));
                     let without = vec![old.objects, old.targets];
-                    self.directory.end_simulation(&self.ctx(tenant), id, ending, without).await?;
+                    self.directory.end_simulation(&self.ctx(tenant), hold, ending, without).await?;
                     Ok(Passed::Over)
                 }
                 other => other,
@@ -137,20 +139,19 @@ impl Simulator {
                 Ok(Passed::Moved) => {}
                 Ok(Passed::Over | Passed::Done(_)) => return Ok(()),
                 Err(error) if error.may_pass() => return Err(error),
-                Err(error) => return self.fail(tenant, id, &document, &error.to_string()).await,
+                Err(error) => return self.fail(tenant, hold, &document, &error.to_string()).await,
             }
         }
-        self.fail(tenant, id, &document, "Rules or policies were changed again and again meanwhile.").await
+        self.fail(tenant, hold, &document, "Rules or policies were changed again and again meanwhile.").await
     }
 
-    async fn fail(&self, tenant: TenantId, id: ResourceId, document: &Document, reason: &str) -> Result<(), Error> {
+    async fn fail(&self, tenant: TenantId, hold: &Hold, document: &Document, reason: &str) -> Result<(), Error> {
         let ctx = self.ctx(tenant);
         let ending = json!({
             "state": State::Failed.as_str(), "reason": reason, "ended": format_instant(ctx.now), "progress": null,
         });
         let begun = lists(attempts(document) + 1);
-        self.directory.end_simulation(&ctx, id, ending, vec![begun.objects, begun.targets]).await?;
-        Ok(())
+        self.directory.end_simulation(&ctx, hold, ending, vec![begun.objects, begun.targets]).await
     }
 
     /// What a simulation says of itself when it was worked out to the end.
@@ -169,10 +170,10 @@ impl Simulator {
     }
 
     /// Goes once through all Users, each slice in a snapshot of its own.
-    async fn pass(&self, tenant: TenantId, id: ResourceId, document: &Document) -> Result<Passed, Error> {
+    async fn pass(&self, tenant: TenantId, hold: &Hold, document: &Document) -> Result<Passed, Error> {
         let to = lists(attempts(document) + 1);
         let ctx = self.ctx(tenant);
-        self.directory.empty_simulation(&ctx, id, [to.objects, to.targets]).await?;
+        self.directory.empty_simulation(&ctx, hold, vec![to.objects, to.targets]).await?;
         let moment = moment(ctx.now);
         let mut found = Found {
             counts: Counts::default(),
@@ -212,7 +213,7 @@ impl Simulator {
                 told = passed;
             }
             let progress = is_told.then_some((passed, total));
-            if !self.directory.put_simulated(&self.ctx(tenant), id, to.objects, &items, progress).await? {
+            if !self.directory.put_simulated(&self.ctx(tenant), hold, to.objects, &items, progress).await? {
                 return Ok(Passed::Over);
             }
             if after.is_none() {
@@ -222,7 +223,7 @@ impl Simulator {
         found.counts.targets = targets.len() as u64;
         let targets: Vec<_> = (1..).map(place).zip(targets.into_values()).collect();
         for page in targets.chunks(usize::try_from(PAGE).unwrap_or(1)) {
-            if !self.directory.put_simulated(&self.ctx(tenant), id, to.targets, page, None).await? {
+            if !self.directory.put_simulated(&self.ctx(tenant), hold, to.targets, page, None).await? {
                 return Ok(Passed::Over);
             }
         }
@@ -242,19 +243,19 @@ impl Simulator {
     async fn conclude(
         &self,
         tenant: TenantId,
-        id: ResourceId,
+        hold: &Hold,
         document: &Document,
         found: Found,
     ) -> Result<Passed, Error> {
         let is_same = document.get("digest").and_then(Value::as_str) == Some(found.digest.as_str());
         let has_same_rules = versions(document.get("versions")) == versions(Some(&found.versions.clone().into()));
         if is_same && has_same_rules {
-            return self.apply(tenant, id, document, found).await;
+            return self.apply(tenant, hold, document, found).await;
         }
         let old = lists(attempts(document));
         let mut difference = match is_same {
             true => json!({ "appeared": 0, "gone": 0, "other": 0 }),
-            false => self.compare(tenant, id, document, &found).await?,
+            false => self.compare(tenant, hold, document, &found).await?,
         };
         if !has_same_rules {
             difference["rules"] = true.into();
@@ -266,7 +267,7 @@ impl Simulator {
             ending.insert("decided".into(), Value::Null);
         }
         let without = vec![old.objects, old.targets];
-        self.directory.end_simulation(&self.ctx(tenant), id, ending, without).await?;
+        self.directory.end_simulation(&self.ctx(tenant), hold, ending, without).await?;
         Ok(Passed::Over)
     }
 
@@ -274,17 +275,17 @@ impl Simulator {
     async fn compare(
         &self,
         tenant: TenantId,
-        id: ResourceId,
+        hold: &Hold,
         document: &Document,
         found: &Found,
     ) -> Result<Value, Error> {
         let ctx = self.ctx(tenant);
-        self.directory.empty_simulation(&ctx, id, [DIFFERENCES, DIFFERENCES]).await?;
+        self.directory.empty_simulation(&ctx, hold, vec![DIFFERENCES]).await?;
         let (Lists { objects: old, .. }, Lists { objects: new, .. }) =
             (lists(attempts(document)), lists(attempts(document) + 1));
         let at = document.get("base").and_then(|base| super::instant(base.get("at"))).unwrap_or_default();
         let (then, now) = (moment(at), moment(found.at));
-        let (mut was, mut is) = (Items::of(self, &ctx, id, old), Items::of(self, &ctx, id, new));
+        let (mut was, mut is) = (Items::of(self, &ctx, hold.id, old), Items::of(self, &ctx, hold.id, new));
         let (mut one, mut other) = (was.next().await?, is.next().await?);
         let (mut appeared, mut gone, mut others, mut at) = (0_u64, 0_u64, 0_u64, 0_u64);
         let mut page: Vec<(i64, Difference)> = Vec::new();
@@ -319,11 +320,11 @@ impl Simulator {
             let (user, display) = (named.id.clone(), named.display.clone());
             page.push((place(at), Difference { id: user, display, was: left, is: right }));
             if i64::try_from(page.len()).is_ok_and(|length| length >= PAGE) {
-                self.directory.put_simulated(&ctx, id, DIFFERENCES, &page, None).await?;
+                self.directory.put_simulated(&ctx, hold, DIFFERENCES, &page, None).await?;
                 page.clear();
             }
         }
-        self.directory.put_simulated(&ctx, id, DIFFERENCES, &page, None).await?;
+        self.directory.put_simulated(&ctx, hold, DIFFERENCES, &page, None).await?;
         Ok(json!({ "appeared": appeared, "gone": gone, "other": others }))
     }
 
@@ -331,7 +332,7 @@ impl Simulator {
     async fn apply(
         &self,
         tenant: TenantId,
-        id: ResourceId,
+        hold: &Hold,
         document: &Document,
         found: Found,
     ) -> Result<Passed, Error> {
@@ -352,18 +353,16 @@ impl Simulator {
         }
         let ending = self.told(State::Applied, document, &found);
         let old = lists(attempts(document));
-        let (caller, book) = (ctx.clone(), found.book);
+        let (caller, book, hold) = (ctx.clone(), found.book, hold.clone());
         let write = self.directory.store().write(tenant, ctx.origin(), move |work| {
             if work.book_seq() != book {
                 return Ok(Passed::Moved);
             }
-            if !find(work, id)?.is_some_and(|(_, document)| State::of(&document) == Some(State::Checking)) {
-                return Ok(Passed::Over);
-            }
+            let Some((record, document)) = hold.find(work)? else { return Ok(Passed::Over) };
             for revising in &revisions {
                 revising.run(&caller, &mut Notes::new(), work)?;
             }
-            end(work, id, &ending, &[old.objects, old.targets])?;
+            end(work, &record, document, &ending, &[old.objects, old.targets])?;
             Ok::<_, Error>(Passed::Over)
         });
         write.await

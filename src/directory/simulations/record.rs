@@ -9,6 +9,7 @@ use store::{Record, ResourceId, Work, format_instant};
 
 use super::{ALL_LISTS, SIMULATION, State, expires, object};
 use crate::directory::feeds::write_own;
+use crate::directory::settle::RULE;
 use crate::directory::{Ctx, Directory, Error};
 
 /// A document of a simulation.
@@ -19,6 +20,24 @@ pub(super) fn find(work: &mut Work<'_>, id: ResourceId) -> Result<Option<(Record
     let Some(record) = work.record(id)?.filter(|record| record.kind == SIMULATION) else { return Ok(None) };
     let document = document_of(&record)?;
     Ok(Some((record, document)))
+}
+
+/// Who works at a simulation since when: whoever takes it up after another begins later, and the other gets no further.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) id: ResourceId,
+    started: String,
+}
+
+impl Hold {
+    /// The simulation, if it is still ours to work at.
+    pub(super) fn find(&self, work: &mut Work<'_>) -> Result<Option<(Record, Document)>, Error> {
+        let is_ours = |document: &Document| {
+            State::of(document).is_some_and(State::is_open)
+                && document.get("started").and_then(Value::as_str) == Some(&self.started)
+        };
+        Ok(find(work, self.id)?.filter(|(_, document)| is_ours(document)))
+    }
 }
 
 pub(super) fn write(work: &mut Work<'_>, record: &Record, document: Document) -> Result<(), Error> {
@@ -33,6 +52,15 @@ impl Directory {
         Ok(record.filter(|record| record.kind == SIMULATION).map(|record| document_of(&record)).transpose()?)
     }
 
+    /// The one rule of that id or name. `None`: there is none, or several are called so.
+    pub async fn rule_called(&self, ctx: &Ctx, name: &str) -> Result<Option<ResourceId>, Error> {
+        let tenant = ctx.tenant;
+        let rules: Vec<Record> = self.store.read_for(tenant, move |reader| reader.records_of(tenant, RULE)).await?;
+        let is_called = |rule: &&Record| rule.id.to_string() == name || rule.label.eq_ignore_ascii_case(name);
+        let mut called = rules.iter().filter(is_called);
+        Ok(called.next().filter(|_| called.next().is_none()).map(|rule| rule.id))
+    }
+
     /// Every simulation with its document, oldest first.
     pub(super) async fn simulations(&self, ctx: &Ctx) -> Result<Vec<(ResourceId, Document)>, Error> {
         let tenant = ctx.tenant;
@@ -43,20 +71,21 @@ impl Directory {
     }
 
     /// Takes up a simulation that waits, or that broke off. `None`: there is nothing to do for it.
-    pub(super) async fn take_simulation(&self, ctx: &Ctx, id: ResourceId) -> Result<Option<Document>, Error> {
+    pub(super) async fn take_simulation(&self, ctx: &Ctx, id: ResourceId) -> Result<Option<(Hold, Document)>, Error> {
         let now = ctx.now;
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
             let Some((record, mut document)) = find(work, id)? else { return Ok(None) };
-            match State::of(&document) {
-                Some(State::Checking) => return Ok(Some(document)),
-                Some(State::Waiting | State::Running) => {}
+            let state = match State::of(&document) {
+                Some(State::Checking) => State::Checking,
+                Some(State::Waiting | State::Running) => State::Running,
                 _ => return Ok(None),
-            }
-            document.insert("state".into(), State::Running.as_str().into());
-            document.insert("started".into(), format_instant(now).into());
+            };
+            let started = format_instant(now);
+            document.insert("state".into(), state.as_str().into());
+            document.insert("started".into(), started.as_str().into());
             document.shift_remove("progress");
             self::write(work, &record, document.clone())?;
-            Ok::<_, Error>(Some(document))
+            Ok::<_, Error>(Some((Hold { id, started }, document)))
         });
         write.await
     }
@@ -65,41 +94,37 @@ impl Directory {
     pub(super) async fn empty_simulation(
         &self,
         ctx: &Ctx,
-        id: ResourceId,
-        lists: [&'static str; 2],
+        hold: &Hold,
+        lists: Vec<&'static str>,
     ) -> Result<(), Error> {
+        let hold = hold.clone();
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
-            lists.iter().for_each(|list| work.drop_run_items(id, list));
+            if hold.find(work)?.is_some() {
+                lists.iter().for_each(|list| work.drop_run_items(hold.id, list));
+            }
             Ok::<_, Error>(())
         });
         write.await
     }
 
-    /// Puts items into a list, and says how far it has come, together; `false`: it is not wanted any more.
+    /// Puts items into a list, and says how far it has come, together; `false`: it is not ours any more.
     pub(super) async fn put_simulated<T: Serialize>(
         &self,
         ctx: &Ctx,
-        id: ResourceId,
+        hold: &Hold,
         list: &'static str,
         items: &[(i64, T)],
         progress: Option<(u64, u64)>,
     ) -> Result<bool, Error> {
-        let envelope = self.run_envelope(ctx, id).await?;
-        let mut sealed = Vec::new();
-        for (place, item) in items {
-            let text = serde_json::to_vec(item).map_err(|error| store::Error::Corrupt(error.to_string()))?;
-            sealed.push((*place, envelope.seal(&text, &ctx.random)?));
-        }
+        let sealed = self.seal_run_items(ctx, hold.id, items.iter().map(|(place, item)| (*place, item))).await?;
         if sealed.is_empty() && progress.is_none() {
             return Ok(true);
         }
+        let hold = hold.clone();
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
-            let Some((record, mut document)) = find(work, id)? else { return Ok(false) };
-            if !State::of(&document).is_some_and(State::is_open) {
-                return Ok(false);
-            }
+            let Some((record, mut document)) = hold.find(work)? else { return Ok(false) };
             for (place, body) in &sealed {
-                work.put_run_item(id, list, *place, body.clone());
+                work.put_run_item(hold.id, list, *place, body.clone());
             }
             if let Some((done, total)) = progress {
                 document.insert("progress".into(), json!({ "done": done, "total": total }));
@@ -111,15 +136,19 @@ impl Directory {
     }
 
     /// Ends what is being done for a simulation: what `ending` says becomes of its document, a null is taken out, and the
-    /// lists that are not needed any more go. `None`: it is gone.
+    /// lists that are not needed any more go. Nothing is done when it is not ours any more.
     pub(super) async fn end_simulation(
         &self,
         ctx: &Ctx,
-        id: ResourceId,
+        hold: &Hold,
         ending: Value,
         without: Vec<&'static str>,
-    ) -> Result<Option<Document>, Error> {
-        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| end(work, id, &ending, &without));
+    ) -> Result<(), Error> {
+        let hold = hold.clone();
+        let write = self.store.write(ctx.tenant, ctx.origin(), move |work| match hold.find(work)? {
+            Some((record, document)) => end(work, &record, document, &ending, &without),
+            None => Ok(()),
+        });
         write.await
     }
 
@@ -138,7 +167,13 @@ impl Directory {
                 _ => State::Expired,
             };
             let ending = json!({ "state": state.as_str(), "digest": null, "decision": null, "progress": null });
-            self.end_simulation(ctx, id, ending, ALL_LISTS.to_vec()).await?;
+            let write = self.store.write(ctx.tenant, ctx.origin(), move |work| match find(work, id)? {
+                // Somebody may have decided on it just now.
+                Some((_, document)) if State::of(&document).is_none_or(State::is_open) => Ok(()),
+                Some((record, document)) => end(work, &record, document, &ending, &ALL_LISTS),
+                None => Ok::<_, Error>(()),
+            });
+            write.await?;
             expired += 1;
         }
         Ok(expired)
@@ -167,18 +202,17 @@ impl Directory {
 /// The same within a write.
 pub(super) fn end(
     work: &mut Work<'_>,
-    id: ResourceId,
+    record: &Record,
+    mut document: Document,
     ending: &Value,
     without: &[&'static str],
-) -> Result<Option<Document>, Error> {
-    let Some((record, mut document)) = find(work, id)? else { return Ok(None) };
+) -> Result<(), Error> {
     for (name, value) in object(ending.clone()) {
         match value {
             Value::Null => drop(document.shift_remove(&name)),
             value => drop(document.insert(name, value)),
         }
     }
-    without.iter().for_each(|list| work.drop_run_items(id, list));
-    write(work, &record, document.clone())?;
-    Ok(Some(document))
+    without.iter().for_each(|list| work.drop_run_items(record.id, list));
+    write(work, record, document)
 }

@@ -1,5 +1,6 @@
 //! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], the
-//! [`types`] that a tenant adds, and what is particular about [`views`] and [`feeds`].
+//! [`types`] that a tenant adds, and what is particular about [`views`], [`feeds`] and
+//! [`simulations`].
 
 pub(super) mod bulk;
 pub(super) mod credentials;
@@ -7,6 +8,7 @@ pub(super) mod discovery;
 pub(super) mod feeds;
 pub(super) mod resources;
 pub(super) mod search;
+pub(super) mod simulations;
 pub(super) mod types;
 pub(super) mod views;
 pub(super) mod why;

@@ -1,0 +1,69 @@
+//! What working simulations out needs of a server: one of a tenant at a time, on the threads that do not serve, and the
+//! chore of taking up those that were left and erasing what is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Random, TenantId};
+use tokio::sync::Semaphore;
+
+use super::{State, extract};
+use crate::directory::Error;
+use crate::directory::simulations::{SIMULATION, Simulator};
+
+/// How often simulations that were left, or are over, are looked for.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How soon another process is asked again that is at it.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Tenants whose simulations are worked out at a time.
+const SEATS: usize = 2;
+
+/// Who works out what in this process.
+pub(super) struct Seats(Semaphore);
+
+impl Default for Seats {
+    fn default() -> Self {
+        Seats(Semaphore::new(SEATS))
+    }
+}
+
+/// Works out what waits in a tenant, after the answer.
+pub(super) fn kick(state: &Arc<State>, tenant: TenantId) {
+    let shared = Arc::clone(state);
+    state.runtime.spawn(async move {
+        let Ok(_seat) = shared.simulating.0.acquire().await else { return };
+        if let Err(error) = attend(&shared, tenant).await {
+            tracing::warn!(%error, tenant = tenant.0, "a simulation has to wait");
+        }
+    });
+}
+
+/// Whoever else is at it may have looked for the last time before this one was there: it is asked once more.
+async fn attend(state: &State, tenant: TenantId) -> Result<(), Error> {
+    let simulator =
+        Simulator::new(state.directory.clone(), &Random::os(), Arc::new(extract::now), Arc::new(|_, _| {}))?;
+    if !simulator.attend(tenant).await? {
+        tokio::time::sleep(PAUSE).await;
+        simulator.attend(tenant).await?;
+    }
+    Ok(())
+}
+
+/// Takes up what was there before the start, and from time to time what another process has left or is over.
+pub(super) async fn keep(state: Arc<State>) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    loop {
+        ticks.tick().await;
+        match state.directory.tenants_served().await {
+            Ok(tenants) => {
+                for tenant in tenants {
+                    let count = state.directory.store().read(move |reader| reader.count(tenant, SIMULATION)).await;
+                    if count.is_ok_and(|count: i64| count > 0) {
+                        kick(&state, tenant);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "simulations that were left could not be looked for; they are soon"),
+        }
+    }
+}
