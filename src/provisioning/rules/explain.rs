@@ -40,10 +40,10 @@ impl<'d> Scope<'d> {
         }
     }
 
-    fn values(self, target: &Target) -> Vec<Value> {
+    fn values(self, target: &Target) -> Vec<&'d Value> {
         match self {
-            Scope::Document(document) => target.values(document),
-            Scope::Element(element) => target.sub.as_deref().and_then(|sub| element.get(sub)).cloned().into_iter().collect(),
+            Scope::Document(document) => values_of(document, target),
+            Scope::Element(element) => target.sub.as_deref().and_then(|sub| element.get(sub)).into_iter().collect(),
         }
     }
 
@@ -53,6 +53,23 @@ impl<'d> Scope<'d> {
             (_, Some(sub)) => format!("{}.{sub}", target.attr),
             (_, None) => target.attr.to_string(),
         }
+    }
+}
+
+/// Every value of a document that a path leads to.
+fn values_of<'d>(document: &'d Map<String, Value>, target: &Target) -> Vec<&'d Value> {
+    let attribute = match &target.extension {
+        Some(urn) => document.get(&**urn).and_then(|extension| extension.get(&*target.attr)),
+        None => document.get(&*target.attr),
+    };
+    let each = |value: &'d Value| match value {
+        Value::Array(values) => values.iter().collect(),
+        single => vec![single],
+    };
+    let values = attribute.map(each).unwrap_or_default();
+    match target.sub.as_deref() {
+        None => values,
+        Some(sub) => values.into_iter().filter_map(|value| value.get(sub)).flat_map(each).collect(),
     }
 }
 
@@ -104,7 +121,7 @@ fn words(op: Op) -> &'static str {
     }
 }
 
-fn list(values: &[Value]) -> String {
+fn list(values: &[&Value]) -> String {
     let mut told: Vec<String> = values.iter().take(MAX_VALUES).map(ToString::to_string).collect();
     if values.len() > MAX_VALUES {
         told.push(format!("{} more", values.len() - MAX_VALUES));

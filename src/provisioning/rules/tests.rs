@@ -31,7 +31,8 @@ pub(super) fn day(text: &str) -> Date {
     text.parse().expect(text)
 }
 
-pub(super) fn rule(name: &str, filter: &str, more: Value) -> Rule {
+pub(super) fn rule(name: &str, filter: &str, more: impl Into<Value>) -> Rule {
+    let more = more.into();
     let mut document = json!({
         "name": name, "lifecycle": "active", "filter": filter, "grants": [{ "type": "group", "value": format!("{name}-group") }],
     });

@@ -134,16 +134,6 @@ impl Target {
         keys
     }
 
-    /// Every value of a document that the path leads to, in the document's order.
-    pub fn values(&self, document: &Map<String, Value>) -> Vec<Value> {
-        let mut values = Vec::new();
-        Scope::Document(document).any(self, |value| {
-            values.push(value.clone());
-            false
-        });
-        values
-    }
-
     /// The key that a resource sorts by (RFC 7644 section 3.4.2.3): of several values the primary one's, else the
     /// first's. `None`: no value, which sorts as [`key::ABSENT`].
     pub fn sort_key(&self, document: &Map<String, Value>) -> Option<String> {

@@ -244,12 +244,15 @@ fn rules_of_chance() -> Vec<Arc<Rule>> {
 }
 
 prop_compose! {
-    fn employment()(start in 0..120i64, length in prop::option::of(0..60i64), task in 0..4usize, leave in prop::option::of((0..60i64, 0..20i64))) -> (i64, Option<i64>, usize, Option<(i64, i64)>) {
+    fn employment()(start in 0..120i64, length in prop::option::of(0..60i64), task in 0..4usize, leave in prop::option::of((0..60i64, 0..20i64))) -> Job {
         (start, length, task, leave)
     }
 }
 
-fn person_of(employments: &[(i64, Option<i64>, usize, Option<(i64, i64)>)]) -> Map<String, Value> {
+/// First day, length, task, and a leave by its first day and length.
+type Job = (i64, Option<i64>, usize, Option<(i64, i64)>);
+
+fn person_of(employments: &[Job]) -> Map<String, Value> {
     let date = |offset: i64| crate::calendar::plus(day("2026-01-01"), offset).to_string();
     let mut list = Vec::new();
     let mut leaves = Vec::new();
