@@ -9,6 +9,7 @@ mod change;
 mod deferred;
 mod find;
 mod flush;
+mod forms;
 mod keyed;
 mod layer;
 mod provision;
@@ -36,6 +37,7 @@ use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantI
 use crate::{dialect, seal, secret};
 
 pub use building::Indexing;
+pub use forms::Forming;
 use layer::Layer;
 pub use repair::Mending;
 

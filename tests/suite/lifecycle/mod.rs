@@ -4,5 +4,6 @@ mod block;
 mod names;
 mod policy;
 mod same;
+mod served;
 mod story;
 mod town;
