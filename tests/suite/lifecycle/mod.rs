@@ -1,7 +1,9 @@
 //! Accounts that follow their dates: policies, states, blocks, what falls due.
 
 mod block;
+mod names;
 mod policy;
 mod same;
+mod served;
 mod story;
 pub(crate) mod town;

@@ -23,12 +23,12 @@ on_both_databases!(Town:
 );
 
 /// Does what is due now.
-pub(super) async fn wake(town: &Town) {
+pub(crate) async fn wake(town: &Town) {
     town.wake_at(&instant(town.now()).expect("a moment")).await;
 }
 
 /// A register with a policy, and groups of these names; their ids.
-pub(super) async fn with_groups(town: &Town, names: &[&str]) -> Vec<String> {
+pub(crate) async fn with_groups(town: &Town, names: &[&str]) -> Vec<String> {
     town.with_policy(json!({})).await;
     let mut ids = Vec::new();
     for name in names {
@@ -38,7 +38,7 @@ pub(super) async fn with_groups(town: &Town, names: &[&str]) -> Vec<String> {
 }
 
 /// A rule that is active from now on; its id.
-pub(super) async fn active(town: &Town, name: &str, filter: &str, more: Value) -> String {
+pub(crate) async fn active(town: &Town, name: &str, filter: &str, more: Value) -> String {
     let mut body = json!({ "name": name, "lifecycle": "active", "filter": filter });
     body["grants"] = json!([{ "type": "group", "value": name }]);
     for (name, value) in more.as_object().expect("an object") {
@@ -50,7 +50,7 @@ pub(super) async fn active(town: &Town, name: &str, filter: &str, more: Value) -
 }
 
 /// Somebody with these employments: key, task, first and last day.
-pub(super) fn works(name: &str, employments: &[(&str, &str, &str, &str)]) -> Value {
+pub(crate) fn works(name: &str, employments: &[(&str, &str, &str, &str)]) -> Value {
     let employments = employments.iter().map(|(id, task, start, end)| {
         let mut one = json!({ "employmentId": id, "type": "permanent", "taskCode": task, "start": start });
         if !end.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn works(name: &str, employments: &[(&str, &str, &str, &str)]) -> Val
 }
 
 /// Names of the groups that somebody is in.
-pub(super) async fn groups(town: &Town, user: &str) -> Vec<String> {
+pub(crate) async fn groups(town: &Town, user: &str) -> Vec<String> {
     let user = town.whole(user).await;
     let groups = user["groups"].as_array().cloned().unwrap_or_default();
     let mut names: Vec<String> =
@@ -75,7 +75,7 @@ async fn entered(town: &Town, body: Value) -> String {
     town.enter(&town.hr(), body).await["id"].as_str().expect("an id").to_owned()
 }
 
-pub(super) async fn why(
+pub(crate) async fn why(
     town: &Town,
     ctx: &Ctx,
     user: &str,

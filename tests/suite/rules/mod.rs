@@ -1,6 +1,6 @@
 //! Rules: as resources, what they give, and why.
 
 mod cookbook;
-mod grants;
+pub(crate) mod grants;
 mod resource;
 mod same;

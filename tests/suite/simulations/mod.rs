@@ -1,13 +1,13 @@
 //! Simulations: what they say, that they leave nothing behind, and that what is applied is what was said.
 
-mod http;
 mod same;
 mod story;
 
 use std::sync::Arc;
 
 use matrikel::directory::simulations::{Item, SIMULATION, Simulator};
-use matrikel::directory::{Ctx, Random};
+use matrikel::directory::{Ctx, Fetched, Precondition, Random};
+use scim::resource::Projection;
 use serde_json::{Value, json};
 use store::ResourceId;
 
@@ -67,4 +67,15 @@ pub(super) fn names(turns: &[matrikel::directory::simulations::Turn]) -> Vec<&st
 /// Decides that one is applied.
 pub(super) async fn decide(town: &Town, ctx: &Ctx, id: &str) -> Result<Value, matrikel::directory::Error> {
     town.patch(ctx, SIMULATION, id, json!([{ "op": "replace", "path": "decision", "value": "apply" }])).await
+}
+
+/// A rule as it is stored.
+pub(super) async fn rule_of(town: &Town, id: &str) -> Value {
+    let definition = town.definition("Rule");
+    let (projection, none) = (Projection::whole(&definition), Precondition::none());
+    let found = town.register.directory.fetch(&town.admin(), &definition, id, &none, &projection).await;
+    match found.expect("it is there") {
+        Fetched::Found { body, .. } => serde_json::from_str(&body).expect("JSON"),
+        _ => panic!("not a rule"),
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{attend, decide, document, items, names, simulated};
 use crate::lifecycle::town::Town;
-use crate::rules::grants::{active, groups, with_groups, works};
+use crate::rules::grants::{active, groups, wake, with_groups, works};
 use crate::support::both::on_both_databases;
 use crate::support::register::id;
 
@@ -48,7 +48,7 @@ async fn what_is_applied_is_what_was_said(town: &Town) {
         if dice.below(2) == 0 {
             deprecate.push(json!({ "value": rule(town, &mut dice, &format!("old{round}"), true).await }));
         }
-        town.wait_until_now().await;
+        wake(town).await;
         let before = all(town, &people).await;
         let (simulation, told) = simulated(town, json!({ "activate": activate, "deprecate": deprecate })).await;
         assert_eq!(told["state"], "ready", "{told}");
@@ -59,7 +59,7 @@ async fn what_is_applied_is_what_was_said(town: &Town) {
         attend(town).await;
         let told = document(town, &simulation).await;
         assert_eq!(told["state"], "applied", "round {round}: {told}");
-        town.wait_until_now().await;
+        wake(town).await;
         for ((user, before), (_, after)) in before.iter().zip(&all(town, &people).await) {
             let mut expected: BTreeSet<String> = before.iter().cloned().collect();
             if let Some(item) = found.get(user) {

@@ -4,9 +4,9 @@ use matrikel::directory::Error;
 use matrikel::directory::simulations::{DIFFERENCES, Difference, SIMULATION, TARGETS, Target};
 use serde_json::{Value, json};
 
-use super::{attend, decide, document, items, list, names, simulated};
+use super::{attend, decide, document, items, list, names, rule_of, simulated};
 use crate::lifecycle::town::{PERSON, Town, at};
-use crate::rules::grants::{active, groups, with_groups, works};
+use crate::rules::grants::{active, groups, wake, with_groups, works};
 use crate::support::both::on_both_databases;
 use crate::support::register::id;
 
@@ -91,10 +91,10 @@ async fn it_says_what_proposed_rules_would_give_and_take(town: &Town) {
     attend(town).await;
     let applied = document(town, &simulation).await;
     assert_eq!((&applied["state"], &applied["attempt"]), (&json!("applied"), &json!(2)), "{applied}");
-    let by = town.seen_rule(&rule).await;
+    let by = rule_of(town, &rule).await;
     assert_eq!((&by["lifecycle"], &by["activatedBy"]), (&json!("active"), &json!(town.admin().caller.id.to_string())));
-    assert_eq!(town.seen_rule(&old).await["lifecycle"], "deprecated");
-    town.wait_until_now().await;
+    assert_eq!(rule_of(town, &old).await["lifecycle"], "deprecated");
+    wake(town).await;
     assert_eq!((groups(town, &maj).await, groups(town, &bo).await), (vec!["nurses".to_owned()], vec![]));
     let again = decide(town, &town.admin(), &simulation).await.expect("it is as it was");
     assert_eq!(again["state"], "applied");
@@ -185,7 +185,7 @@ async fn what_says_something_else_by_now_asks_again(town: &Town) {
     let now: Vec<String> = items(town, &simulation).await.into_iter().map(|item| item.id).collect();
     assert_eq!(now, [maj.clone(), eva.clone()], "the result is the new one");
     assert_eq!(groups(town, &maj).await, [""; 0]);
-    assert_eq!(town.seen_rule(&rule).await.get("lifecycle"), None);
+    assert_eq!(rule_of(town, &rule).await.get("lifecycle"), None);
 
     // A day later it says the same, and the rule is another.
     town.sleep_until("2026-01-07T08:00:00Z");
@@ -199,7 +199,7 @@ async fn what_says_something_else_by_now_asks_again(town: &Town) {
     attend(town).await;
     let told = document(town, &simulation).await;
     assert_eq!((&told["state"], &told["attempt"]), (&json!("applied"), &json!(4)), "{told}");
-    town.wait_until_now().await;
+    wake(town).await;
     assert_eq!((groups(town, &maj).await, groups(town, &bo).await), (vec!["nurses".to_owned()], vec![]));
 }
 
@@ -214,8 +214,8 @@ async fn a_restricted_rule_needs_another_person_here_too(town: &Town) {
     decide(town, &other, &simulation).await.expect("decided");
     attend(town).await;
     assert_eq!(document(town, &simulation).await["state"], "applied");
-    assert_eq!(town.seen_rule(&rule).await["activatedBy"], json!(other.caller.id.to_string()));
-    town.wait_until_now().await;
+    assert_eq!(rule_of(town, &rule).await["activatedBy"], json!(other.caller.id.to_string()));
+    wake(town).await;
     assert_eq!(groups(town, &maj).await, ["records"]);
 }
 
@@ -248,7 +248,7 @@ async fn what_broke_off_is_worked_out_anew(town: &Town) {
     assert_eq!(items(town, &simulation).await.len(), 450);
     decide(town, &town.admin(), &simulation).await.expect("decided");
     attend(town).await;
-    assert_eq!(town.seen_rule(&rule).await["lifecycle"], "active");
+    assert_eq!(rule_of(town, &rule).await["lifecycle"], "active");
 }
 
 async fn the_result_is_erased_in_time_and_with_the_simulation(town: &Town) {
