@@ -36,6 +36,7 @@ mod faults;
 mod federation;
 #[cfg(test)]
 mod forms;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;
