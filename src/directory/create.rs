@@ -18,7 +18,7 @@ use super::render::State;
 use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::views::refuse_missing;
+use super::views::{lay_forms, refuse_missing};
 use super::{Ctx, Directory, Error, Written, clients, issuers, password};
 
 /// A creation with all done that needs no lock.
@@ -40,6 +40,7 @@ impl Creation {
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
+        lay_forms(work, &self.definition, id, Some(&self.draft.doc))?;
         let mut draft = Draft { members, ..self.draft.clone() };
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
@@ -113,6 +114,7 @@ impl Directory {
             check_new(definition, &document)?;
         }
         password::check_profile(ctx, document.contains_key(password::SLOT))?;
+        ctx.check_forms(definition, &document)?;
         let document = match ctx.authority(definition) {
             Some(held) => held.create(document, notes)?,
             None => document,

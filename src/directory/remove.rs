@@ -8,7 +8,7 @@ use store::{Record, ResourceId, Work};
 use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
-use super::views::refuse_use;
+use super::views::{lay_forms, refuse_use};
 use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers};
 
 /// A removal that needs nothing but the lock.
@@ -34,6 +34,7 @@ impl Removal {
         refuse_use(kind, self.id, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
+        lay_forms(work, &self.definition, self.id, None)?;
         Ok(work.remove(self.id)?)
     }
 }

@@ -37,6 +37,8 @@ mod faults;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;

@@ -8,6 +8,7 @@ mod building;
 mod change;
 mod deferred;
 mod flush;
+mod forms;
 mod keyed;
 mod layer;
 mod read;
@@ -33,6 +34,7 @@ use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantI
 use crate::{dialect, seal, secret};
 
 pub use building::Indexing;
+pub use forms::Forming;
 use layer::Layer;
 pub use repair::Mending;
 
