@@ -15,6 +15,8 @@ use crate::directory::simulations::{SIMULATION, Simulator};
 const PERIOD: Duration = Duration::from_secs(60);
 /// How soon another process is asked again that is at it.
 const PAUSE: Duration = Duration::from_secs(2);
+/// And how often: for longer than one that is gone keeps others away.
+const TRIES: usize = 20;
 /// Tenants whose simulations are worked out at a time.
 const SEATS: usize = 2;
 
@@ -27,26 +29,28 @@ impl Default for Seats {
     }
 }
 
-/// Works out what waits in a tenant, after the answer.
+/// Works out what waits in a tenant, after the answer. While another process is at it, or was and is gone, it is asked again:
+/// it may have looked for the last time before this one was there.
 pub(super) fn kick(state: &Arc<State>, tenant: TenantId) {
     let shared = Arc::clone(state);
     state.runtime.spawn(async move {
-        let Ok(_seat) = shared.simulating.0.acquire().await else { return };
-        if let Err(error) = attend(&shared, tenant).await {
-            tracing::warn!(%error, tenant = tenant.0, "a simulation has to wait");
+        for _ in 0..TRIES {
+            match attend(&shared, tenant).await {
+                Ok(true) => return,
+                Ok(false) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    tracing::warn!(%error, tenant = tenant.0, "a simulation has to wait");
+                    return;
+                }
+            }
         }
     });
 }
 
-/// Whoever else is at it may have looked for the last time before this one was there: it is asked once more.
-async fn attend(state: &State, tenant: TenantId) -> Result<(), Error> {
-    let simulator =
-        Simulator::new(state.directory.clone(), &Random::os(), Arc::new(extract::now), Arc::new(|_, _| {}))?;
-    if !simulator.attend(tenant).await? {
-        tokio::time::sleep(PAUSE).await;
-        simulator.attend(tenant).await?;
-    }
-    Ok(())
+async fn attend(state: &State, tenant: TenantId) -> Result<bool, Error> {
+    let Ok(_seat) = state.simulating.0.acquire().await else { return Ok(true) };
+    let (clock, watch) = (Arc::new(extract::now), Arc::new(|_, _| {}));
+    Simulator::new(state.directory.clone(), &Random::os(), clock, watch)?.attend(tenant).await
 }
 
 /// Takes up what was there before the start, and from time to time what another process has left or is over.

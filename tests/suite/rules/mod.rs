@@ -2,5 +2,5 @@
 
 mod cookbook;
 pub(crate) mod grants;
-mod resource;
+pub(crate) mod resource;
 mod same;

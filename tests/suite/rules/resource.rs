@@ -15,7 +15,7 @@ on_both_databases!(Server:
 
 const TENANT: &str = "storstad";
 
-pub(super) fn rule(name: &str, more: &Value) -> Value {
+pub(crate) fn rule(name: &str, more: &Value) -> Value {
     let base = json!({
         "schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "name": name, "filter": "userType eq \"nurse\"",
         "grants": [{ "type": "group", "value": "nurses" }],

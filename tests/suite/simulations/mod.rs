@@ -1,5 +1,6 @@
 //! Simulations: what they say, that they leave nothing behind, and that what is applied is what was said.
 
+mod http;
 mod same;
 mod story;
 

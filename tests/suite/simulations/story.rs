@@ -230,7 +230,9 @@ async fn what_broke_off_is_worked_out_anew(town: &Town) {
     // Whoever works at it goes away after the first slice.
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let now = town.now();
-    let watch = std::sync::Arc::new(move |done: u64, total: u64| drop(sender.send((done, total))));
+    let watch = std::sync::Arc::new(move |done: u64, total: u64| {
+        let _ = sender.send((done, total));
+    });
     let clock = std::sync::Arc::new(move || now);
     let directory = town.register.directory.clone();
     let one = matrikel::directory::simulations::Simulator::new(directory, &store::Random::os(), clock, watch);

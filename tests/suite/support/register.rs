@@ -71,6 +71,11 @@ impl Register {
         Ctx { random: Random::seeded(seed), ..self.ctx() }
     }
 
+    /// The one number that a query on the database answers.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        super::server::number(&self.url, query)
+    }
+
     /// A client with a provisioning domain of its own.
     pub(crate) fn client(&self, name: &str) -> Ctx {
         let mut ctx = self.ctx();

@@ -177,19 +177,7 @@ impl Server {
 
     /// The one number that a query on the database answers.
     pub(crate) fn number(&self, query: &str) -> i64 {
-        use diesel::RunQueryDsl;
-        #[derive(diesel::QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = diesel::sql_types::BigInt)]
-            number: i64,
-        }
-        let query = diesel::sql_query(query.replacen("COUNT(*)", "COUNT(*) AS number", 1));
-        let row: Row = match self.database_url.strip_prefix("sqlite:") {
-            Some(file) => query.get_result(&mut SqliteConnection::establish(file).expect("a connection")),
-            None => query.get_result(&mut PgConnection::establish(&self.database_url).expect("a connection")),
-        }
-        .expect("a row");
-        row.number
+        number(&self.database_url, query)
     }
 
     /// What a command of the operator says, with the server's own configuration.
@@ -301,6 +289,23 @@ fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Chil
         .stderr(output)
         .spawn()
         .expect("the program starts")
+}
+
+/// The one number that a query on a database answers.
+pub(crate) fn number(database_url: &str, query: &str) -> i64 {
+    use diesel::RunQueryDsl;
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        number: i64,
+    }
+    let query = diesel::sql_query(query.replacen("COUNT(*)", "COUNT(*) AS number", 1));
+    let row: Row = match database_url.strip_prefix("sqlite:") {
+        Some(file) => query.get_result(&mut SqliteConnection::establish(file).expect("a connection")),
+        None => query.get_result(&mut PgConnection::establish(database_url).expect("a connection")),
+    }
+    .expect("a row");
+    row.number
 }
 
 /// Runs one command of the program to its end and returns what it printed.
