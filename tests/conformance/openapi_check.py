@@ -227,7 +227,7 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -315,11 +315,11 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Policies", "Rules", "Issuers")
+GUARDED = ("Clients", "Views", "Policies", "Rules", "Simulations", "Issuers")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
-    """Every operation of one resource type; `bodies` are two resources that differ in `unique`."""
+    """Every operation of one resource type; `bodies` are two resources that differ in `unique`, if anything is."""
     path, one_path = f"/scim/v2/{endpoint}", f"/scim/v2/{endpoint}/{{id}}"
 
     def on_one(method, status, where, **rest):
@@ -330,6 +330,9 @@ def check_kind(server, endpoint, name, bodies, change, unique):
     second = server.send("POST", path, 201, body=bodies[1] | {"unknown": True}, params={"attributes": "id"}).json()
     other = f"{path}/{second['id']}"
     missing = f"{path}/01913a52-0000-7000-8000-000000000000"
+    if endpoint == "Simulations":
+        for where in (one, other):
+            wait_for_simulation(server, where)
     etag = on_one("GET", 200, one).headers["ETag"]
     on_one("GET", 304, one, headers={"If-None-Match": etag})
     on_one("HEAD", 304, one, headers={"If-None-Match": etag})
@@ -340,10 +343,11 @@ def check_kind(server, endpoint, name, bodies, change, unique):
     else:
         on_one("PATCH", 200, one, body=patch)
     on_one("PUT", 200, one, body=bodies[0], headers={"If-Match": "*"})
-    taken = {"op": "replace", "path": unique, "value": bodies[0][unique]}
-    server.send("POST", path, 409, body=bodies[0])
-    on_one("PUT", 409, other, body=bodies[0])
-    on_one("PATCH", 409, other, body=PATCH | {"Operations": [taken]})
+    if unique is not None:
+        taken = {"op": "replace", "path": unique, "value": bodies[0][unique]}
+        server.send("POST", path, 409, body=bodies[0])
+        on_one("PUT", 409, other, body=bodies[0])
+        on_one("PATCH", 409, other, body=PATCH | {"Operations": [taken]})
     for method, body in (("PUT", bodies[0]), ("PATCH", patch), ("DELETE", None)):
         on_one(method, 412, one, body=body, headers={"If-Match": 'W/"999.0"'})
         on_one(method, 404, missing, body=body)
@@ -613,6 +617,44 @@ def check_refusals(server, requests_, too_large=True):
                 server.send(method, where, 413, at=at, body=b"{}" + b" " * BODY_LIMIT)
 
 
+def wait_for_simulation(server, one):
+    """What works at a simulation changes its version."""
+    at = "/scim/v2/Simulations/{id}"
+    for _ in range(600):
+        if server.send("GET", one, 200, at=at).json()["state"] not in ("waiting", "running", "checking"):
+            return
+        time.sleep(0.1)
+    check(False, f"{one} is not worked out")
+
+
+def check_simulations(server):
+    """Simulations, what one says, and a decision on one without a result."""
+    body = {"schemas": ["urn:matrikel:scim:schemas:1.0:Simulation"], "filter": 'userName eq "nobody"'}
+    bodies = [body | {"name": name} for name in ("what if", "if not")]
+    change = {"op": "replace", "path": "name", "value": "what then"}
+    check_kind(server, "Simulations", "Simulation", bodies, change, None)
+    path, one_path = "/scim/v2/Simulations", "/scim/v2/Simulations/{id}"
+    made = server.send("POST", path, 201, body=body | {"name": "applied"}).json()
+    one, at = f"{path}/{made['id']}/items", one_path + "/items"
+    wait_for_simulation(server, f"{path}/{made['id']}")
+    for method in ("GET", "HEAD"):
+        for list_ in ("object", "target", "difference"):
+            server.send(method, one, 200, at=at, params={"list": list_, "count": 2})
+        server.send(method, one, 400, at=at, params={"count": "many"})
+        server.send(method, one, 403, at=at, token=server.consumer)
+        server.send(method, f"{path}/nothing/items", 404, at=at)
+        check_refusals(server, [(method, one, at, None)])
+    server.send("OPTIONS", one, 204, at=at)
+    apply = {"op": "replace", "path": "decision", "value": "apply"}
+    one = f"{path}/{made['id']}"
+    server.send("PATCH", one, 200, at=one_path, body=PATCH | {"Operations": [apply]})
+    wait_for_simulation(server, one)
+    server.send("PATCH", one, 409, at=one_path, body=PATCH | {"Operations": [apply]})
+    server.send("PUT", one, 409, at=one_path, body=body | {"name": "applied", "decision": "apply"})
+    expired = server.send("POST", path, 201, body=body | {"name": "failed", "activate": []}).json()
+    server.send("DELETE", f"{path}/{expired['id']}", 204, at=one_path)
+
+
 def check_policies(server):
     """Policies want the extension Person, which goes again with the last of them."""
     person = json.loads((ROOT / "schemas/install/person.json").read_text(encoding="utf-8"))
@@ -662,6 +704,7 @@ def check_answers(server):
     change = {"op": "replace", "path": "lifecycle", "value": "active"}
     check_kind(server, "Rules", "Rule", [rule | {"name": name} for name in ("nurses", "teachers")], change, "name")
     check_why(server)
+    check_simulations(server)
     check_issuers(server)
     check_tokens(server)
     check_credentials(server)

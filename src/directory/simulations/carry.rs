@@ -351,7 +351,10 @@ impl Simulator {
             let revision = patching(&ctx, &definition, &change.rule.to_string(), &message, &mut Notes::new())?;
             revisions.push(Revising::new(definition.clone(), change.rule, revision, Precondition::none()));
         }
-        let ending = self.told(State::Applied, document, &found);
+        let mut ending = self.told(State::Applied, document, &found);
+        if let Some(ending) = ending.as_object_mut() {
+            ending.insert("decision".into(), Value::Null);
+        }
         let old = lists(attempts(document));
         let (caller, book, hold) = (ctx.clone(), found.book, hold.clone());
         let write = self.directory.store().write(tenant, ctx.origin(), move |work| {
