@@ -108,7 +108,8 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
         let mut rules = Vec::new();
         for name in names {
             let rule = directory.rule_called(&ctx, name).await?;
-            let unknown = || ConfigError::new(format!("There is no rule {name}, or several are called so: use its id."));
+            let unknown =
+                || ConfigError::new(format!("There is no rule {name}, or several are called so: use its id."));
             rules.push(json!({ "value": rule.ok_or_else(unknown)?.to_string() }));
         }
         if !rules.is_empty() {

@@ -19,7 +19,10 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::{lay_forms, refuse_missing};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units};
+use super::{
+    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle,
+    simulations, units,
+};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {

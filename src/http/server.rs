@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
 use super::{
-    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, simulations, tenancy, tolerance, used,
+    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, simulations, tenancy, tolerance,
+    used,
 };
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;

@@ -15,8 +15,7 @@ use crate::directory::Error;
 const URN: &str = "urn:matrikel:scim:schemas:1.0:AuditEvent";
 
 /// Resource types whose changes are acts of administration.
-const ADMINISTERED: [&str; 8] =
-    ["Client", "View", "Feed", "Run", "Policy", "Simulation", "Schema", "ResourceType"];
+const ADMINISTERED: [&str; 8] = ["Client", "View", "Feed", "Run", "Policy", "Simulation", "Schema", "ResourceType"];
 
 /// Events read at a time.
 const SLICE: usize = 256;

@@ -272,13 +272,7 @@ impl Simulator {
     }
 
     /// Compares what is found now with what was shown, User by User, and keeps what is not the same.
-    async fn compare(
-        &self,
-        tenant: TenantId,
-        hold: &Hold,
-        document: &Document,
-        found: &Found,
-    ) -> Result<Value, Error> {
+    async fn compare(&self, tenant: TenantId, hold: &Hold, document: &Document, found: &Found) -> Result<Value, Error> {
         let ctx = self.ctx(tenant);
         self.directory.empty_simulation(&ctx, hold, vec![DIFFERENCES]).await?;
         let (Lists { objects: old, .. }, Lists { objects: new, .. }) =
@@ -329,13 +323,7 @@ impl Simulator {
     }
 
     /// Changes the rules on behalf of whoever decided, together with the simulation.
-    async fn apply(
-        &self,
-        tenant: TenantId,
-        hold: &Hold,
-        document: &Document,
-        found: Found,
-    ) -> Result<Passed, Error> {
+    async fn apply(&self, tenant: TenantId, hold: &Hold, document: &Document, found: Found) -> Result<Passed, Error> {
         let decided = |name: &str| document.get("decided")?.get(name)?.as_str()?.parse::<ResourceId>().ok();
         let mut ctx = self.ctx(tenant);
         ctx.caller.id = decided("by").unwrap_or(ResourceId::SYSTEM);

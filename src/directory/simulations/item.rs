@@ -138,10 +138,15 @@ pub fn cells(item: &Item) -> Vec<[String; 8]> {
     let mut rows = Vec::new();
     let mut row = |what: &str, rest: [String; 5]| {
         let [path, before, after, rule, facts] = rest;
-        rows.push([item.id.clone(), item.display.clone(), what.to_owned(), path, before, after, rule, facts].map(plain));
+        rows.push(
+            [item.id.clone(), item.display.clone(), what.to_owned(), path, before, after, rule, facts].map(plain),
+        );
     };
     if item.op != "changed" {
-        row(&item.op, [String::new(), String::new(), String::new(), String::new(), item.reason.clone().unwrap_or_default()]);
+        row(
+            &item.op,
+            [String::new(), String::new(), String::new(), String::new(), item.reason.clone().unwrap_or_default()],
+        );
     }
     for change in &item.changes {
         let path = change.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -154,7 +159,11 @@ pub fn cells(item: &Item) -> Vec<[String; 8]> {
                 row(what, [path.clone(), String::new(), String::new(), String::new(), String::new()]);
             }
             for reason in &turn.reasons {
-                let facts = if reason.facts.is_empty() { String::new() } else { Value::Object(reason.facts.clone()).to_string() };
+                let facts = if reason.facts.is_empty() {
+                    String::new()
+                } else {
+                    Value::Object(reason.facts.clone()).to_string()
+                };
                 let rule = reason.name.clone().or_else(|| reason.rule.clone()).unwrap_or_else(|| reason.kind.clone());
                 let (from, until) = (reason.from.clone().unwrap_or_default(), reason.until.clone().unwrap_or_default());
                 row(what, [path.clone(), from, until, rule, facts]);

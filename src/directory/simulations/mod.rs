@@ -138,11 +138,7 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
 
 /// What the server says of a simulation that is created. Called under the lock. Fails with 400 for a rule that is not
 /// there, or is not proposed or active as it must be, and for moments that have passed.
-pub(super) fn begin(
-    ctx: &Ctx,
-    document: &mut Object<String, Value>,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
+pub(super) fn begin(ctx: &Ctx, document: &mut Object<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
     let refuse = |detail: &str| Error::from(scim::Error::invalid_value(detail.to_owned()));
     if document.contains_key("decision") {
         return Err(refuse("decision comes once the result is there."));

@@ -91,12 +91,7 @@ impl Directory {
     }
 
     /// Empties lists of a simulation that is being worked out.
-    pub(super) async fn empty_simulation(
-        &self,
-        ctx: &Ctx,
-        hold: &Hold,
-        lists: Vec<&'static str>,
-    ) -> Result<(), Error> {
+    pub(super) async fn empty_simulation(&self, ctx: &Ctx, hold: &Hold, lists: Vec<&'static str>) -> Result<(), Error> {
         let hold = hold.clone();
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
             if hold.find(work)?.is_some() {

@@ -63,12 +63,7 @@ pub(super) struct Slice {
 }
 
 /// Works out the next `limit` Users after one. Fails for rules that are not as the simulation needs them.
-pub(super) fn work_out(
-    way: &Way,
-    work: &mut Work<'_>,
-    after: Option<ResourceId>,
-    limit: i64,
-) -> Result<Slice, Error> {
+pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>, limit: i64) -> Result<Slice, Error> {
     use store::Error::{Busy, Full, Unavailable};
     let ctx = &way.ctx;
     let seq = (work.seq(), work.book_seq());
@@ -205,7 +200,9 @@ impl Teller<'_> {
             ends.push(self.turn(*target, grounds, work)?);
         }
         for turns in [&mut begins, &mut ends] {
-            turns.sort_by(|one, other| (&one.kind, &one.display, &one.value).cmp(&(&other.kind, &other.display, &other.value)));
+            turns.sort_by(|one, other| {
+                (&one.kind, &one.display, &one.value).cmp(&(&other.kind, &other.display, &other.value))
+            });
         }
         Ok(Some(Item {
             id: id.to_string(),

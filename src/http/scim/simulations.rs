@@ -77,8 +77,7 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
     let limits = state.directory.limits();
     let most = i64::try_from(limits.page_max).unwrap_or(i64::MAX);
     let count = asked.count.unwrap_or(i64::try_from(limits.page_default).unwrap_or(most)).min(most);
-    let found: Vec<(i64, Value)> =
-        state.directory.simulated(&ctx, id, asked.list, (asked.start - 1, count)).await?;
+    let found: Vec<(i64, Value)> = state.directory.simulated(&ctx, id, asked.list, (asked.start - 1, count)).await?;
     let total = |part: &str, names: &[&str]| {
         let part = document.get(part);
         names.iter().filter_map(|name| part?.get(*name)?.as_u64()).sum()
@@ -151,7 +150,8 @@ fn table(
             let limit = left.min(SLICE);
             let found: Vec<(i64, Item)> =
                 directory.simulated(&ctx, id, OBJECTS, (after, limit)).await.map_err(failed)?;
-            let mut out = csv::WriterBuilder::new().delimiter(b';').terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+            let mut out =
+                csv::WriterBuilder::new().delimiter(b';').terminator(csv::Terminator::CRLF).from_writer(Vec::new());
             if is_first {
                 out.write_record(heads())?;
             }

@@ -63,7 +63,20 @@ fn every_shipped_document_is_in_the_registry() {
     let types: Vec<&str> = registry.definitions().iter().map(|definition| definition.name()).collect();
     assert_eq!(
         types,
-        ["User", "Group", "GroupMembership", "Client", "View", "Policy", "Rule", "Issuer", "Feed", "Run", "Simulation", "AuditEvent",]
+        [
+            "User",
+            "Group",
+            "GroupMembership",
+            "Client",
+            "View",
+            "Policy",
+            "Rule",
+            "Issuer",
+            "Feed",
+            "Run",
+            "Simulation",
+            "AuditEvent",
+        ]
     );
 }
 

@@ -69,7 +69,10 @@ async fn a_client_asks_reads_and_applies(server: &Server) {
     assert_eq!((&page["totalResults"], &page["startIndex"], &page["itemsPerPage"]), (&json!(3), &json!(2), &json!(1)));
     assert_eq!(page["Resources"][0]["begins"][0]["reasons"][0]["rule"], json!(rule));
     let targets = admin.get(&format!("{items}?list=target")).await.expect(200).body;
-    assert_eq!((&targets["Resources"][0]["display"], &targets["Resources"][0]["begins"]), (&json!("nurses"), &json!(3)));
+    assert_eq!(
+        (&targets["Resources"][0]["display"], &targets["Resources"][0]["begins"]),
+        (&json!("nurses"), &json!(3))
+    );
     let table = text(&admin, &format!("{items}?format=csv")).await;
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");

@@ -69,16 +69,23 @@ async fn it_says_what_proposed_rules_would_give_and_take(town: &Town) {
     let counts = &told["counts"];
     assert_eq!((&counts["users"], &counts["changed"], &counts["failed"]), (&json!(2), &json!(1), &json!(0)), "{told}");
     assert_eq!((&counts["begins"], &counts["ends"], &counts["targets"]), (&json!(1), &json!(1), &json!(2)));
-    let version = |name: &str| told["versions"].as_array().expect("all").iter().find(|one| one["display"] == name).cloned();
+    let version =
+        |name: &str| told["versions"].as_array().expect("all").iter().find(|one| one["display"] == name).cloned();
     assert_eq!(version("nurses").map(|one| one["change"].clone()), Some(json!("activate")));
-    assert_eq!(version("all").map(|one| (one["type"].clone(), one["version"].clone())), Some((json!("Policy"), json!(1))));
+    assert_eq!(
+        version("all").map(|one| (one["type"].clone(), one["version"].clone())),
+        Some((json!("Policy"), json!(1)))
+    );
     let found = items(town, &simulation).await;
     assert_eq!(found.len(), 1);
     let item = &found[0];
     assert_eq!((item.id.as_str(), item.op.as_str(), item.version), (maj.as_str(), "changed", 1));
     assert_eq!((names(&item.begins), names(&item.ends)), (vec!["nurses"], vec!["old"]));
     let reason = &item.begins[0].reasons[0];
-    assert_eq!((reason.kind.as_str(), reason.rule.as_deref(), reason.name.as_deref()), ("rule", Some(&*rule), Some("nurses")));
+    assert_eq!(
+        (reason.kind.as_str(), reason.rule.as_deref(), reason.name.as_deref()),
+        ("rule", Some(&*rule), Some("nurses"))
+    );
     assert_eq!(reason.facts["employments"][0]["taskCode"], "nurse");
     assert_eq!(item.ends[0].reasons[0].rule.as_deref(), Some(&*old));
     let targets: Vec<Target> = list(town, &simulation, TARGETS).await;
