@@ -20,7 +20,7 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::{lay_forms, refuse_missing};
-use super::{Ctx, Directory, Error, Written, clients, issuers, password, rules, settle, units};
+use super::{Ctx, Directory, Error, Written, clients, issuers, password, persons, rules, settle, units};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -64,14 +64,24 @@ impl Creation {
             let external = draft.external.as_ref().and_then(|(_, external)| external.as_deref());
             units::settle(work, id, external, Arc::make_mut(&mut draft.doc))?;
         }
+        let mut linking = None;
+        if persons::are(&self.definition) {
+            linking = Some(persons::prepare(ctx, id, None, Arc::make_mut(&mut draft.doc), work)?);
+        }
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
             (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
         }
+        if persons::concern(&draft.kind, work) {
+            persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
+        }
         let mut record = work.create(draft)?;
         rules::note_change(ctx, work, &record.kind, None, Some(&self.draft.doc));
         rules::note_group(ctx, &record.kind, id, None, Some(&record.label), work)?;
+        if let Some(linking) = linking {
+            linking.follow(ctx, id, work)?;
+        }
         if let Some(unit) = unit {
             unit.follow(ctx, id, work)?;
         }
@@ -102,12 +112,18 @@ impl Creation {
         if let Some(sealer) = &self.sealer {
             sealer.recognise(record, &mut written)?;
         }
+        if ctx.caller.generates_names {
+            // What stands in the place of names here is no name.
+            for name in ["userName", "emails"] {
+                written.shift_remove(name);
+            }
+        }
         let mut document = settle::merged(&before, &written);
         let follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
         let secrets = Secrets::read(record.secret.as_deref())?;
         let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
         let label = label(&document);
-        let (doc, secret) = match &self.sealer {
+        let (mut doc, secret) = match &self.sealer {
             Some(sealer) => {
                 let (doc, secret) = sealer.seal(work, id, &document, &secrets, password)?;
                 (doc.into_owned(), secret)
@@ -115,6 +131,9 @@ impl Creation {
             None => (document, Secrets { password, ..secrets }.bytes()?),
         };
         let (kind, external) = (record.kind.clone(), self.draft.external.clone());
+        if persons::concern(&kind, work) {
+            persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+        }
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;
         let record = work.record(id)?.ok_or(store::Error::NotFound)?;

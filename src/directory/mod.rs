@@ -27,6 +27,7 @@ mod merge;
 pub mod once;
 mod password;
 mod patch;
+mod persons;
 mod relation;
 mod remove;
 mod render;

@@ -10,7 +10,7 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::{lay_forms, refuse_use};
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, rules, settle, units};
+use super::{Ctx, Directory, Error, Planned, Precondition, clients, issuers, persons, rules, settle, units};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -37,13 +37,17 @@ impl Removal {
             return Ok(());
         }
         refuse_use(kind, self.id, work)?;
+        persons::refuse_removal(&self.definition, &record)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
         let unit = units::Standing::of(&self.definition, self.id, work)?;
         lay_forms(work, &self.definition, self.id, None)?;
         match follows {
             true => settle::purge(ctx, work, &record)?,
-            false => work.remove(self.id)?,
+            false => {
+                persons::leave(work, &record)?;
+                work.remove(self.id)?;
+            }
         }
         let before = if kind == settle::RULE { Some(document_of(&record)?) } else { None };
         rules::note_change(ctx, work, kind, before.as_ref(), None);
@@ -92,7 +96,12 @@ impl Directory {
 }
 
 /// Whether the caller sees a resource as it is under the lock.
-fn is_seen_under_lock(ctx: &Ctx, definition: &Definition, record: Record, work: &mut Work<'_>) -> Result<bool, Error> {
+pub(super) fn is_seen_under_lock(
+    ctx: &Ctx,
+    definition: &Definition,
+    record: Record,
+    work: &mut Work<'_>,
+) -> Result<bool, Error> {
     if ctx.view(definition).filter().is_none() {
         return Ok(true);
     }

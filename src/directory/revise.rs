@@ -19,7 +19,9 @@ use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::{lay_forms, refuse_missing};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, rules, settle, units};
+use super::{
+    Ctx, Directory, Error, Planned, Precondition, Written, clients, issuers, password, persons, rules, settle, units,
+};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -154,8 +156,11 @@ impl Revising {
             true => Some(next.settle(ctx, work, id, &before)?),
             false => None,
         };
-        let mut unit = None;
+        let (mut unit, mut linking) = (None, None);
         if next.is_changed {
+            if persons::are(definition) {
+                linking = Some(persons::prepare(ctx, id, Some(&before), &mut next.parts.doc, work)?);
+            }
             unit = units::Standing::of(definition, id, work)?;
             if unit.is_some() {
                 units::settle(work, id, next.parts.external.as_deref(), &mut next.parts.doc)?;
@@ -177,7 +182,10 @@ impl Revising {
             let after = if definition.name() == settle::RULE { next.parts.doc.clone() } else { Map::new() };
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
             lay_forms(work, definition, id, Some(&next.parts.doc))?;
-            let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
+            let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
+            if persons::concern(&record.kind, work) {
+                persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+            }
             let record = work.update(Draft {
                 id,
                 kind: record.kind.clone(),
@@ -189,6 +197,9 @@ impl Revising {
             })?;
             rules::note_change(ctx, work, &record.kind, Some(&before), Some(&after));
             rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
+            if let Some(linking) = linking {
+                linking.follow(ctx, id, work)?;
+            }
             if let Some(unit) = unit {
                 unit.follow(ctx, id, work)?;
             }

@@ -1,4 +1,5 @@
 //! What a municipality knows of its people, over HTTP on either database.
 
+mod links;
 mod person;
 mod units;
