@@ -76,23 +76,23 @@ pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String
     Ok(())
 }
 
-/// Deletes a User for good. Its rights end, and its names stay taken.
+/// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
     let book = Book::of(work)?;
-    let calendar = book.policy_of(&document).map(|policy| policy.terms.calendar.clone());
-    let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
-    for (space, name) in names(&document) {
-        let until = (space == ADDRESSES).then(|| years_after(calendar.as_ref(), ctx.now));
-        work.bury(space, &name, Tombstone { until, ..stone });
+    if let Some(policy) = book.policy_of(&document) {
+        let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
+        for (space, name) in names(&document) {
+            let until = (space == ADDRESSES).then(|| years_after(&policy.terms.calendar, ctx.now));
+            work.bury(space, &name, Tombstone { until, ..stone });
+        }
     }
     end(ctx, work, record.id)?;
     Ok(work.remove(record.id)?)
 }
 
 /// The beginning of the day ten years later.
-fn years_after(calendar: Option<&Calendar>, now: i64) -> i64 {
-    let calendar = calendar.cloned().unwrap_or_default();
+fn years_after(calendar: &Calendar, now: i64) -> i64 {
     let day = calendar.day_of(now);
     let span = jiff::Span::new().try_years(YEARS);
     let later = span.and_then(|span| day.checked_add(span)).unwrap_or(jiff::civil::Date::MAX);
