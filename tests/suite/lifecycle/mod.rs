@@ -3,5 +3,6 @@
 mod block;
 mod policy;
 mod same;
+mod served;
 mod story;
 pub(crate) mod town;
