@@ -34,6 +34,9 @@ const TEMPORARY: &str = "temporary";
 /// Accounts with one number that are looked at.
 const MANY: i64 = 20;
 
+/// A person as it is stored, and its document.
+type Known = (Record, Map<String, Value>);
+
 /// Whether the tenant has persons, and they are those that are shipped.
 fn are_there(registry: &Registry) -> bool {
     is_installed(registry, KIND, SCHEMA) && registry.definition(USER).is_some_and(|user| user.extension(URN).is_some())
@@ -71,7 +74,7 @@ fn domain_of(document: &Map<String, Value>) -> Option<&str> {
 }
 
 /// A person's document.
-fn read(work: &mut Work<'_>, id: ResourceId) -> Result<Option<(Record, Map<String, Value>)>, Error> {
+fn read(work: &mut Work<'_>, id: ResourceId) -> Result<Option<Known>, Error> {
     let Some(record) = work.record(id)?.filter(|record| record.kind == KIND) else { return Ok(None) };
     let document = document_of(&record)?;
     Ok(Some((record, document)))
@@ -84,25 +87,22 @@ fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> R
 }
 
 fn account(ctx: &Ctx, user: ResourceId, document: &Map<String, Value>, kind: Option<&str>) -> Value {
-    let mut account = json!({ "value": user.to_string(), "$ref": format!("../Users/{user}") });
-    if let Some(kind) = kind {
-        account["kind"] = kind.into();
-    }
-    if let Some(domain) = domain_of(document) {
-        account["accountDomain"] = domain.into();
-    }
-    account["since"] = instant(ctx.now).into();
-    account["by"] = (*ctx.caller.name).into();
-    account
+    let account = json!({ "value": user.to_string(), "$ref": format!("../Users/{user}") });
+    with(
+        account,
+        [
+            ("kind", kind.map(Value::from)),
+            ("accountDomain", domain_of(document).map(Value::from)),
+            ("since", instant(ctx.now).map(Value::from)),
+            ("by", Some((*ctx.caller.name).into())),
+        ],
+    )
 }
 
 /// Writes into an account's document whose it is.
 fn put_link(ctx: &Ctx, document: &mut Map<String, Value>, person: ResourceId, kind: Option<&str>) {
-    let mut link = json!({ "value": person.to_string(), "$ref": format!("../Persons/{person}") });
-    if let Some(kind) = kind {
-        link["kind"] = kind.into();
-    }
-    link["since"] = instant(ctx.now).into();
+    let link = json!({ "value": person.to_string(), "$ref": format!("../Persons/{person}") });
+    let link = with(link, [("kind", kind.map(Value::from)), ("since", instant(ctx.now).map(Value::from))]);
     match document.get_mut(URN) {
         Some(Value::Object(fields)) => drop(fields.insert(LINK.to_owned(), link)),
         _ => drop(document.insert(URN.to_owned(), json!({ LINK: link }))),
@@ -151,12 +151,12 @@ fn sharing(
     id: ResourceId,
     document: &Map<String, Value>,
     number: &str,
-) -> Result<Option<(Record, Map<String, Value>)>, Error> {
+) -> Result<Option<Known>, Error> {
     if part(document, "personalNumberType").and_then(Value::as_str) == Some(TEMPORARY) {
         return Ok(None);
     }
     let there = work.having(USER, &format!("{URN}:{NUMBER}"), &[number.to_owned()], None, MANY)?.unwrap_or_default();
-    let mut found: Option<(Record, Map<String, Value>)> = None;
+    let mut found: Option<Known> = None;
     for other in there.into_iter().filter(|other| *other != id) {
         let Some(record) = work.record(other)? else { continue };
         let Some(person) = person_of(&document_of(&record)?) else { continue };
@@ -277,11 +277,8 @@ pub(super) fn prepare(
             return Err(scim::Error::invalid_value(detail).into());
         }
         let user = linkable(ctx, work, id, &value)?;
-        let mut made = self::account(ctx, user.0, &user.1, Some(&kind));
-        if let Some(reason) = account.get("reason") {
-            made["reason"] = reason.clone();
-        }
-        shall.push(made);
+        let made = self::account(ctx, user.0, &user.1, Some(&kind));
+        shall.push(with(made, [("reason", account.get("reason").cloned())]));
         linking.joined.push((user.0, kind));
     }
     let stays = |value: &str| shall.iter().any(|one| text(Some(one), "value") == Some(value));
@@ -303,11 +300,10 @@ pub(super) fn prepare(
     Ok(linking)
 }
 
+/// An object with more members, as far as they have a value.
 fn with<const N: usize>(mut object: Value, more: [(&str, Option<Value>); N]) -> Value {
-    for (name, value) in more {
-        if let Some(value) = value {
-            object[name] = value;
-        }
+    if let Some(members) = object.as_object_mut() {
+        members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     object
 }

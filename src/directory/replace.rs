@@ -1,5 +1,6 @@
 //! PUT: a body takes a resource's place (RFC 7644 section 3.5.1).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -49,7 +50,11 @@ impl Revision for Replacement {
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
     let definition = &ctx.views.narrow(definition);
     let strictness = ctx.caller.profile.strictness();
-    let body = settle::body(ctx, definition.name(), &body, None, "unnamed").into_owned();
+    let without_names = match settle::body(ctx, definition.name(), &body, None, "unnamed") {
+        Cow::Owned(body) => Some(body),
+        Cow::Borrowed(_) => None,
+    };
+    let body = without_names.unwrap_or(body);
     let names_password = body.as_object().is_some_and(|body| body.keys().any(|key| key.eq_ignore_ascii_case(SLOT)));
     password::check_profile(ctx, names_password)?;
     let has = |name: &str| definition.core.attribute(name).is_some();

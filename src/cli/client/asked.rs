@@ -27,6 +27,12 @@ pub(in crate::cli) struct Traits {
     /// Name of the view through which it sees the register
     #[arg(long, value_name = "VIEW")]
     pub(super) view: Option<String>,
+    /// The account domain of the users that it creates, such as education
+    #[arg(long, value_name = "DOMAIN")]
+    account_domain: Option<String>,
+    /// Who names the users that it creates
+    #[arg(long, value_enum)]
+    names: Option<NamesName>,
     /// A network that it asks from, such as 192.0.2.0/24
     #[arg(long, value_name = "NETWORK")]
     network: Vec<String>,
@@ -48,6 +54,15 @@ enum OutsideName {
     Refuse,
     /// It is carried out without that
     Ignore,
+}
+
+/// Who names users.
+#[derive(Clone, Copy, ValueEnum)]
+enum NamesName {
+    /// The client itself
+    Pushed,
+    /// The policy that covers them
+    Generated,
 }
 
 impl Traits {
@@ -72,6 +87,12 @@ impl Traits {
         }
         if let Some(outside) = self.outside {
             add("outside", if matches!(outside, OutsideName::Ignore) { "ignore".into() } else { "refuse".into() });
+        }
+        if let Some(domain) = &self.account_domain {
+            add("accountDomain", domain.as_str().into());
+        }
+        if let Some(names) = self.names {
+            add("names", if matches!(names, NamesName::Generated) { "generated".into() } else { "pushed".into() });
         }
         if !self.network.is_empty() {
             add("networks", json!(self.network));

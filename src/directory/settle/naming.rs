@@ -61,6 +61,10 @@ pub(super) fn settle(
         Some(before) => naming.take_over(before, after),
         None => {}
     }
+    if standing::part(after, NAMES).is_none() {
+        // Whose names are the server's to make is known from the beginning.
+        standing::put(after, NAMES, Some(json!({ "origin": "generated" })));
+    }
     let state = standing::held(after).map(|(state, _)| state);
     match (given(after), state) {
         (None, None | Some(State::Staged | State::Active | State::Ending | State::Suspended)) => {
@@ -231,8 +235,8 @@ impl Naming<'_, '_, '_> {
 
     fn note(&self, document: &mut Map<String, Value>, origin: &str, user_name: &str, address: Option<&str>) {
         let mut names = json!({ "origin": origin, USER_NAME: user_name, "since": instant(self.now) });
-        if let Some(address) = address {
-            names["address"] = address.into();
+        if let (Some(address), Some(members)) = (address, names.as_object_mut()) {
+            members.insert("address".into(), address.into());
         }
         standing::put(document, NAMES, Some(names));
     }

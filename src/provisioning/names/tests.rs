@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-fn scheme(names: Value) -> Result<Scheme, String> {
+fn scheme(names: &Value) -> Result<Scheme, String> {
     Scheme::read(names.as_object().expect("an object")).map_err(|error| error.detail)
 }
 
@@ -25,7 +25,7 @@ fn a_person_has_the_names_that_the_case_says() {
     let cases: Vec<Value> = serde_json::from_str(include_str!("../cases/names.json")).expect("cases");
     for case in &cases {
         let names = case.get("names").cloned().unwrap_or_else(|| json!({}));
-        let scheme = scheme(names).expect("a scheme");
+        let scheme = scheme(&names).expect("a scheme");
         let person = person(&case["person"]);
         let is_protected = case["protected"] == json!(true);
         let made: Vec<String> = match case.get("expect") {
@@ -60,7 +60,7 @@ fn what_makes_no_names_is_refused_with_its_place() {
         (json!({ "aliasMonths": -1 }), "names.aliasMonths: "),
     ];
     for (names, expected) in table {
-        let told = scheme(names.clone()).expect_err("refused");
+        let told = scheme(&names).expect_err("refused");
         assert!(told.contains(expected), "{names}: {told}");
     }
 }
@@ -120,7 +120,7 @@ fn a_document_says_what_templates_know() {
 proptest! {
     #[test]
     fn a_name_is_short_plain_and_comes_once(given in "\\PC{0,24}", family in "\\PC{0,24}", longest in 4_i64..40) {
-        let scheme = scheme(json!({ "longest": longest, "userName": ["{{ firstName }}.{{ familyName }}", "{{ familyName }}"] }))
+        let scheme = scheme(&json!({ "longest": longest, "userName": ["{{ firstName }}.{{ familyName }}", "{{ familyName }}"] }))
             .expect("a scheme");
         let person = Person { first: given, family, ..Person::default() };
         let names: Vec<String> = scheme.user_names(&person, false).take(60).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Api, verify};
 use crate::support::both::on_both_databases;
-use crate::support::messages::{client, user_with, with};
+use crate::support::messages::user_with;
 use crate::support::municipality::{Municipality, PERSON, TENANT};
 
 const NUMBER: &str = "811218-9876";
@@ -13,11 +13,7 @@ const NUMBER: &str = "811218-9876";
 impl Municipality {
     /// A source whose accounts lie in an account domain.
     async fn source(&self, name: &str, domain: &str) -> Api {
-        let token = self.server.client(TENANT, name, "source");
-        let made = self.admin.find("/Clients", &format!("name eq \"{name}\""), "").await.remove(0);
-        let path = format!("/Clients/{}", made["id"].as_str().expect("an id"));
-        let set = json!([{ "op": "add", "path": "accountDomain", "value": domain }]);
-        self.admin.patch(&path, &set).await.expect(200);
+        let token = self.server.client_with(TENANT, name, "source", &["--account-domain", domain]);
         Api { token, ..self.hr.clone() }
     }
 
@@ -67,9 +63,7 @@ async fn accounts_with_one_number_are_one_persons(register: &Municipality) {
         assert_ne!(register.person_of(&id(&other)).await["value"], first["value"]);
     }
     // A temporary number says nothing; the real one that comes later does.
-    for api in [&staff, &school] {
-        api.post("/Users", &numbered(&format!("tf.{}", api.token.len()), "20100101-TF01")).await;
-    }
+    staff.post("/Users", &numbered("tf.old", "20100101-TF01")).await.expect(201);
     let new = school.post("/Users", &numbered("tf.new", "20100101-TF01")).await.expect(201).body;
     let alone = register.person_of(&id(&new)).await;
     let bo = staff.post("/Users", &numbered("bo", "131052-308T")).await.expect(201).body;
@@ -156,13 +150,7 @@ async fn clients_that_are_not_told_of_a_user_cannot_link_it(register: &Municipal
         "types": [{ "type": "User", "filter": "title eq \"x\"" }, { "type": "Person" }],
     });
     admin.post("/Views", &view).await.expect(201);
-    let few = with(client("few", "source"), &json!({ "view": "few" }));
-    admin.post("/Clients", &few).await.expect(201);
-    let path = admin.find("/Clients", "name eq \"few\"", "").await.remove(0);
-    let path = format!("/Clients/{}/credentials", path["id"].as_str().expect("an id"));
-    let credential = admin.post(&path, &json!({})).await;
-    let token = credential.body["token"].as_str().map(str::to_owned);
-    let Some(token) = token else { panic!("{}", credential.body) };
+    let token = register.server.client_with(TENANT, "few", "source", &["--view", "few"]);
     let few = Api { token, ..hr.clone() };
     let person = value(&register.person_of(&seen).await);
     let add = |user: &str| json!([{ "op": "add", "path": "accounts", "value": [{ "value": user, "kind": "manual" }] }]);

@@ -22,6 +22,19 @@ impl Municipality {
         made["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Waits until the first employment of somebody lies there: the server does that by itself.
+    async fn works_at(&self, user: &Value, path: &Value) {
+        let user = format!("/Users/{}", user["id"].as_str().expect("an id"));
+        for _ in 0..1_200 {
+            let said = self.hr.get(&user).await.expect(200).body;
+            if said[PERSON]["employments"][0]["unitPath"] == *path {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("{user} does not come to work at {path}");
+    }
+
     async fn path(&self, id: &str) -> Value {
         self.hr.get(&format!("/OrganizationalUnits/{id}")).await.expect(200).body["path"].clone()
     }
@@ -105,8 +118,17 @@ async fn what_is_named_may_come_later_and_go(register: &Municipality) {
     assert_eq!(maj[PERSON]["employments"][0]["current"], true);
     let school = register.unit("KOULU", None, &json!({})).await;
     assert_eq!(register.path(&class).await, "/KOULU/LUOKKA/");
+    // Who works there is looked at without anybody writing of them.
+    register.works_at(&maj, &json!("/KOULU/LUOKKA/")).await;
+    let move_it = json!([{ "op": "replace", "path": "code", "value": "SKOLA" }]);
+    hr.patch(&format!("/OrganizationalUnits/{school}"), &move_it).await.expect(200);
+    register.works_at(&maj, &Value::Null).await;
+    let back = json!([{ "op": "replace", "path": "code", "value": "KOULU" }]);
+    hr.patch(&format!("/OrganizationalUnits/{school}"), &back).await.expect(200);
+    register.works_at(&maj, &json!("/KOULU/LUOKKA/")).await;
     hr.delete(&format!("/OrganizationalUnits/{school}")).await.expect(204);
     assert_eq!(register.path(&class).await, Value::Null);
+    register.works_at(&maj, &Value::Null).await;
     verify(server).await;
 }
 

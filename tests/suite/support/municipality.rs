@@ -40,7 +40,7 @@ impl Municipality {
         std::fs::write(&file, command("sqlite:unused", &["key", "new", "first"])).expect("the key file");
         let file = file.to_str().expect("a path");
         std::fs::write(folder.path().join("config.toml"), format!("secrets.key_file = {file:?}\n")).expect("a file");
-        let server = start(&[("MATRIKEL_SECRETS_KEY_FILE", file)]);
+        let server = start(&[("MATRIKEL_SECRETS_KEY_FILE", file), ("MATRIKEL_SCHEDULE_SECONDS", "1")]);
         let admin = Api::new(&server, server.tenant(TENANT));
         let hr = Api::new(&server, server.client(TENANT, "hr", "source"));
         let municipality = Municipality { server, admin, hr, folder };
