@@ -20,7 +20,9 @@ use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::views::{lay_forms, refuse_missing};
-use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units};
+use super::{
+    Ctx, Directory, Error, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units,
+};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {

@@ -10,7 +10,9 @@ use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
 use super::views::{lay_forms, refuse_use};
-use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, persons, rules, settle, simulations, units};
+use super::{
+    Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, persons, rules, settle, simulations, units,
+};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
