@@ -59,10 +59,10 @@ pub(super) fn next(document: &Map<String, Value>) -> Option<(State, i64)> {
 pub(super) fn write(document: &mut Map<String, Value>, verdict: &Verdict) {
     let mut lifecycle = json!({ "state": verdict.state.as_str(), "since": instant(verdict.since) });
     if let Some((next, at)) = verdict.next
-        && let Some(at) = instant(at)
+        && let (Some(at), Some(members)) = (instant(at), lifecycle.as_object_mut())
     {
-        lifecycle["next"] = at.into();
-        lifecycle["nextState"] = next.as_str().into();
+        members.insert("next".into(), at.into());
+        members.insert("nextState".into(), next.as_str().into());
     }
     put(document, LIFECYCLE, Some(lifecycle));
     document.insert(ACTIVE.to_owned(), verdict.state.is_active().into());
