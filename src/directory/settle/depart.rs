@@ -76,13 +76,12 @@ pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String
     Ok(())
 }
 
-/// Deletes a User for good. Its rights end, and its names stay taken.
+/// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
     let book = Book::of(work)?;
-    let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
-    // Of an account that no policy covers nothing is left.
     if let Some(policy) = book.policy_of(&document) {
+        let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
         for (space, name) in names(&document) {
             let until = (space == ADDRESSES).then(|| years_after(&policy.terms.calendar, ctx.now));
             work.bury(space, &name, Tombstone { until, ..stone });

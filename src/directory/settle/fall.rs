@@ -7,7 +7,7 @@ use store::{Due, ResourceId, TenantId, Work, tenant};
 use uuid::Uuid;
 
 use super::super::{Ctx, Directory, Error};
-use super::{Book, EVERYBODY, conclude, depart, follow};
+use super::{Book, EVERYBODY, conclude, depart, end, follow};
 
 /// What the lease is called.
 const LEASE: &str = "schedule";
@@ -92,7 +92,7 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         return tell_everybody(ctx, work, due);
     }
     let Some(record) = work.record(id)?.filter(|record| record.kind == USER) else {
-        work.put_due(id, None);
+        end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };
     let before = document_of(&record)?;
