@@ -57,13 +57,11 @@ pub(super) fn next(document: &Map<String, Value>) -> Option<(State, i64)> {
 
 /// Writes what the account is.
 pub(super) fn write(document: &mut Map<String, Value>, verdict: &Verdict) {
-    let mut lifecycle = json!({ "state": verdict.state.as_str(), "since": instant(verdict.since) });
-    if let Some((next, at)) = verdict.next
-        && let Some(at) = instant(at)
-    {
-        lifecycle["next"] = at.into();
-        lifecycle["nextState"] = next.as_str().into();
-    }
+    let (state, since) = (verdict.state.as_str(), instant(verdict.since));
+    let lifecycle = match verdict.next.and_then(|(next, at)| Some((next, instant(at)?))) {
+        Some((next, at)) => json!({ "state": state, "since": since, "next": at, "nextState": next.as_str() }),
+        None => json!({ "state": state, "since": since }),
+    };
     put(document, LIFECYCLE, Some(lifecycle));
     document.insert(ACTIVE.to_owned(), verdict.state.is_active().into());
 }
