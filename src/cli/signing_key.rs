@@ -43,6 +43,10 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
                 let rotation = if *at_once { Rotation::at_once(now) } else { gentle() };
                 let id =
                     keys::add(store, &directory.master_keys(), serve::algorithm(&config), now, Some(rotation)).await?;
+                let about = json!({ "resource": { "type": "SigningKey", "value": id } });
+                let about = about.as_object().cloned().unwrap_or_default();
+                let operation = if *at_once { "signingKeyReplace" } else { "signingKeyRotate" };
+                directory.remember_everywhere(now, operation, &about).await?;
                 let (signs, end) = (output::moment(rotation.signs_from), output::moment(rotation.others_end));
                 if *json {
                     output::say(json!({ "id": id, "signsFrom": signs, "othersEnd": end }))?;

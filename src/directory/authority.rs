@@ -172,6 +172,62 @@ impl Revision for Guarded {
     }
 }
 
+impl Ctx {
+    /// Fails with 403 when a new resource has a value where the caller sees another form of the attribute.
+    pub(super) fn check_forms(
+        &self,
+        definition: &Definition,
+        document: &Map<String, Value>,
+    ) -> Result<(), scim::Error> {
+        match self.view(definition).mappings().find(|mapping| document.contains_key(mapping.path())) {
+            Some(mapping) => Err(refuse_form(mapping.path())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refuse_form(path: &str) -> scim::Error {
+    let detail = format!(
+        "This client may not write {path}: what its view shows there is made of other values. Nothing was changed."
+    );
+    scim::Error::status(403, detail)
+}
+
+/// A revision that leaves alone what its client sees in another form.
+struct Formed {
+    paths: Vec<String>,
+    absence: Absence,
+    revision: Arc<dyn Revision>,
+}
+
+impl Revision for Formed {
+    fn document(&self, current: &Map<String, Value>, notes: &mut Notes) -> Result<Map<String, Value>, scim::Error> {
+        let mut next = self.revision.document(current, notes)?;
+        for path in &self.paths {
+            match (current.get(path), next.get(path)) {
+                (Some(shown), None) if self.absence == Absence::Silence => {
+                    drop(next.insert(path.clone(), shown.clone()))
+                }
+                (shown, written) if shown == written => {}
+                _ => return Err(refuse_form(path)),
+            }
+        }
+        Ok(next)
+    }
+
+    fn relation(&self) -> &[RelationChange] {
+        self.revision.relation()
+    }
+
+    fn passwords(&self) -> Vec<String> {
+        self.revision.passwords()
+    }
+
+    fn admits_moves(&self) -> Result<bool, scim::Error> {
+        self.revision.admits_moves()
+    }
+}
+
 /// The revision as far as the caller may carry it out.
 pub(super) fn guard(
     ctx: &Ctx,
@@ -179,8 +235,10 @@ pub(super) fn guard(
     absence: Absence,
     revision: Arc<dyn Revision>,
 ) -> Arc<dyn Revision> {
-    match ctx.authority(definition) {
+    let revision = match ctx.authority(definition) {
         Some(held) => Arc::new(Guarded { held, absence, revision }),
         None => revision,
-    }
+    };
+    let paths: Vec<String> = ctx.view(definition).mappings().map(|mapping| mapping.path().to_owned()).collect();
+    if paths.is_empty() { revision } else { Arc::new(Formed { paths, absence, revision }) }
 }

@@ -18,7 +18,7 @@ use super::render::State;
 use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::views::refuse_missing;
+use super::views::{lay_forms, refuse_missing};
 use super::{Ctx, Directory, Error, Written, clients, feeds, issuers, password, settle, units};
 
 /// A creation with all done that needs no lock.
@@ -56,6 +56,7 @@ impl Creation {
             let external = draft.external.as_ref().and_then(|(_, external)| external.as_deref());
             units::settle(work, id, external, Arc::make_mut(&mut draft.doc))?;
         }
+        lay_forms(work, &self.definition, id, Some(&draft.doc))?;
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
@@ -138,6 +139,7 @@ impl Directory {
             check_new(definition, &document)?;
         }
         password::check_profile(ctx, document.contains_key(password::SLOT))?;
+        ctx.check_forms(definition, &document)?;
         let document = match ctx.authority(definition) {
             Some(held) => held.create(document, notes)?,
             None => document,

@@ -10,7 +10,7 @@ use scim::query::SearchRequest;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
 use scim::view::View;
-use store::scan::orders;
+use store::is_closed;
 use store::{LookedUp, Lookup, Point, Reader, Reading, Trait};
 
 use super::membership::is_membership;
@@ -99,7 +99,7 @@ fn find(
 /// Whether the caller sees what it asks about, wherever it has a value.
 fn is_plainly_seen(view: &View, common: &Trait) -> bool {
     match common {
-        Trait::Value(path, _) => view.sees_all(path) && orders(view, path),
+        Trait::Value(path, _) => view.sees_all(path) && !view.maps(path) && !is_closed(view, path),
         Trait::External(_) => view.sees_all("externalId"),
         Trait::Member(_) => false,
     }

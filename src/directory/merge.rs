@@ -35,7 +35,7 @@ pub(super) fn align(parts: &mut Parts, request: &SearchRequest) -> bool {
         return false;
     }
     for (query, _) in parts {
-        let seen = query.sort.as_ref().is_some_and(|sort| orders(query.view(), &sort.target.canonical));
+        let seen = query.sort.as_ref().is_some_and(|sort| orders(query.view(), &sort.target));
         if !seen {
             let id = Target::resolve(&query.definition, "id");
             query.sort = id.map(|target| Sort { target, descending: request.descending });

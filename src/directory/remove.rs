@@ -8,7 +8,7 @@ use store::{Record, ResourceId, Work};
 use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
-use super::views::refuse_use;
+use super::views::{lay_forms, refuse_use};
 use super::{Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, settle, units};
 
 /// A removal that needs nothing but the lock.
@@ -35,6 +35,7 @@ impl Removal {
         feeds::forget(&record, work)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
+        lay_forms(work, &self.definition, self.id, None)?;
         if settle::concerns(kind, work) {
             settle::end(ctx, work, self.id)?;
         }

@@ -41,7 +41,10 @@ pub struct Written {
 pub(super) struct State {
     pub(super) record: Record,
     pub(super) external: Option<String>,
+    /// The groups it is in, as far as its caller sees them once [`State::is_seen`] has been asked.
     pub(super) groups: Vec<GroupRef>,
+    /// Whether it is in any group at all.
+    pub(super) in_groups: bool,
     pub(super) members: Option<Vec<MemberRef>>,
     pub(super) nesting_seq: Seq,
     /// What its caller sees of it, without members, if that is not all; see [`State::is_seen`].
@@ -53,12 +56,13 @@ pub(super) struct State {
 impl State {
     /// A record with what is derived of it, as it lies.
     pub(super) fn new(record: Record, external: Option<String>, groups: Vec<GroupRef>, nesting_seq: Seq) -> Self {
-        State { record, external, groups, members: None, nesting_seq, document: None, text: None }
+        let in_groups = !groups.is_empty();
+        State { record, external, groups, in_groups, members: None, nesting_seq, document: None, text: None }
     }
 
     /// `meta.version` for the caller.
     pub(super) fn etag(&self, ctx: &Ctx) -> String {
-        etag(&self.record, !self.groups.is_empty(), self.nesting_seq, ctx.lens())
+        etag(&self.record, self.in_groups, self.nesting_seq, ctx.lens())
     }
 }
 
@@ -104,7 +108,7 @@ impl Directory {
             let members = members_of(members, derived.member_names, &ctx.base_url, &registry)?;
             let place = document.keys().position(|name| name == "meta").unwrap_or(document.len());
             document.shift_insert(place, MEMBERS.to_owned(), members);
-            ctx.view(definition).project(&mut document);
+            ctx.view(definition).prune(&mut document);
         }
         self.finish(ctx, definition, &state.record, document, projection)
     }

@@ -11,14 +11,14 @@ use scim::schema::{Definition, Registry};
 use scim::view::write_back;
 use store::secret::Secrets;
 use store::work::Draft;
-use store::{Reader, Reading, Record, ResourceId, Work};
+use store::{GroupRef, Reader, Reading, Record, ResourceId, Work};
 
 use super::derive::derive;
 use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::views::refuse_missing;
+use super::views::{lay_forms, refuse_missing};
 use super::{Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, settle, units};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
@@ -133,7 +133,7 @@ impl Revising {
         let (external, mut next, before, known_groups) = match foreseen {
             Some(Foreseen { state, outcome, document }) => {
                 work.recall(id, record.version, &document);
-                let groups = (state.record.groups_seq, state.nesting_seq, state.groups);
+                let groups = (state.record.groups_seq, state.nesting_seq, (state.groups, state.in_groups));
                 (state.external, outcome, document, Some(groups))
             }
             None => {
@@ -170,6 +170,7 @@ impl Revising {
             refuse_missing(&record.kind, &next.parts.doc, work)?;
             let members = moves.deltas(ctx, definition, id, work)?;
             issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
+            lay_forms(work, definition, id, Some(&next.parts.doc))?;
             let (doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             let record = work.update(Draft {
                 id,
@@ -192,13 +193,20 @@ impl Revising {
             settle::follow(ctx, work, id, follow)?;
             record = work.record(id)?.unwrap_or(record);
         }
-        let is_same = |(of, nesting, _): &(i64, i64, _)| *of == record.groups_seq && *nesting == work.nesting_seq();
-        let groups = match known_groups.filter(is_same) {
-            _ if !has_groups(definition) => Vec::new(),
-            Some((.., groups)) => groups,
-            None => work.group_refs_of(&record)?,
+        let is_same = |(of, nesting, _): &(i64, i64, (Vec<GroupRef>, bool))| {
+            *of == record.groups_seq && *nesting == work.nesting_seq()
         };
-        Ok(State::new(record, next.parts.external, groups, work.nesting_seq()))
+        let (groups, in_groups) = match known_groups.filter(is_same) {
+            _ if !has_groups(definition) => (Vec::new(), false),
+            Some((.., known)) => known,
+            None => {
+                let groups = work.group_refs_of(&record)?;
+                let in_groups = !groups.is_empty();
+                (groups, in_groups)
+            }
+        };
+        let state = State::new(record, next.parts.external, groups, work.nesting_seq());
+        Ok(State { in_groups, ..state })
     }
 }
 
@@ -422,9 +430,18 @@ fn foresee(
     let mut is_changed = false;
     let next = match state.seen(ctx, definition) {
         None => revision.document(&current, notes)?,
-        Some(seen) => {
-            let next = revision.document(&seen, notes)?;
+        Some(mut seen) => {
+            let mut next = revision.document(&seen, notes)?;
             is_changed = next != seen;
+            // What is shown in another form was not written: it stays what it is.
+            for mapping in ctx.view(definition).mappings() {
+                for document in [&mut seen, &mut next] {
+                    match current.get(mapping.path()) {
+                        Some(own) => drop(document.insert(mapping.path().to_owned(), own.clone())),
+                        None => drop(document.shift_remove(mapping.path())),
+                    }
+                }
+            }
             write_back(definition, &current, &seen, next)?
         }
     };

@@ -295,6 +295,8 @@ impl Directory {
             .zip(filters.into_iter().zip(sorts))
             .map(|(definition, (filter, sort))| {
                 let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;
+                let view = ctx.view(definition);
+                let sort = sort.map(|sort| Sort { target: view.meant(sort.target), ..sort });
                 let query = Query {
                     filter,
                     sort,

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use scim::resource::MEMBERS;
 use scim::schema::Definition;
-use scim::view::Text;
-use store::{Derived, Eyes, Record, ResourceId, Seen, Sight, Work, assemble, look, veil};
+use scim::view::{Text, View};
+use store::{Derived, Eyes, Record, Relations, ResourceId, Seen, Sight, Work, assemble, look, veil, veil_derived};
 
 use super::render::{State, has_groups, has_plain_relations};
 use super::{Ctx, Error, password};
@@ -47,17 +47,10 @@ impl State {
         if view.is_nothing() {
             return Ok(false);
         }
-        if view.references().is_empty() && has_plain_relations(view) {
-            let text = Text::read(&self.record.doc).map_err(|error| store::Error::Corrupt(error.to_string()))?;
-            match view.admits_text(&text) {
-                Some(false) => return Ok(false),
-                Some(true) if is_open => return Ok(true),
-                Some(true) => self.text = view.project_text(&text),
-                None => {}
-            }
-            if self.text.is_some() {
-                return Ok(true);
-            }
+        if has_plain_relations(view)
+            && let Some(is_seen) = self.is_seen_by_text(ctx, view, eyes)?
+        {
+            return Ok(is_seen);
         }
         let by_members = view
             .filter()
@@ -81,6 +74,30 @@ impl State {
             self.keep(ctx, definition, document, eyes)?;
         }
         Ok(true)
+    }
+
+    /// The same by the text of the stored document, without making a document of it; `None`: that does not tell.
+    fn is_seen_by_text(&mut self, ctx: &Ctx, view: &View, eyes: &mut impl Eyes) -> Result<Option<bool>, Error> {
+        let doc = &self.record.doc;
+        if view.references().iter().any(|reference| !reference.is_derived() && reference.may_be_in(doc)) {
+            return Ok(None);
+        }
+        let is_part = !view.is_whole();
+        if is_part || view.filter().is_some() {
+            let text = Text::read(doc).map_err(|error| store::Error::Corrupt(error.to_string()))?;
+            match view.admits_text(&text) {
+                Some(true) => {}
+                told => return Ok(told),
+            }
+            let shown = if is_part { view.project_text(&text) } else { None };
+            if is_part && shown.is_none() {
+                return Ok(None);
+            }
+            self.text = shown;
+        }
+        let relations = Relations { groups: Some(&mut self.groups), members: None };
+        veil_derived(eyes, &ctx.sight(), view, &mut [relations])?;
+        Ok(Some(true))
     }
 
     /// Keeps what the caller sees of a resource that it has written, whether it still sees it or not.

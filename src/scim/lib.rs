@@ -3,7 +3,8 @@
 //! In dependency order: [`error`] is the vocabulary clients see; [`schema`] says what a resource type looks like;
 //! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
 //! documents; [`query`] and [`page`] are what a search asks and answers; [`bulk`] is many operations in one message; [`view`] is what a
-//! client may see of it all, [`authority`] what it may write. [`template`] makes texts of values.
+//! client may see of it all, [`authority`] what it may write. [`template`] makes texts of values, [`mapping`]
+//! attributes of such texts.
 
 pub mod authority;
 pub mod bulk;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod filter;
 pub mod json;
 pub mod key;
+pub mod mapping;
 pub mod page;
 pub mod patch;
 pub mod path;

@@ -3,6 +3,8 @@
 //! A hidden attribute must not be found out by asking either: [`View::restrict`] rewrites a query so that it tells
 //! nothing that the released part does not tell. For every document, the rewritten filter (the view's own aside) holds
 //! exactly when the client's filter holds for the document after [`View::project`].
+//!
+//! An attribute may be seen in another form ([`crate::mapping`]): what a client asks about it is asked about that form.
 
 mod membership;
 mod merge;
@@ -12,11 +14,13 @@ mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
 use crate::key;
+use crate::mapping::Mapping;
 use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
 use text::Fate;
@@ -46,6 +50,8 @@ pub struct View {
     schemas: Option<Schemas>,
     /// Whether what resources are called may be seen.
     names: bool,
+    /// The attributes that are shown in another form, by their canonical paths.
+    mappings: BTreeMap<String, Arc<Mapping>>,
     /// What leads to resources that the client may not see.
     references: Vec<Reference>,
     /// What of a stored document the filter reads, and what of it is seen, as far as [`View::of`] has told.
@@ -63,7 +69,16 @@ impl View {
     /// sub-attributes, or the URN of an extension. `schemas`, `id` and `meta` need not be named.
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
         let names = released.is_none();
-        View { filter, released, schemas: None, names, references: Vec::new(), read: None, fates: None }
+        let (mappings, references) = (BTreeMap::new(), Vec::new());
+        View { filter, released, schemas: None, names, mappings, references, read: None, fates: None }
+    }
+
+    /// The same with attributes in another form.
+    pub fn mapping(mut self, mappings: impl IntoIterator<Item = Mapping>) -> Self {
+        let named = mappings.into_iter().map(|mapping| (mapping.path().to_owned(), Arc::new(mapping)));
+        self.mappings = named.collect();
+        self.names = self.names && !self.maps_names();
+        self
     }
 
     /// Nothing at all.
@@ -74,15 +89,25 @@ impl View {
     /// The same, knowing the schemas of the resource type, so that what asks about `schemas` can be answered as if those
     /// that are hidden were not there. Without it such a question finds nothing.
     pub fn of(mut self, definition: &Definition) -> Self {
+        if self.is_nothing() {
+            return self;
+        }
         let extensions = definition.extensions.iter().map(|(schema, _)| {
             let paths = schema.attributes.iter().map(|attribute| format!("{}:{}", schema.id, attribute.name));
             (schema.id.clone(), paths.filter_map(|path| Target::resolve(definition, &path)).collect())
         });
-        self.schemas = Some((definition.core.id.clone(), extensions.collect()));
         self.read = self.filter.as_ref().and_then(|filter| read_by(filter, definition));
-        self.fates = Some(self.fates(definition));
-        self.names = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
+        if !self.is_whole() {
+            self.schemas = Some((definition.core.id.clone(), extensions.collect()));
+            self.fates = Some(self.fates(definition));
+        }
+        let shown = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
+        self.names = shown && !self.maps_names();
         self
+    }
+
+    fn maps_names(&self) -> bool {
+        NAMES.iter().any(|name| self.mappings.contains_key(*name))
     }
 
     /// The same, knowing what of a document leads to resources that the client may not see.
@@ -111,9 +136,28 @@ impl View {
         self.filter == Some(Filter::Const(false))
     }
 
-    /// Whether nothing is hidden of the resources that are seen, so that a document can be answered as it lies.
+    /// Whether nothing is hidden or in another form of the resources that are seen, so that a document can be answered as it
+    /// lies.
     pub fn is_whole(&self) -> bool {
-        self.released.is_none()
+        self.released.is_none() && self.mappings.is_empty()
+    }
+
+    /// The attributes that are seen in another form, which the client cannot write.
+    pub fn mappings(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.mappings.values()
+    }
+
+    /// Whether the attribute at a canonical path is seen in another form.
+    pub fn maps(&self, path: &str) -> bool {
+        self.mappings.contains_key(path)
+    }
+
+    /// What the client means by an attribute that it names.
+    pub fn meant(&self, target: Target) -> Target {
+        match self.mappings.get(&*target.canonical).filter(|_| self.sees_all(&target.canonical)) {
+            Some(mapping) => target.mapped(Arc::clone(mapping)),
+            None => target,
+        }
     }
 
     /// Which resources are seen; `None`: all.
@@ -146,10 +190,31 @@ impl View {
         self.sees_all(path) || self.sees_part(path)
     }
 
+    /// Whether what a target leads to is seen, if only in part.
+    pub fn sees_target(&self, target: &Target) -> bool {
+        // What is mapped is meant by who sees it.
+        target.mapping.is_some() || self.sees(&target.canonical)
+    }
+
+    /// Makes of a whole document what is seen of it. Once: the attributes in another form are made of those it had.
+    pub fn project(&self, document: &mut Map<String, Value>) {
+        let mapped: Vec<(&str, Option<Value>)> =
+            self.mappings.values().map(|mapping| (mapping.path(), mapping.value(document))).collect();
+        // Where a form stands tells nothing of the original: behind `schemas`, whether there was one or not.
+        for (path, value) in mapped.into_iter().rev() {
+            document.shift_remove(path);
+            let place = document.keys().position(|name| name == SCHEMAS).map_or(0, |place| place + 1);
+            if let Some(value) = value {
+                document.shift_insert(place, path.to_owned(), value);
+            }
+        }
+        self.prune(document);
+    }
+
     /// Removes what is hidden. An element or object of which nothing is left goes, and so does an array or extension; an
     /// extension that goes is not named in `schemas` either.
-    pub fn project(&self, document: &mut Map<String, Value>) {
-        if self.is_whole() {
+    pub fn prune(&self, document: &mut Map<String, Value>) {
+        if self.released.is_none() {
             return;
         }
         // An attribute's name has no colon, the URN of an extension has.
@@ -235,7 +300,7 @@ impl View {
                 self.mask_schemas(&target, op, &operand)
             }
             Filter::Compare(target, op, operand) => match self.sees_all(&target.canonical) {
-                true => Filter::Compare(target, op, operand),
+                true => Filter::Compare(self.meant(target), op, operand),
                 false => Filter::Const(op == Op::Ne),
             },
             Filter::Element(target, part) if self.sees_all(&target.canonical) => Filter::Element(target, part),
@@ -276,7 +341,7 @@ impl View {
 
     fn mask_present(&self, target: Target) -> Filter<Checked> {
         if self.sees_all(&target.canonical) {
-            return Filter::Present(target);
+            return Filter::Present(self.meant(target));
         }
         // Of a complex attribute, what is seen of it decides; of any other nothing is.
         Filter::any(self.seen_subs(&target).cloned().map(Filter::Present))

@@ -275,8 +275,12 @@ fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str
         out.push_str("\",\"$ref\":");
         out.push_str(&to);
         out.push_str(id);
-        out.push_str("\",\"display\":");
-        push_text(out, &group.label);
+        out.push('"');
+        // What has no name that may be seen is not called anything.
+        if !group.label.is_empty() {
+            out.push_str(",\"display\":");
+            push_text(out, &group.label);
+        }
         out.push_str(if group.direct { ",\"type\":\"direct\"}" } else { ",\"type\":\"indirect\"}" });
     }
     out.push(']');

@@ -54,7 +54,8 @@ const SQLITE: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PR
 
 /// PostgreSQL: a session that died with its node lets go of its locks by itself.
 const POSTGRES: &str = "SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '20s'; \
-     SET tcp_user_timeout = '20s'; SET timezone = 'UTC'; SET client_min_messages = 'warning';";
+     SET tcp_user_timeout = '20s'; SET timezone = 'UTC'; SET client_min_messages = 'warning'; \
+     SET application_name = 'matrikel';";
 
 impl Db {
     /// Opens a connection and sets what the promises rest on.

@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 
 use scim::filter::Target;
 use scim::key;
+use scim::mapping::Mapping;
 use scim::schema::{Attribute, Definition, Registry, Schema, Type, Uniqueness};
 
 use crate::db::Db;
 use crate::statement::{self, Statement, insert, insert_apart};
-use crate::unique::UniqueKey;
+use crate::unique::{self, UniqueKey};
 use crate::{Error, ResourceId, TenantId, catalog};
 
 /// The indexes that a tenant starts with.
@@ -79,8 +80,43 @@ pub(crate) struct IndexedPath {
 #[derive(Clone, Debug)]
 pub(crate) struct KindIndexes {
     paths: Vec<IndexedPath>,
-    unique: Vec<Target>,
+    unique: Vec<Unique>,
     has_members: bool,
+}
+
+/// A path at which no two resources share a value.
+#[derive(Clone, Debug)]
+struct Unique {
+    target: Target,
+    /// Number of the index of a form that views show. Its keys go with it.
+    form: Option<i64>,
+}
+
+impl Unique {
+    /// What its keys are among.
+    fn namespace(&self, kind: &str) -> String {
+        self.form.map_or_else(|| format!("{kind}:{}", self.target.canonical), form_namespace)
+    }
+
+    /// The path, as whoever has written the value knows it.
+    fn path(&self) -> &str {
+        self.target.mapping.as_ref().map_or(&self.target.canonical, |mapping| mapping.path())
+    }
+
+    /// Whether the values of a document are bound at all.
+    fn binds(&self, document: &Map<String, Value>) -> bool {
+        self.target.mapping.as_ref().is_none_or(|mapping| mapping.binds(document))
+    }
+
+    /// Whether its keys may be others when a document becomes another one.
+    fn may_move(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+        self.form.is_some() || !self.target.is_same(before, after)
+    }
+}
+
+/// What the unique keys of a form are among.
+fn form_namespace(path: i64) -> String {
+    format!("#{path}")
 }
 
 /// The indexes of one tenant, by resource type. Read once and shared.
@@ -103,7 +139,11 @@ impl Indexes {
         .load::<(i64, String, String, String, String)>(db)?;
         let mut paths: HashMap<String, Vec<IndexedPath>> = HashMap::new();
         for (id, kind, path, mode, state) in rows.into_iter().filter(|(.., state)| state != DROPPING) {
-            let target = registry.definition(&kind).and_then(|definition| Target::resolve(definition, &path));
+            let target = registry.definition(&kind).and_then(|definition| Target::indexed(definition, &path));
+            // A form that does not fit its type any more is shown by no view.
+            if target.is_none() && Mapping::is_text(&path) {
+                continue;
+            }
             let target = target.ok_or_else(|| Error::Corrupt(format!("index on the unknown path {path} of {kind}")))?;
             let mode = if mode == "sort" { Mode::Sort } else { Mode::Values };
             paths.entry(kind).or_default().push(IndexedPath { id, mode, target, is_ready: state == READY });
@@ -146,14 +186,19 @@ impl Indexes {
 impl KindIndexes {
     fn new(definition: &Definition, paths: Vec<IndexedPath>) -> Self {
         let unique = unique_paths(definition).into_iter();
-        let unique = unique.filter_map(|(path, _)| Target::resolve(definition, &path)).collect();
+        let own =
+            unique.filter_map(|(path, _)| Some(Unique { target: Target::resolve(definition, &path)?, form: None }));
+        let is_unique = |path: &&IndexedPath| path.target.mapping.as_ref().is_some_and(|mapping| mapping.is_unique());
+        let forms = paths.iter().filter(is_unique);
+        let forms = forms.map(|path| Unique { target: path.target.clone(), form: Some(path.id) });
+        let unique = own.chain(forms).collect();
         KindIndexes { paths, unique, has_members: definition.core.attribute("members").is_some() }
     }
 
     /// Schemas and resource types are found by their `id`, which no two of a tenant share.
     fn of_catalog(registry: &Registry, kind: &str) -> Option<(String, Arc<KindIndexes>)> {
         let any = registry.definitions().first()?;
-        let unique = Target::resolve(any, "id").into_iter().collect();
+        let unique = Target::resolve(any, "id").map(|target| Unique { target, form: None }).into_iter().collect();
         Some((kind.to_owned(), Arc::new(KindIndexes { paths: Vec::new(), unique, has_members: false })))
     }
 
@@ -164,20 +209,22 @@ impl KindIndexes {
 
     /// Whether the same paths are unique.
     pub(crate) fn has_same_unique(&self, other: &KindIndexes) -> bool {
-        let paths =
-            |kind: &KindIndexes| kind.unique.iter().map(|target| target.canonical.clone()).collect::<BTreeSet<_>>();
+        let paths = |kind: &KindIndexes| {
+            kind.unique.iter().map(|unique| unique.target.canonical.clone()).collect::<BTreeSet<_>>()
+        };
         paths(self) == paths(other)
     }
 
-    /// Without the unique paths of extensions that are not among these.
+    /// Without the unique paths of extensions that are not among these, and without those of forms.
     pub(crate) fn within(mut self, extensions: &BTreeSet<&str>) -> Self {
-        self.unique.retain(|target| target.extension.as_deref().is_none_or(|urn| extensions.contains(urn)));
+        let stays = |target: &Target| target.extension.as_deref().is_none_or(|urn| extensions.contains(urn));
+        self.unique.retain(|unique| unique.form.is_none() && stays(&unique.target));
         self
     }
 
     /// Whether no two resources share a value of that path, by its canonical form.
     pub(crate) fn is_unique(&self, canonical: &str) -> bool {
-        self.unique.iter().any(|target| &*target.canonical == canonical)
+        self.unique.iter().any(|unique| &*unique.target.canonical == canonical)
     }
 
     /// Whether resources of the type have members.
@@ -211,10 +258,10 @@ impl KindIndexes {
         before: Option<&Map<String, Value>>,
         after: &Map<String, Value>,
     ) -> (Vec<UniqueKey>, BTreeSet<(UniqueKey, String)>) {
-        let moved = |target: &&Target| before.is_none_or(|before| target.attribute(before) != target.attribute(after));
-        let targets: Vec<&Target> = self.unique.iter().filter(moved).collect();
-        let held = before.map_or_else(BTreeSet::new, |before| keys_at(&targets, kind, before));
-        let wanted = keys_at(&targets, kind, after);
+        let moved = |unique: &&Unique| before.is_none_or(|before| unique.may_move(before, after));
+        let moved: Vec<&Unique> = self.unique.iter().filter(moved).collect();
+        let held = before.map_or_else(BTreeSet::new, |before| keys_at(&moved, kind, before));
+        let wanted = keys_at(&moved, kind, after);
         (held.difference(&wanted).map(|(key, _)| key.clone()).collect(), wanted.difference(&held).cloned().collect())
     }
 
@@ -245,15 +292,22 @@ impl IndexedPath {
     }
 }
 
-fn keys_at(targets: &[&Target], kind: &str, document: &Map<String, Value>) -> BTreeSet<(UniqueKey, String)> {
+fn keys_at(paths: &[&Unique], kind: &str, document: &Map<String, Value>) -> BTreeSet<(UniqueKey, String)> {
     let mut keys = BTreeSet::new();
-    for target in targets {
-        let namespace = format!("{kind}:{}", target.canonical);
-        for value in target.keys(document) {
-            keys.insert((UniqueKey::new(&namespace, &value), target.canonical.to_string()));
+    for unique in paths.iter().filter(|unique| unique.binds(document)) {
+        let namespace = unique.namespace(kind);
+        for value in unique.target.keys(document) {
+            keys.insert((UniqueKey::new(&namespace, &value), unique.path().to_owned()));
         }
     }
     keys
+}
+
+/// The unique key of a resource's value of a form that is to be indexed under a number; `None`: it has none that binds.
+pub(crate) fn form_key(path: i64, target: &Target, document: &Map<String, Value>) -> Option<UniqueKey> {
+    let mapping = target.mapping.as_ref().filter(|mapping| mapping.binds(document))?;
+    let value = key::of(&mapping.value(document)?, target.kind, target.rule)?;
+    Some(UniqueKey::new(&form_namespace(path), &value))
 }
 
 /// The attributes that are unique, with their paths: simple ones of the core schema and of extensions.
@@ -322,6 +376,9 @@ pub(crate) fn store_paths(db: &mut Db, tenant: TenantId, changes: Vec<PathChange
                     .sql(" AND path_id = ")
                     .bind(id)
                     .run(db)?;
+                if matches!(change, PathChange::Drop(_)) {
+                    unique::clear(db, tenant, &form_namespace(id))?;
+                }
             }
             PathChange::Remove(id) => {
                 statement::delete(db, "attr_path", &["tenant_id", "path_id"], vec![vec![tenant.into(), id.into()]])?;
@@ -434,7 +491,7 @@ impl IndexDiff {
             (Some(before), None) => self.gone.extend(indexes.rows(before).into_iter().map(with_id)),
             (Some(before), Some(after)) => {
                 for path in &indexes.paths {
-                    if path.target.attribute(before) == path.target.attribute(after) {
+                    if path.target.is_same(before, after) {
                         continue;
                     }
                     let (mut gone, mut new) = (Vec::new(), Vec::new());

@@ -87,7 +87,7 @@ pub use reader::Reader;
 pub use record::Record;
 pub use route::Route;
 pub use seal::SealKey;
-pub use sight::{Documents, Eyes, Reading, Seen, Sight, look, veil};
+pub use sight::{Documents, Eyes, Reading, Relations, Seen, Sight, is_closed, look, veil, veil_derived};
 pub use signing::SigningKey;
 pub use store::{Options, Store};
 pub use tenant::Tenant;

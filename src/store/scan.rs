@@ -279,7 +279,7 @@ impl<'s> Search<'s> {
             .filter(|filter| !closed.is_empty() && filter.attributes().iter().any(|path| asks_about(closed, path)));
         let veiled = veiled.map(|filter| view.masked(filter.clone()).push_not());
         // An attribute that is hidden orders nothing: every resource is without it.
-        let sort = query.sort.as_ref().filter(|sort| orders(view, &sort.target.canonical));
+        let sort = query.sort.as_ref().filter(|sort| orders(view, &sort.target));
         Ok(Search { reader, tenant, query, kind, indexes, filter, veiled, sort, clock, touched: 0 })
     }
 
@@ -409,7 +409,7 @@ impl<'s> Search<'s> {
             Some(veiled) => self.unveiled(hits, &veiled)?,
         };
         let mut tops = filter.tops();
-        tops.extend(self.sort.map(|sort| sort.target.top()));
+        tops.extend(self.sort.iter().flat_map(|sort| sort.target.tops()));
         let tops: Vec<&str> = tops.into_iter().collect();
         for hit in hits {
             let id = hit.record.id;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
-use scim::resource::label;
+use scim::resource::{MEMBERS, label};
 use scim::schema::{Definition, Registry};
-use scim::view::{Reference, View, Views};
+use scim::view::{Reference, Text, View, Views};
 
 use crate::reader::Reader;
-use crate::{Derived, Error, MemberRef, Record, ResourceId, TenantId, Work, assemble, etag};
+use crate::{Derived, Error, GroupRef, MemberRef, Record, ResourceId, TenantId, Work, assemble, etag};
 
 /// How a client looks at a register.
 #[derive(Clone, Debug)]
@@ -94,6 +94,11 @@ pub fn look(eyes: &mut impl Eyes, sight: &Sight, ids: &[ResourceId]) -> Result<S
             seen.0.extend(records.into_iter().map(|record| (record.id, None)));
             continue;
         }
+        let records = match view.shows_names() {
+            // What is seen by its text alone, and under its own name, need not become a document.
+            true => told_by_text(view, records, &mut seen),
+            false => records,
+        };
         for (record, mut document) in eyes.documents(sight, definition, records, view.filter())? {
             if !view.admits(&document) {
                 continue;
@@ -106,6 +111,61 @@ pub fn look(eyes: &mut impl Eyes, sight: &Sight, ids: &[ResourceId]) -> Result<S
         }
     }
     Ok(seen)
+}
+
+/// Notes those of the records that are seen. Returns those of which the text does not tell.
+fn told_by_text(view: &View, mut records: Vec<Record>, seen: &mut Seen) -> Vec<Record> {
+    records.retain(|record| {
+        let told = Text::read(&record.doc).ok().and_then(|text| view.admits_text(&text));
+        if told == Some(true) {
+            seen.0.insert(record.id, None);
+        }
+        told.is_none()
+    });
+    records
+}
+
+/// What is derived of a resource and leads to others, before any document holds it.
+#[derive(Debug, Default)]
+pub struct Relations<'r> {
+    /// The groups it is in.
+    pub groups: Option<&'r mut Vec<GroupRef>>,
+    /// The members it has.
+    pub members: Option<&'r mut Vec<MemberRef>>,
+}
+
+/// Removes from relations of resources of one type what leads to resources that are not seen. What is left stands under the
+/// names that the client knows.
+pub fn veil_derived(
+    eyes: &mut impl Eyes,
+    sight: &Sight,
+    view: &View,
+    relations: &mut [Relations<'_>],
+) -> Result<(), Error> {
+    let closed = |name: &str| view.references().iter().any(|reference| reference.path() == name);
+    let (by_groups, by_members) = (closed("groups"), closed(MEMBERS));
+    let mut ids = Vec::new();
+    for Relations { groups, members } in relations.iter() {
+        ids.extend(groups.iter().filter(|_| by_groups).flat_map(|groups| groups.iter().map(|group| group.id)));
+        ids.extend(members.iter().filter(|_| by_members).flat_map(|members| members.iter().map(|member| member.id)));
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let seen = look(eyes, sight, &ids)?;
+    let named = |group: GroupRef| {
+        let label = seen.0.get(&group.id)?.as_deref().map_or(group.label, Arc::from);
+        Some(GroupRef { label, ..group })
+    };
+    for Relations { groups, members } in relations {
+        if let Some(groups) = groups.as_deref_mut().filter(|_| by_groups) {
+            *groups = std::mem::take(groups).into_iter().filter_map(named).collect();
+        }
+        if let Some(members) = members.as_deref_mut().filter(|_| by_members) {
+            *members = seen.keep(std::mem::take(members));
+        }
+    }
+    Ok(())
 }
 
 /// Removes from documents of one type what leads to resources that are not seen.
@@ -126,6 +186,11 @@ pub fn veil(
         references.iter().for_each(|reference| reference.prune(document, |id| seen.name(id)));
     }
     Ok(())
+}
+
+/// Whether a path is about what leads to resources that a view may hide.
+pub fn is_closed(view: &View, path: &str) -> bool {
+    asks_about(view.references(), path)
 }
 
 /// Whether a filter or an order asks about what leads to resources that may not be seen.

@@ -88,3 +88,10 @@ pub(crate) fn add(db: &mut Db, tenant: TenantId, keys: Vec<(UniqueKey, ResourceI
     insert(db, head, keys.into_iter().map(row).collect(), "")?;
     Ok(())
 }
+
+/// Lets go of every key of a namespace.
+pub(crate) fn clear(db: &mut Db, tenant: TenantId, namespace: &str) -> Result<(), Error> {
+    let clear = Statement::<()>::new("DELETE FROM unique_key WHERE tenant_id = ").bind(tenant);
+    clear.sql(" AND namespace = ").bind(namespace).run(db)?;
+    Ok(())
+}

@@ -168,6 +168,7 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
     command(url, &["tenant", "resume", "storstad"]);
     command(url, &["index", "add", "--tenant", "storstad", "User", "title"]);
     command(url, &["client", "rotate", "--tenant", "storstad", "hr"]);
+    command(url, &["signing-key", "rotate"]);
     let schema = json!({
         "id": "urn:example:scim:schemas:1.0:Badge", "name": "Badge",
         "attributes": [{ "name": "number", "type": "string" }],
@@ -192,6 +193,7 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
         ("tenantSuspend", "operator", "Tenant"),
         ("tenantResume", "operator", "Tenant"),
         ("indexAdd", "operator", "User"),
+        ("signingKeyRotate", "operator", "SigningKey"),
         ("create", "operator", "Client"),
         ("update", "operator", "Client"),
         ("create", "admin", "Schema"),

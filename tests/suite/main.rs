@@ -11,6 +11,8 @@ mod bench;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod canaille;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -36,6 +38,8 @@ mod faults;
 mod federation;
 #[cfg(test)]
 mod feeds;
+#[cfg(test)]
+mod forms;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
@@ -68,6 +72,8 @@ mod people;
 mod points;
 #[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

@@ -11,7 +11,8 @@ use crate::directory;
 use crate::jose::Algorithm;
 
 pub use access::AccessToken;
-pub(in crate::auth) use access::grant_of;
+pub(in crate::auth) use access::{grant_of, meant_by};
+pub(in crate::auth) use client::basic;
 
 /// What of the server matters to whoever gets and checks access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]

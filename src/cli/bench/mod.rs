@@ -21,6 +21,7 @@ mod signed;
 mod subject;
 mod target;
 mod verify;
+mod view;
 mod walk;
 mod wire;
 mod world;

@@ -16,7 +16,7 @@ use super::raw::Raw;
 use super::verify::{self, Known};
 use super::wire::Connection;
 use super::world::World;
-use super::{group, night, read, signed, walk, write};
+use super::{group, night, read, signed, view, walk, write};
 
 /// One kind of work.
 pub(super) struct Scenario {
@@ -37,6 +37,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("get", &[1, 16, 64], "GET of a user by id, with its 13 groups"),
     scenario("get-conditional", &[16], "the same with an If-None-Match that fits: 304"),
     scenario("get-signed", &[16], "GET by id with a signed token (JWT) in the place of a static one"),
+    scenario(
+        "get-view",
+        &[16],
+        "GET by id through a view with a filter and 20 attributes, beside a view of everything",
+    ),
+    scenario("get-views", &[16], "the same by 1,000 clients in turn, each with a view of its own, beside one of them"),
     scenario("by-username", &[16], "filter userName eq"),
     scenario("by-email", &[16], "filter emails.value eq"),
     scenario("by-external-id", &[16], "filter externalId eq"),
@@ -147,6 +153,8 @@ impl Run<'_> {
             "get" => read::get(self).await,
             "get-conditional" => read::get_conditional(self).await,
             "get-signed" => signed::get(self).await,
+            "get-view" => view::get(self).await,
+            "get-views" => view::get_of_many(self).await,
             "by-username" | "by-email" | "by-external-id" => read::look_up(self).await,
             "user-groups" => read::user_groups(self).await,
             "prefix-page" => read::prefix_page(self).await,

@@ -166,7 +166,7 @@ impl Directory {
         let unknown = || scim::Error::not_found("Request", name);
         let id = Uuid::parse_str(name).map_err(|_| unknown())?;
         let tenant = ctx.tenant;
-        let found = self.store.read(move |reader| reader.deferred(tenant, id)).await?;
+        let found = self.store.read_for(tenant, move |reader| reader.deferred(tenant, id)).await?;
         let is_over = |end: i64| end <= ctx.now;
         let found = found.filter(|row| row.client == ctx.caller.id && !row.expires_at.is_some_and(is_over));
         let found = found.ok_or_else(unknown)?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use scim::schema::{Definition, Registry};
 
-use super::{EXEMPT, Rule, filter, rules};
+use super::{EXEMPT, Rule, filter, mappings, rules};
 
 /// Attributes of which every client sees its own form, so that no view can go by them.
 const OWN: [&str; 2] = ["meta.version", "meta.location"];
@@ -30,6 +30,11 @@ pub(in crate::directory) fn check(registry: &Registry, document: &Map<String, Va
         }
         check_filter(&rule, definition, &place)?;
         check_attributes(&rule, definition, &place)?;
+        check_forms(&rule, definition)?;
+    }
+    if let Some((kind, form)) = mappings(document).find(|(kind, _)| !known.contains(kind)) {
+        let detail = format!("mappings[{}].type: {kind} is not among the types of the view.", form.place);
+        return Err(scim::Error::invalid_value(detail));
     }
     let elements = document.get("types").and_then(Value::as_array).into_iter().flatten();
     for (index, element) in elements.enumerate() {
@@ -66,6 +71,22 @@ fn check_filter(rule: &Rule<'_>, definition: &Definition, place: &str) -> Result
         Some(secret) => Err(wrong(&format!("{} is secret, and no view can go by it.", secret.path))),
         None => Ok(()),
     }
+}
+
+fn check_forms(rule: &Rule<'_>, definition: &Definition) -> Result<(), scim::Error> {
+    let mut known = BTreeSet::new();
+    for form in &rule.forms {
+        let wrong = |detail: &str| scim::Error::invalid_value(format!("mappings[{}]: {detail}", form.place));
+        let mapping = form.mapping(definition, rule.filter).map_err(|detail| wrong(&detail))?;
+        let released = rule.view(definition);
+        if !released.sees_all(mapping.path()) {
+            return Err(wrong(&format!("{} is not released by the view.", mapping.path())));
+        }
+        if !known.insert(mapping.path().to_owned()) {
+            return Err(wrong(&format!("{} is mapped twice.", mapping.path())));
+        }
+    }
+    Ok(())
 }
 
 fn check_attributes(rule: &Rule<'_>, definition: &Definition, place: &str) -> Result<(), scim::Error> {

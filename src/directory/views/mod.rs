@@ -6,6 +6,7 @@
 //! released one by one. What can no longer be understood hides, and never shows.
 
 mod check;
+mod forms;
 mod preview;
 mod usage;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use scim::filter::{Checked, Filter};
+use scim::mapping::Mapping;
 use scim::schema::{Definition, Registry};
 use scim::view::{View, Views};
 use store::work::document_of;
@@ -24,6 +26,7 @@ use super::clients::CLIENT;
 use super::{Directory, Error};
 
 pub(super) use check::check;
+pub(super) use forms::lay_forms;
 pub use preview::{Preview, Previewed};
 pub(super) use usage::{refuse_missing, refuse_use};
 
@@ -112,6 +115,22 @@ struct Rule<'v> {
     filter: Option<&'v str>,
     /// `None`: all are.
     released: Option<Vec<&'v str>>,
+    /// What is shown in another form: paths and templates.
+    forms: Vec<Form<'v>>,
+}
+
+/// An attribute that is shown in another form.
+struct Form<'v> {
+    /// Where it stands among the mappings.
+    place: usize,
+    path: &'v str,
+    template: &'v str,
+}
+
+impl<'v> Form<'v> {
+    fn mapping(&self, definition: &Definition, filter: Option<&str>) -> Result<Mapping, String> {
+        Mapping::new(definition, self.path, self.template, filter)
+    }
 }
 
 impl Rule<'_> {
@@ -120,7 +139,11 @@ impl Rule<'_> {
         let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
             paths.iter().filter_map(|path| definition.resolve(path)).map(|place| place.canonical()).collect()
         };
-        View::new(filter, self.released.as_ref().map(canonical))
+        let forms: Result<Vec<Mapping>, String> =
+            self.forms.iter().map(|form| form.mapping(definition, self.filter)).collect();
+        // What cannot be brought into its form any more is not shown as it is.
+        let Ok(forms) = forms else { return View::nothing() };
+        View::new(filter, self.released.as_ref().map(canonical)).mapping(forms)
     }
 }
 
@@ -130,7 +153,18 @@ fn rules(document: &Map<String, Value>) -> impl Iterator<Item = Rule<'_>> {
         let text = |name: &str| rule.get(name).and_then(Value::as_str);
         let released = rule.get("attributes").and_then(Value::as_array);
         let released = released.map(|paths| paths.iter().filter_map(Value::as_str).collect());
-        Some(Rule { kind: text("type")?, filter: text("filter"), released })
+        let kind = text("type")?;
+        let forms = mappings(document).filter(|(of, _)| *of == kind).map(|(_, form)| form).collect();
+        Some(Rule { kind, filter: text("filter"), released, forms })
+    })
+}
+
+/// What is mapped, by the resource type.
+fn mappings(document: &Map<String, Value>) -> impl Iterator<Item = (&str, Form<'_>)> {
+    let mappings = document.get("mappings").and_then(Value::as_array).into_iter().flatten();
+    mappings.enumerate().filter_map(|(place, mapping)| {
+        let text = |name: &str| mapping.get(name).and_then(Value::as_str);
+        Some((text("type")?, Form { place, path: text("path")?, template: text("template")? }))
     })
 }
 

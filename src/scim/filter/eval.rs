@@ -39,7 +39,7 @@ impl Filter<Checked> {
             Filter::Not(part) => part.collect_tops(names),
             // What stands within the brackets lies in the same attribute.
             Filter::Present(target) | Filter::Compare(target, ..) | Filter::Element(target, _) => {
-                names.insert(target.top());
+                names.extend(target.tops());
             }
             Filter::Const(_) => {}
         }
@@ -96,7 +96,10 @@ impl<'d> Scope<'d> {
     }
 
     /// Whether some value of the target passes the test.
-    pub(super) fn any(self, target: &Target, mut test: impl FnMut(&'d Value) -> bool) -> bool {
+    pub(super) fn any(self, target: &Target, mut test: impl FnMut(&Value) -> bool) -> bool {
+        if let (Some(mapping), Scope::Document(document)) = (&target.mapping, self) {
+            return mapping.value(document).is_some_and(|value| test(&value));
+        }
         let Some(attribute) = self.attribute(target) else { return false };
         match (self, target.sub.as_deref()) {
             (Scope::Document(_), Some(sub)) => {
@@ -107,7 +110,7 @@ impl<'d> Scope<'d> {
     }
 }
 
-fn each<'d>(value: &'d Value, test: &mut impl FnMut(&'d Value) -> bool) -> bool {
+fn each(value: &Value, test: &mut impl FnMut(&Value) -> bool) -> bool {
     match value {
         Value::Array(values) => values.iter().any(test),
         single => test(single),

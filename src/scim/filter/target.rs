@@ -1,11 +1,13 @@
 //! Where a checked path leads, and the values that lie there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::eval::Scope;
 use crate::key::{self, TextRule};
+use crate::mapping::Mapping;
 use crate::schema::{Attribute, Definition, Place, Schema, Type};
 
 const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -29,6 +31,8 @@ pub struct Target {
     pub canonical: Arc<str>,
     /// The sub-attributes, when the target is complex; otherwise empty.
     pub subs: Arc<[Target]>,
+    /// What stands in the place of the attribute's own value, where a view shows another form of it.
+    pub mapping: Option<Arc<Mapping>>,
 }
 
 impl Target {
@@ -66,6 +70,7 @@ impl Target {
             multi: attribute.multi_valued || sub.multi_valued,
             canonical: Place { sub: Some(sub), ..place }.canonical().into(),
             subs: Arc::default(),
+            mapping: None,
         });
         Target {
             subs: subs.collect(),
@@ -76,7 +81,22 @@ impl Target {
             rule: TextRule::of(attribute),
             multi: attribute.multi_valued,
             canonical: place.canonical().into(),
+            mapping: None,
         }
+    }
+
+    /// The same attribute in another form. Its canonical path is the mapping's text.
+    pub fn mapped(self, mapping: Arc<Mapping>) -> Target {
+        Target { canonical: mapping.text().into(), mapping: Some(mapping), ..self }
+    }
+
+    /// Where the path of an index leads: a path, or the text of a mapping. Never for what a client asks about.
+    pub fn indexed(definition: &Definition, path: &str) -> Option<Target> {
+        if !Mapping::is_text(path) {
+            return Target::resolve(definition, path);
+        }
+        let mapping = Mapping::read(definition, path)?;
+        Some(Target::resolve(definition, mapping.path())?.mapped(Arc::new(mapping)))
     }
 
     /// What a comparison or sort with this path means: itself, or for a complex attribute its `value`, if there is one.
@@ -87,34 +107,39 @@ impl Target {
         }
     }
 
-    /// The name in a document of the attribute, or of the extension that it lies in.
-    pub fn top(&self) -> &str {
-        self.extension.as_deref().unwrap_or(&self.attr)
+    /// The names in a document of what the target's values follow from: the attribute, or the extension that it lies in.
+    pub fn tops(&self) -> BTreeSet<&str> {
+        match &self.mapping {
+            Some(mapping) => mapping.tops(),
+            None => BTreeSet::from([self.extension.as_deref().unwrap_or(&self.attr)]),
+        }
     }
 
-    /// The whole attribute that the path leads into, of a document; all that follows from the path follows from it.
-    pub fn attribute<'d>(&self, document: &'d Map<String, Value>) -> Option<&'d Value> {
-        Scope::Document(document).attribute(self)
+    /// Whether all that follows from the path is the same in two documents, as far as that is seen at once.
+    pub fn is_same(&self, one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+        match &self.mapping {
+            Some(mapping) => mapping.tops().into_iter().all(|name| one.get(name) == other.get(name)),
+            None => Scope::Document(one).attribute(self) == Scope::Document(other).attribute(self),
+        }
     }
 
-    /// Every value of a document that the path leads to, in the document's order.
-    pub fn values<'d>(&self, document: &'d Map<String, Value>) -> Vec<&'d Value> {
-        let mut values = Vec::new();
+    /// The keys (see [`crate::key`]) of every value of a document that the path leads to, in the document's order, uncut,
+    /// with repetitions; values of another kind have none.
+    pub fn keys(&self, document: &Map<String, Value>) -> Vec<String> {
+        let mut keys = Vec::new();
         Scope::Document(document).any(self, |value| {
-            values.push(value);
+            keys.extend(key::of(value, self.kind, self.rule));
             false
         });
-        values
-    }
-
-    /// The keys of those values (see [`crate::key`]), uncut, with repetitions; values of another kind have none.
-    pub fn keys(&self, document: &Map<String, Value>) -> Vec<String> {
-        self.values(document).into_iter().filter_map(|value| key::of(value, self.kind, self.rule)).collect()
+        keys
     }
 
     /// The key that a resource sorts by (RFC 7644 section 3.4.2.3): of several values the primary one's, else the
     /// first's. `None`: no value, which sorts as [`key::ABSENT`].
     pub fn sort_key(&self, document: &Map<String, Value>) -> Option<String> {
+        if let Some(mapping) = &self.mapping {
+            return key::of(&mapping.value(document)?, self.kind, self.rule);
+        }
         let attribute = Scope::Document(document).attribute(self)?;
         let primary = |element: &&Value| element.get("primary") == Some(&Value::Bool(true));
         let chosen = match attribute {

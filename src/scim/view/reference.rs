@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Views;
+use crate::resource::MEMBERS;
 use crate::schema::{Attribute, Definition, Registry};
 
 /// An attribute whose values lead to other resources.
@@ -14,10 +15,12 @@ pub struct Reference {
     attribute: String,
     /// Canonical path.
     path: String,
+    /// The name as it stands in the text of a document.
+    member: String,
 }
 
 impl Reference {
-    /// Those of a type that lead to types of which the views do not show all.
+    /// Those of a type that are seen and lead to types of which the views do not show all.
     pub(crate) fn all_of(definition: &Definition, registry: &Registry, views: &Views) -> Vec<Reference> {
         let core = definition.core.attributes.iter().map(|attribute| (None, attribute));
         let extensions = definition
@@ -33,7 +36,9 @@ impl Reference {
                 None => attribute.name.clone(),
             };
             let (extension, attribute) = (extension.map(str::to_owned), attribute.name.clone());
-            is_closed.then_some(Reference { extension, attribute, path })
+            let member = format!("\"{attribute}\"");
+            let is_seen = views.of(definition.name()).sees(&path);
+            (is_closed && is_seen).then_some(Reference { extension, attribute, path, member })
         };
         core.chain(extensions).filter_map(reference).collect()
     }
@@ -41,6 +46,16 @@ impl Reference {
     /// Canonical path of the attribute.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Whether it is worked out for each answer, and never stored in a document.
+    pub fn is_derived(&self) -> bool {
+        self.extension.is_none() && ["groups", MEMBERS].contains(&self.attribute.as_str())
+    }
+
+    /// Whether a stored document may lead anywhere by it; `false`: it does not.
+    pub fn may_be_in(&self, doc: &str) -> bool {
+        doc.contains(&self.member)
     }
 
     /// Whether it lies in an extension.

@@ -142,13 +142,20 @@ impl View {
         }
     }
 
-    /// What is seen of a stored document; `None`: the view does not know the type.
+    /// What is seen of a stored document; `None`: all of it, or the view does not know the type.
     pub fn project_text(&self, text: &Text<'_>) -> Option<String> {
         let fates = self.fates.as_ref()?;
         let mut out = String::with_capacity(1_024);
         let mut gone: Vec<&str> = Vec::new();
         let mut named = None;
-        for (name, value) in &text.0.0 {
+        let mut forms = String::new();
+        for mapping in self.mappings.values().filter(|mapping| self.sees_all(mapping.path())) {
+            let sources = mapping.tops().into_iter().map(str::to_owned).collect();
+            let Some(value) = mapping.value(&text.part(&sources).ok()?) else { continue };
+            push_name(&mut forms, mapping.path());
+            forms.push_str(&value.to_string());
+        }
+        for (name, value) in text.0.0.iter().filter(|(name, _)| !self.mappings.contains_key(&**name)) {
             if name == SCHEMAS {
                 // Which of them stay is known when all is done.
                 named = Some((out.len(), value.get()));
@@ -164,8 +171,8 @@ impl View {
                 }
             }
         }
-        if let Some((place, schemas)) = named {
-            let mut member = String::with_capacity(schemas.len() + 16);
+        let mut member = String::with_capacity(forms.len() + 256);
+        if let Some((_, schemas)) = named {
             push_name(&mut member, SCHEMAS);
             if gone.is_empty() {
                 member.push_str(schemas);
@@ -174,6 +181,14 @@ impl View {
                 urns.retain(|urn| !gone.contains(urn));
                 member.push_str(&serde_json::to_string(&urns).ok()?);
             }
+        }
+        // Where a form stands tells nothing of the original: behind `schemas`, whether there was one or not.
+        if !member.is_empty() && !forms.is_empty() {
+            member.push(',');
+        }
+        member.push_str(&forms);
+        if !member.is_empty() {
+            let place = named.map_or(0, |(place, _)| place);
             if place > 0 {
                 member.insert(0, ',');
             }

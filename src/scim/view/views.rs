@@ -1,7 +1,7 @@
 //! What a client may see of every resource type: one [`View`] for each.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::{Reference, View};
 use crate::schema::{Definition, Registry};
@@ -14,8 +14,9 @@ pub struct Views {
     of: BTreeMap<String, Arc<View>>,
     /// The view of every other type.
     rest: Arc<View>,
-    /// The types as they are to who does not know what is hidden of them.
-    narrowed: BTreeMap<String, Arc<Definition>>,
+    /// The types as they are to who does not know what is hidden of them. Made when first asked for: who reads never does,
+    /// and a thousand clients with a view each would have a thousand of each.
+    narrowed: BTreeMap<String, OnceLock<Arc<Definition>>>,
     digest: u64,
 }
 
@@ -48,8 +49,7 @@ impl Views {
             let view = self.of(definition.name());
             let view = View::clone(view).referring(Reference::all_of(definition, registry, &self));
             if !view.is_whole() {
-                let narrowed = definition.narrow(|path| view.sees_all(path));
-                self.narrowed.insert(definition.name().to_owned(), Arc::new(narrowed));
+                self.narrowed.insert(definition.name().to_owned(), OnceLock::new());
             }
             self.of.insert(definition.name().to_owned(), Arc::new(view));
         }
@@ -67,9 +67,10 @@ impl Views {
         if view.is_whole() {
             return Arc::clone(definition);
         }
+        let narrow = || Arc::new(definition.narrow(|path| view.sees_all(path)));
         match self.narrowed.get(definition.name()) {
-            Some(narrowed) => Arc::clone(narrowed),
-            None => Arc::new(definition.narrow(|path| view.sees_all(path))),
+            Some(narrowed) => Arc::clone(narrowed.get_or_init(narrow)),
+            None => narrow(),
         }
     }
 

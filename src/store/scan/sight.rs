@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use scim::filter::{Checked, Filter};
+use scim::filter::{Checked, Filter, Target};
 use scim::schema::{Definition, Registry};
 use scim::view::View;
 
@@ -12,7 +12,7 @@ use super::{BATCH, Hit, Needs, Query, Search};
 use crate::assemble::{Derived, assemble, assemble_part};
 use crate::reader::Reader;
 use crate::roll::Roll;
-use crate::sight::{Documents, Reading, Sight, asks_about, look, veil};
+use crate::sight::{Documents, Reading, Relations, Sight, asks_about, look, veil, veil_derived};
 use crate::{Error, Record, ResourceId, TenantId, membership, record};
 
 /// Members read at a time.
@@ -104,19 +104,27 @@ impl Reader {
         }
     }
 
-    /// Gives the hits their documents without what leads to resources that the client does not see, where there may be
-    /// such.
+    /// Takes from the hits what leads to resources that the client does not see. One whose stored document may hold such is
+    /// given its document without.
     pub(super) fn veil(&mut self, tenant: TenantId, query: &Query, hits: &mut [Hit]) -> Result<(), Error> {
         let view = query.view();
         if view.references().is_empty() {
             return Ok(());
         }
         let registry = self.registry_of(tenant);
+        let stored =
+            |doc: &str| view.references().iter().any(|reference| !reference.is_derived() && reference.may_be_in(doc));
         for hit in hits.iter_mut() {
-            if hit.document.is_none() {
+            if hit.document.is_none() && stored(&hit.record.doc) {
                 hit.document = Some(whole(hit, query, &registry)?);
             }
         }
+        let mut lists: Vec<Relations<'_>> = hits
+            .iter_mut()
+            .filter(|hit| hit.document.is_none())
+            .map(|hit| Relations { groups: hit.groups.as_mut(), members: hit.members.as_mut() })
+            .collect();
+        veil_derived(&mut Reading(self, tenant), &query.sight(), view, &mut lists)?;
         let mut documents: Vec<&mut Map<String, Value>> =
             hits.iter_mut().filter_map(|hit| hit.document.as_mut()).collect();
         veil(&mut Reading(self, tenant), &query.sight(), view, &mut documents)
@@ -145,8 +153,8 @@ fn derived<'h>(hit: &'h Hit, query: &'h Query) -> Derived<'h> {
 }
 
 /// Whether an attribute orders anything: it is seen, and where it leads to.
-pub fn orders(view: &View, path: &str) -> bool {
-    view.sees(path) && !asks_about(view.references(), path)
+pub fn orders(view: &View, target: &Target) -> bool {
+    view.sees_target(target) && !asks_about(view.references(), &target.canonical)
 }
 
 impl Search<'_> {

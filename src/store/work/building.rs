@@ -11,7 +11,7 @@ use crate::{Error, record};
 /// Core attributes that are no part of a stored document.
 const ELSEWHERE: [&str; 7] = ["id", "externalId", "schemas", "meta", "groups", "members", "password"];
 /// Most indexed paths of one resource type: each is written with every change of a resource.
-const MOST: usize = 40;
+pub(super) const MOST: usize = 40;
 
 /// What became of the wish to have a path indexed, or indexed no more.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod deferred;
 mod feed;
 mod find;
 mod flush;
+mod forms;
 mod keyed;
 mod layer;
 mod provision;
@@ -37,6 +38,7 @@ use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantI
 use crate::{dialect, seal, secret};
 
 pub use building::Indexing;
+pub use forms::Forming;
 use layer::Layer;
 pub use repair::Mending;
 

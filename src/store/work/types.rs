@@ -70,7 +70,7 @@ impl Work<'_> {
         let mut kept = BTreeSet::new();
         let mut wanted = index::proposed(after, is_own);
         for IndexedPath { id, mode, target, .. } in known {
-            match Target::resolve(after, &target.canonical) {
+            match Target::indexed(after, &target.canonical) {
                 Some(now) if now.subs.is_empty() && mode == index::Mode::Values => drop(kept.insert(now.canonical)),
                 Some(now) if now.subs.is_empty() && !now.multi => drop(kept.insert(now.canonical)),
                 // It has become an attribute of several values, or one with parts.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use store::{Options, ResourceId, Store, TenantId};
 use tempfile::TempDir;
 
-use crate::support::postgres::{Database, database_from};
+use crate::support::postgres::Database;
+use crate::support::statements::{Watch, migrated};
 
 /// The moment of every test, µs.
 pub(super) const NOW: i64 = 1_800_000_000_000_000;
@@ -24,6 +25,7 @@ pub(super) struct World {
     made: AtomicI64,
     url: String,
     _folder: TempDir,
+    _watch: Option<Watch>,
     _database: Option<Database>,
 }
 
@@ -52,15 +54,25 @@ impl World {
     }
 
     pub(super) fn postgres() -> Self {
-        let database = database_from("cursors", |url| drop(store::migrate(url).unwrap()));
+        let database = migrated();
         World::new(database.url().to_owned(), TempDir::new().unwrap(), Some(database))
     }
 
     fn new(url: String, folder: TempDir, database: Option<Database>) -> Self {
         let limits = Limits::default();
+        let watch = Watch::over(&url);
         let directory = open(&url, limits);
         let tenant = directory.store().create_tenant("one", "One", NOW).unwrap().id;
-        World { directory, tenant, limits, made: AtomicI64::default(), url, _folder: folder, _database: database }
+        World {
+            directory,
+            tenant,
+            limits,
+            made: AtomicI64::default(),
+            url,
+            _folder: folder,
+            _watch: watch,
+            _database: database,
+        }
     }
 
     /// Stops the register and opens it again, perhaps with other limits.

@@ -9,6 +9,7 @@ use matrikel::directory::{Ctx, Error};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use scim::filter::Filter;
+use scim::mapping::Mapping;
 use scim::view::{View, Views};
 use serde_json::{Map, Value, json};
 use store::TenantId;
@@ -37,6 +38,12 @@ const WORDS: [&str; 4] = ["ada", "Bo", "åsa", "x y"];
 
 const USERS: usize = 5;
 
+/// So many of the attributes can be shown in another form: those at the front.
+const FORMED: usize = 4;
+
+/// What the forms are made of.
+const FORM: &str = "{{ locale }}{{ timezone | default(' form') }}";
+
 /// One attribute's word for each user; `None`: absent.
 type Column = [Option<usize>; USERS];
 
@@ -46,6 +53,8 @@ struct Case {
     values: [[Column; ATTRIBUTES.len()]; 2],
     /// Which attributes are hidden.
     hidden: [bool; ATTRIBUTES.len()],
+    /// Which of those that are hidden are seen in another form instead, made of what is the same in both registers.
+    formed: [bool; FORMED],
     /// A filter of the view over one attribute, which is the same in both registers even if it is hidden.
     sees: Option<(usize, usize)>,
     filters: Vec<String>,
@@ -128,8 +137,9 @@ fn case() -> impl Strategy<Value = Case> {
     let sees = prop::option::of((0..ATTRIBUTES.len(), 0..WORDS.len()));
     let sorts = prop::collection::vec((0..ATTRIBUTES.len(), any::<bool>()), 3);
     let asked = (prop::collection::vec(filter(), 6), sorts, prop::collection::vec(write(), 8));
-    (columns(), columns(), prop::array::uniform9(any::<bool>()), sees, asked).prop_map(
-        |(one, other, hidden, sees, (filters, sorts, writes))| {
+    let hidden = (prop::array::uniform9(any::<bool>()), prop::array::uniform4(any::<bool>()));
+    (columns(), columns(), hidden, sees, asked).prop_map(
+        |(one, other, (hidden, formed), sees, (filters, sorts, writes))| {
             let mut values = [one, other];
             for attribute in 0..ATTRIBUTES.len() {
                 let by_view = sees.is_some_and(|(path, _)| path == attribute);
@@ -137,13 +147,16 @@ fn case() -> impl Strategy<Value = Case> {
                     values[1][attribute] = values[0][attribute];
                 }
             }
-            Case { values, hidden, sees, filters, sorts, writes }
+            Case { values, hidden, formed, sees, filters, sorts, writes }
         },
     )
 }
 
 fn document(values: &[Column; ATTRIBUTES.len()], n: usize) -> Value {
-    let mut body = user(&format!("user-{n}"));
+    let mut body = user_with(&format!("user-{n}"), &json!({ "locale": WORDS[n % WORDS.len()] }));
+    if n.is_multiple_of(2) {
+        body["timezone"] = json!("Europe/Stockholm");
+    }
     for (path, column) in ATTRIBUTES.iter().zip(values) {
         let Some(word) = column[n].map(|word| WORDS[word]) else { continue };
         match path.rsplit_once(':') {
@@ -164,15 +177,20 @@ fn view(register: &Register, case: &Case) -> View {
     let released: BTreeSet<String> = ATTRIBUTES
         .iter()
         .zip(case.hidden)
-        .filter(|(_, hidden)| !hidden)
-        .map(|(path, _)| (*path).to_owned())
+        .zip(case.formed.into_iter().chain(std::iter::repeat(false)))
+        .filter(|((_, hidden), formed)| !hidden || *formed)
+        .map(|((path, _), _)| (*path).to_owned())
         .chain(["emails.type".to_owned(), "roles.type".to_owned()])
         .collect();
+    let user = register.definition("User");
+    let formed = (0..FORMED).filter(|attribute| case.hidden[*attribute] && case.formed[*attribute]);
+    let forms: Vec<Mapping> =
+        formed.map(|attribute| Mapping::new(&user, ATTRIBUTES[attribute], FORM, None).expect("a form")).collect();
     let filter = case.sees.map(|(attribute, word)| {
         let text = format!("not ({} eq \"{}\")", ATTRIBUTES[attribute], WORDS[word]);
         Filter::parse(&text).and_then(|filter| filter.check(&register.definition("User"))).expect("a filter")
     });
-    View::new(filter, Some(released))
+    View::new(filter, Some(released)).mapping(forms)
 }
 
 /// The whole of a user as the client knows it, with one word changed.

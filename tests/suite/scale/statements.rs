@@ -3,7 +3,6 @@
 //! tells of each statement which parts its plan reads and for whom it inserts. A statement whose tenant the
 //! planner does not find in its conditions reads all parts, and is a fault.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,35 +10,9 @@ use serde_json::{Value, json};
 use crate::support::api::{Api, verify};
 use crate::support::client::Client;
 use crate::support::messages::{group, patch, user};
-use crate::support::postgres::{Database, database_from};
-use crate::support::server::{Server, command};
-use crate::support::statements::{Entry, Log, fault, lay_out, text};
+use crate::support::server::Server;
+use crate::support::statements::{ABOUT_ALL, Entry, Log, laid_out};
 use crate::{audit, deferred, extension, operating, points, protocol, secrets, security, types};
-
-/// What asks about all tenants at once, and why it may.
-const ABOUT_ALL: &[(&str, &str)] = &[
-    ("SELECT DISTINCT tenant_id FROM sweep", "at the start: memberships of deleted groups that the last stop has left"),
-    (
-        "SELECT DISTINCT tenant_id FROM attr_path WHERE state <> ",
-        "at the start: indexes that the last stop has left half built",
-    ),
-    (
-        "SELECT tenant_id, client_id FROM deferred WHERE expires_at IS NULL AND accepted_at < ",
-        "at the start and now and then: requests that a node which is gone has accepted",
-    ),
-    ("SELECT DISTINCT tenant_id FROM deferred WHERE expires_at <= ", "now and then: results that are to be forgotten"),
-    (
-        "SELECT DISTINCT tenant_id FROM idempotency WHERE at <= ",
-        "now and then: keys of retries that are to be forgotten",
-    ),
-];
-
-fn laid_out() -> Database {
-    database_from("laid_out", |url| {
-        command(url, &["migrate"]);
-        lay_out(url);
-    })
-}
 
 /// A server on tables that are laid out by tenant, and the log of what it asks.
 fn watched() -> (Server, Log) {
@@ -53,24 +26,13 @@ fn watched_with(variables: &[(&str, &str)]) -> (Server, Log) {
     (Server::on(database, variables), log)
 }
 
-/// What may read several tenants, and what a test has asked itself.
-fn is_about_all(entry: &Entry) -> bool {
-    text(entry).contains(" AS number FROM ") || ABOUT_ALL.iter().any(|(known, _)| text(entry).starts_with(known))
-}
-
 fn judge(log: &Log) {
     let entries = log.entries();
     let plans = entries
         .iter()
         .filter(|entry| matches!(entry, Entry::Plan { parts, .. } if parts.iter().any(|part| part.contains("_part"))));
     assert!(plans.count() > 50, "the log tells of plans");
-    let mut faults: BTreeMap<&str, String> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| !is_about_all(entry)) {
-        if let Some(fault) = fault(entry) {
-            faults.entry(text(entry)).or_insert(fault);
-        }
-    }
-    let faults: Vec<String> = faults.into_values().collect();
+    let faults = log.faults();
     assert!(faults.is_empty(), "{} statements are not a tenant's\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -167,11 +129,13 @@ fn the_script_for_citus_names_every_table_and_each_unique_key_begins_with_the_te
 async fn what_reads_several_tenants_is_seen() {
     let (server, log) = watched();
     server.tenant("one");
-    server.execute(
-        "SELECT COUNT(*) FROM resource WHERE kind = 'User'; SELECT 1 FROM sweep WHERE tenant_id IN (1, 2, 3, 4, 5)",
-    );
-    let entries = log.entries();
-    let seen: Vec<String> = entries.iter().filter(|entry| !is_about_all(entry)).filter_map(fault).collect();
+    for several in
+        ["SELECT COUNT(*) FROM resource WHERE kind = 'User'", "SELECT 1 FROM sweep WHERE tenant_id IN (1, 2, 3, 4, 5)"]
+    {
+        // As the program itself would.
+        server.execute(&format!("SET application_name = 'matrikel'; {several}"));
+    }
+    let seen = log.faults();
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen.iter().all(|fault| fault.contains("resource_part7") || fault.contains("sweep_part")), "{seen:?}");
 }

@@ -15,7 +15,8 @@ use store::work::{Draft, Origin};
 use store::{By, Error, Options, Random, Reader, Record, ResourceId, Store, TenantId, Work};
 use uuid::Uuid;
 
-use crate::support::postgres::{self, Database};
+use crate::support::postgres::Database;
+use crate::support::statements::{Watch, migrated};
 
 /// When the tests begin: 2026-01-01T00:00:00Z in µs.
 pub(crate) const START: i64 = 1_767_225_600_000_000;
@@ -60,6 +61,7 @@ enum Place {
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) tenant: TenantId,
+    _watch: Option<Watch>,
     place: Place,
 }
 
@@ -69,18 +71,17 @@ impl Fixture {
     }
 
     pub(crate) fn postgres() -> Self {
-        Self::at(Place::Postgres(postgres::database_from("store", |url| {
-            store::migrate(url).unwrap();
-        })))
+        Self::at(Place::Postgres(migrated()))
     }
 
     fn at(place: Place) -> Self {
         if let Place::Sqlite(_) = &place {
             store::migrate(&place.url()).unwrap();
         }
+        let watch = Watch::over(&place.url());
         let store = open(&place);
         let tenant = store.create_tenant("one", "One", START).unwrap().id;
-        Fixture { store, tenant, place }
+        Fixture { store, tenant, _watch: watch, place }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {

@@ -54,7 +54,7 @@ full_page_writes = off
 autovacuum = on
 jit = off
 log_min_messages = warning
-log_line_prefix = '%d|'
+log_line_prefix = '%d|%a|'
 CONF
   run_cluster
 }

@@ -15,7 +15,8 @@ use store::{ResourceId, Seq, Store, TenantId};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::postgres::{Database, database_from};
+use super::postgres::Database;
+use super::statements::{Watch, migrated};
 
 /// What is answered at `meta.location`.
 pub(crate) const BASE_URL: &str = "https://id.example.se/scim/v2";
@@ -31,6 +32,7 @@ pub(crate) struct Register {
     url: String,
     // Dropped after the store has been closed: see `drop`.
     folder: Option<TempDir>,
+    _watch: Option<Watch>,
     _database: Option<Database>,
 }
 
@@ -45,16 +47,17 @@ impl Register {
 
     /// On a new PostgreSQL database.
     pub(crate) fn postgres() -> Self {
-        let database = database_from("migrated", |url| drop(store::migrate(url).expect("migrated")));
+        let database = migrated();
         Register::open(database.url().to_owned(), None, Some(database))
     }
 
     fn open(url: String, folder: Option<TempDir>, database: Option<Database>) -> Self {
+        let watch = Watch::over(&url);
         let registry = Arc::new(Registry::builtin().expect("the schemas"));
         let store = Store::open(&store::Options::new(&url), registry.clone()).expect("the store");
         let tenant = store.create_tenant("storstad", "Storstad", NEW_YEAR).expect("a tenant").id;
         let directory = Directory::new(store, registry, Limits::default());
-        Register { directory, tenant, clock: AtomicI64::new(NEW_YEAR), url, folder, _database: database }
+        Register { directory, tenant, clock: AtomicI64::new(NEW_YEAR), url, folder, _watch: watch, _database: database }
     }
 
     /// The operator, a second after the last context; its randomness is the operating system's.

@@ -12,7 +12,8 @@ use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::postgres::{Database, database_from};
+use super::postgres::Database;
+use super::statements::{Watch, migrated};
 
 const LOG: &str = "server.log";
 
@@ -26,6 +27,7 @@ pub(crate) struct Server {
     process: Child,
     // Dropped after the process has been stopped: see `drop`.
     folder: TempDir,
+    _watch: Option<Watch>,
     _database: Option<Database>,
 }
 
@@ -69,7 +71,7 @@ impl Server {
 
     /// The same with configuration in environment variables.
     pub(crate) fn postgres_with(variables: &[(&str, &str)]) -> Self {
-        Server::on(database_from("migrated", |url| drop(command(url, &["migrate"]))), variables)
+        Server::on(migrated(), variables)
     }
 
     /// The same on a PostgreSQL database that is there and migrated.
@@ -80,9 +82,17 @@ impl Server {
 
     fn start(folder: TempDir, database_url: String, database: Option<Database>, variables: &[(&str, &str)]) -> Self {
         let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let watch = database.as_ref().and_then(|database| Watch::over(database.url()));
         let process = serve(&database_url, &folder.path().join(LOG), &variables);
-        let mut server =
-            Server { base_url: String::new(), database_url, variables, process, folder, _database: database };
+        let mut server = Server {
+            base_url: String::new(),
+            database_url,
+            variables,
+            process,
+            folder,
+            _watch: watch,
+            _database: database,
+        };
         server.base_url = server.wait_for_address();
         server
     }

@@ -1,8 +1,11 @@
 //! What PostgreSQL was asked: every statement on one database with its bound values, and the plan it was run by, from the
 //! log of the test cluster. And whether a statement is a tenant's: on tables that are cut into parts by tenant it is
 //! when its plan reads one part of each, all of the same number, and when all rows that it inserts have one tenant.
+//!
+//! With `MATRIKEL_TEST_STATEMENTS` set (`make statements`), every database of every test is laid out so, and each test ends
+//! with what the program asked meanwhile being judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -13,10 +16,36 @@ use diesel::sql_types::Text;
 use diesel::{Connection, PgConnection, RunQueryDsl};
 use serde_json::Value;
 
+use super::postgres::{Database, database_from};
+
+/// How the tables are laid out.
+const CITUS: &str = include_str!("../../../tools/citus.sql");
 /// Between a table's name and the number of its part: see `shards.sql`.
 const PART: &str = "_part";
 
-/// The log of one database, from a moment on.
+/// What asks about all tenants at once, and why it may.
+pub(crate) const ABOUT_ALL: &[(&str, &str)] = &[
+    ("SELECT DISTINCT tenant_id FROM sweep", "at the start: memberships of deleted groups that the last stop has left"),
+    (
+        "SELECT DISTINCT tenant_id FROM attr_path WHERE state <> ",
+        "at the start: indexes that the last stop has left half built",
+    ),
+    (
+        "SELECT tenant_id, client_id FROM deferred WHERE expires_at IS NULL AND accepted_at < ",
+        "at the start and now and then: requests that a node which is gone has accepted",
+    ),
+    ("SELECT DISTINCT tenant_id FROM deferred WHERE expires_at <= ", "now and then: results that are to be forgotten"),
+    (
+        "SELECT DISTINCT tenant_id FROM idempotency WHERE at <= ",
+        "now and then: keys of retries that are to be forgotten",
+    ),
+];
+
+/// Set by `make statements`.
+const WATCH: &str = "MATRIKEL_TEST_STATEMENTS";
+
+/// The log of what the program asked of one database, from a moment on.
+#[derive(Debug)]
 pub(crate) struct Log {
     url: String,
     name: String,
@@ -33,11 +62,27 @@ pub(crate) enum Entry {
     Plan { text: String, parts: Vec<String> },
 }
 
+/// A migrated database.
+pub(crate) fn migrated() -> Database {
+    if std::env::var_os(WATCH).is_some() {
+        return laid_out();
+    }
+    database_from("migrated", |url| drop(store::migrate(url).expect("migrated")))
+}
+
+/// One whose tables are laid out by tenant.
+pub(crate) fn laid_out() -> Database {
+    database_from("laid_out", |url| {
+        store::migrate(url).expect("migrated");
+        lay_out(url);
+    })
+}
+
 /// Lays the tables of a migrated database out by tenant, as the script for Citus says.
-pub(crate) fn lay_out(url: &str) {
+fn lay_out(url: &str) {
     let mut connection = PgConnection::establish(url).expect("a connection");
     connection.batch_execute(include_str!("shards.sql")).expect("the stand-ins");
-    connection.batch_execute(include_str!("../../../tools/citus.sql")).expect("the tables are laid out");
+    connection.batch_execute(CITUS).expect("the tables are laid out");
 }
 
 impl Log {
@@ -76,6 +121,18 @@ impl Log {
         read(&String::from_utf8_lossy(&bytes), &self.name)
     }
 
+    /// What is not a tenant's, each text once.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let is_about_all = |entry: &&Entry| ABOUT_ALL.iter().any(|(known, _)| text(entry).starts_with(known));
+        let mut faults: BTreeMap<String, String> = BTreeMap::new();
+        for entry in self.entries().iter().filter(|entry| !is_about_all(entry)) {
+            if let Some(fault) = fault(entry) {
+                faults.entry(text(entry).to_owned()).or_insert(fault);
+            }
+        }
+        faults.into_values().collect()
+    }
+
     /// Tables of the database with a column `tenant_id`, `tenant` aside, that are not cut up by it; unique keys that do not
     /// begin with it; tables that are neither cut up nor kept whole everywhere.
     pub(crate) fn strays(&self) -> Vec<String> {
@@ -94,7 +151,7 @@ impl Log {
 fn read(log: &str, database: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut lines = log.lines().peekable();
-    let prefix = format!("{database}|");
+    let prefix = format!("{database}|matrikel|");
     while let Some(line) = lines.next() {
         let Some(line) = line.strip_prefix(&prefix) else { continue };
         let mut line = line.to_owned();
@@ -154,8 +211,30 @@ fn bound_values(text: &str) -> Vec<Option<String>> {
     values
 }
 
+/// What the program asks from now on while this value lives, judged when it goes. Exists with [`WATCH`] alone.
+#[derive(Debug)]
+pub(crate) struct Watch(Log);
+
+impl Watch {
+    /// Over connections that are opened from now on.
+    pub(crate) fn over(url: &str) -> Option<Self> {
+        (std::env::var_os(WATCH).is_some() && url.starts_with("postgres")).then(|| Watch(Log::begin(url)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A test that fails already says why.
+        if std::thread::panicking() {
+            return;
+        }
+        let faults = self.0.faults();
+        assert!(faults.is_empty(), "{} statements are not a tenant's\n{}", faults.len(), faults.join("\n"));
+    }
+}
+
 /// What is wrong with an entry; `None`: it is a tenant's, or on no table of tenants.
-pub(crate) fn fault(entry: &Entry) -> Option<String> {
+fn fault(entry: &Entry) -> Option<String> {
     match entry {
         Entry::Plan { text, parts } => {
             let number = |name: &String| name.rsplit_once(PART).map(|(_, number)| number.to_owned());
@@ -166,7 +245,8 @@ pub(crate) fn fault(entry: &Entry) -> Option<String> {
         Entry::Statement { text, values } => {
             let (_, insert) = text.split_once("INSERT INTO ")?;
             let (table, rest) = insert.split_once(" (")?;
-            if table.starts_with('_') {
+            // Those that every machine holds whole are nobody's.
+            if table.starts_with('_') || CITUS.contains(&format!("create_reference_table('{table}')")) {
                 return None;
             }
             let (columns, _) = rest.split_once(')')?;
