@@ -7,6 +7,7 @@ use encoding_rs::Encoding;
 use jiff::civil::Date;
 use scim::filter::{Checked, Filter};
 use scim::schema::{Attribute, Definition, Registry, Type};
+use scim::template::Template;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
@@ -278,13 +279,17 @@ fn column(page: &Page<'_>, path: &str, spot: Spot, cell: Cell<'_>, may_refer: bo
     };
     let constant = sheet.cell("constant").and_then(|cell| fitting(page, &spot, cell));
     let name = sheet.text("column").map(|(name, _)| name.to_owned());
-    let from = match (name, constant) {
-        (Some(name), None) => Some(From::Column(name)),
-        (None, Some(value)) => Some(From::Constant(value)),
-        // A constant that does not fit was told already.
-        (None, None) if sheet.cell("constant").is_some() => None,
+    let template = sheet
+        .text("template")
+        .and_then(|(source, span)| Template::parse(source).map_err(|error| page.fault(&span, error.to_string())).ok());
+    let from = match (name, constant, template) {
+        (Some(name), None, None) => Some(From::Column(name)),
+        (None, Some(value), None) => Some(From::Constant(value)),
+        (None, None, Some(template)) => Some(From::Template(template)),
+        // What does not fit was told already.
+        (None, None, None) if sheet.cell("constant").or_else(|| sheet.cell("template")).is_some() => None,
         _ => {
-            page.fault(&sheet.span, "Either column or constant must stand here.");
+            page.fault(&sheet.span, "One of column, template and constant must stand here.");
             None
         }
     };
