@@ -148,6 +148,7 @@ pub(super) fn status(denial: &Denial) -> StatusCode {
     match denial {
         Denial::Client { .. } => StatusCode::UNAUTHORIZED,
         Denial::Braked(_) => StatusCode::TOO_MANY_REQUESTS,
+        Denial::NoKey => StatusCode::SERVICE_UNAVAILABLE,
         Denial::Directory(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -252,6 +252,13 @@ impl Store {
         signing::add(&mut db, key, others_end)
     }
 
+    /// Stores the private half of a key that signs tokens as it is sealed now, if it is still as it was read. Blocks.
+    pub fn reseal_signing_key(&self, id: &str, before: &[u8], after: Vec<u8>) -> Result<(), Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        signing::reseal(&mut db, id, before, after)
+    }
+
     /// Erases a tenant and all that it has, for good, and leaves `act` as the one entry of its audit; `told` hears how many rows have gone so far. Takes as long as it
     /// takes. When it is broken off, it is finished by calling it again. Fails with [`Error::NotFound`] when there is none.
     pub fn erase_tenant(

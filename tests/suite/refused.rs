@@ -9,7 +9,7 @@ use crate::support::api::Api;
 use crate::support::both::on_both_databases;
 use crate::support::credential::Holder;
 use crate::support::issuer::Played;
-use crate::support::server::Server;
+use crate::support::server::{MASTER_KEY, Server};
 
 on_both_databases!(Register: a_refused_request_is_found_where_it_was_meant_for);
 
@@ -19,7 +19,8 @@ struct Register {
     elsewhere: Api,
 }
 
-const VARIABLES: [(&str, &str); 2] = [("MATRIKEL_PUBLIC_URL", ISSUER), ("MATRIKEL_ISSUERS_NETWORKS", "127.0.0.1")];
+const VARIABLES: [(&str, &str); 3] =
+    [MASTER_KEY, ("MATRIKEL_PUBLIC_URL", ISSUER), ("MATRIKEL_ISSUERS_NETWORKS", "127.0.0.1")];
 
 impl Register {
     fn sqlite() -> Self {

@@ -65,6 +65,9 @@ impl Authenticator {
         issuer: &str,
         now: i64,
     ) -> Result<AccessToken, Denial> {
+        if !self.keyring.can_sign() {
+            return Err(Denial::NoKey);
+        }
         let proof = proof(request, shown)?;
         let by_header = matches!(proof, Proof::Secret { by_header: true, .. });
         match request.grant_type.as_deref() {
