@@ -14,6 +14,9 @@ use super::map::{Format, Mode};
 use super::{FEED, Feed, RUN};
 use crate::directory::{Ctx, Directory, Error};
 
+/// What a resource says.
+type Document = Object<String, Value>;
+
 pub(in crate::directory) use decision::{decide, forget};
 
 /// How far a run has come.
@@ -354,7 +357,7 @@ fn in_progress(feed: &Feed, begin: &Begin, work: &mut Work<'_>) -> Result<Option
 }
 
 /// The run of a feed that is being carried out.
-fn running(feed: &Feed, work: &mut Work<'_>) -> Result<Option<(ResourceId, Object<String, Value>)>, Error> {
+fn running(feed: &Feed, work: &mut Work<'_>) -> Result<Option<(ResourceId, Document)>, Error> {
     let run = feed.document.get("running").and_then(Value::as_str).and_then(|run| run.parse::<ResourceId>().ok());
     let Some(run) = run else { return Ok(None) };
     let found = run_of(work, run)?.filter(|(_, document)| RunState::of(document) == Some(RunState::Running));
@@ -385,7 +388,7 @@ fn mark_planned(document: &mut Object<String, Value>, raised: Option<&str>, run:
     }
 }
 
-fn run_of(work: &mut Work<'_>, run: ResourceId) -> Result<Option<(Record, Object<String, Value>)>, Error> {
+fn run_of(work: &mut Work<'_>, run: ResourceId) -> Result<Option<(Record, Document)>, Error> {
     let Some(record) = work.record(run)?.filter(|record| record.kind == RUN) else { return Ok(None) };
     let document = document_of(&record)?;
     Ok(Some((record, document)))
