@@ -51,7 +51,6 @@ impl Creation {
         feeds::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new(), work)?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
-        lay_forms(work, &self.definition, id, Some(&self.draft.doc))?;
         let mut draft = Draft { members, ..self.draft.clone() };
         if draft.kind == simulations::SIMULATION {
             simulations::begin(ctx, Arc::make_mut(&mut draft.doc), work)?;
@@ -74,6 +73,7 @@ impl Creation {
         if persons::are(&self.definition) {
             linking = Some(persons::prepare(ctx, id, None, Arc::make_mut(&mut draft.doc), work)?);
         }
+        lay_forms(work, &self.definition, id, Some(&draft.doc))?;
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;

@@ -36,6 +36,8 @@ pub struct FeedRecord {
     pub open: Option<String>,
 }
 
+/// A run, one of its lists, and where in it.
+type Place = (ResourceId, &'static str, i64);
 type Types = (Text, Text, Binary, Binary, Binary, Text, Nullable<Text>);
 type Row = (String, String, Vec<u8>, Vec<u8>, Vec<u8>, String, Option<String>);
 
@@ -183,15 +185,12 @@ pub(crate) fn store(db: &mut Db, tenant: TenantId, records: Vec<(FeedKey, FeedRe
     Ok(())
 }
 
-/// A place in a list of a run, and what is put there.
-type RunItem = ((ResourceId, &'static str, i64), Vec<u8>);
-
 /// Forgets lists of runs, then writes what was put into them.
 pub(crate) fn store_items(
     db: &mut Db,
     tenant: TenantId,
     dropped: Vec<(ResourceId, &'static str)>,
-    items: Vec<RunItem>,
+    items: Vec<(Place, Vec<u8>)>,
 ) -> Result<(), Error> {
     for (run, list) in dropped {
         Statement::<()>::new("DELETE FROM run_item WHERE tenant_id = ")

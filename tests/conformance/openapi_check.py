@@ -227,7 +227,8 @@ def check_routes(server):
         for kind in server.send("GET", "/scim/v2/ResourceTypes", 200).json()["Resources"]
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
-    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "AuditEvents"]
+    endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "Feeds", "Runs"]
+    endpoints += ["AuditEvents"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -315,7 +316,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Policies", "Rules", "Simulations", "Issuers")
+GUARDED = ("Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "Feeds")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -434,6 +435,76 @@ def check_issuers(server):
     issuers = [issuer | {"name": name, "audiences": ["urn:" + name]} for name in ("login", "entra")]
     change = {"op": "replace", "path": "leewaySeconds", "value": 10}
     check_kind(server, "Issuers", "Issuer", issuers, change, "name")
+
+
+def check_feeds(server):
+    """Feeds, the files that are sent to them, and the runs that these become."""
+    me = server.send("GET", "/scim/v2/Me", 200).json()["id"]
+    text = 'source = "staff"\n[snapshot]\nmode = "full"\n[[resource]]\nkind = "User"\nkey = "Nr"\n'
+    feed = {"schemas": ["urn:matrikel:scim:schemas:1.0:Feed"], "client": {"value": me}}
+    feed["map"] = text + '[resource.columns]\nuserName = "Nr"\n'
+    change = {"op": "replace", "path": "description", "value": "Every night."}
+    check_kind(server, "Feeds", "Feed", [feed | {"name": name} for name in ("staff", "pupils")], change, "name")
+    made = server.send("POST", "/scim/v2/Feeds", 201, body=feed | {"name": "sent"}).json()["id"]
+    one, at, csv = f"/scim/v2/Feeds/{made}", "/scim/v2/Feeds/{id}", {"headers": {"Content-Type": "text/csv"}}
+
+    def sent(status, body="Nr\n", params=None, path=one, **rest):
+        return server.send("POST", path, status, at=at, body=body, params=params, **(csv | rest))
+
+    def held(answer):
+        run = answer.headers["Location"].split("/scim/v2/")[1]
+        for _ in range(200):
+            state = server.send("GET", f"/scim/v2/{run}", 200, at="/scim/v2/Runs/{id}").json()["state"]
+            if state not in ("waiting", "running"):
+                return f"/scim/v2/{run}", state
+            time.sleep(0.05)
+        return f"/scim/v2/{run}", "none"
+
+    run, state = held(sent(202))
+    check(state == "held", f"an empty snapshot is {state}")
+    applied = held(sent(202, "Nr\n7001\nä\n\u00c3\u00a4\n".encode(), {"extracted": "2026-08-10T00:00:00Z", "mode": "delta"}))
+    check(applied[1] in ("applied", "held"), f"a file is {applied}")
+    check(held(sent(202, "Nr\n7001\n", {"extracted": "2026-08-11T00:00:00Z", "mode": "delta"}))[1] == "applied", "a file")
+    sent(409, "Nr\n7002\n", {"extracted": "2026-08-01T00:00:00Z", "mode": "delta"})
+    sent(400, "Name\n")
+    sent(401, token="mk_wrong")
+    sent(403, token=server.consumer)
+    sent(404, path="/scim/v2/Feeds/nothing")
+    sent(415, headers={"Content-Type": "text/plain"})
+    sent(413, b"Nr\n" + b" " * BODY_LIMIT)
+    at = "/scim/v2/Runs/{id}"
+    patch = PATCH | {"Operations": [{"op": "replace", "path": "decision", "value": "reject"}]}
+    missing = "/scim/v2/Runs/01913a52-0000-7000-8000-000000000000"
+    etag = server.send("GET", run, 200, at=at).headers["ETag"]
+    for method in ("GET", "HEAD"):
+        server.send(method, run, 304, at=at, headers={"If-None-Match": etag})
+        server.send(method, run, 400, at=at, params={"attributes": "id", "excludedAttributes": "meta"})
+        server.send(method, run, 403, at=at, token=server.consumer)
+        server.send(method, missing, 404, at=at)
+        items, where = run + "/items", at + "/items"
+        server.send(method, items, 200, at=where, params={"list": "warning"})
+        server.send(method, items, 400, at=where, params={"list": "all"})
+        server.send(method, items, 403, at=where, token=server.consumer)
+        server.send(method, missing + "/items", 404, at=where)
+        check_refusals(server, [(method, run, at, None), (method, items, where, None)])
+    for method, body in (("PATCH", patch), ("DELETE", None)):
+        server.send(method, run, 412, at=at, body=body, headers={"If-Match": 'W/"999.0"'})
+        server.send(method, missing, 404, at=at, body=body)
+        server.send(method, run, 400, at=at, body=body, headers={"If-Match": "unquoted"})
+        server.send(method, run, 403, at=at, body=body, token=server.consumer)
+        check_refusals(server, [(method, run, at, body)])
+    server.send("PATCH", run, 200, at=at, body=patch)
+    server.send("PATCH", run, 409, at=at, body=PATCH | {"Operations": [change | {"path": "remark"}]})
+    server.send("OPTIONS", run, 204, at=at)
+    server.send("OPTIONS", run + "/items", 204, at=at + "/items")
+    server.send("DELETE", run, 204, at=at)
+    many = "/scim/v2/Runs"
+    for method, where, body in (("GET", many, None), ("HEAD", many, None), ("POST", many + "/.search", SEARCH)):
+        server.send(method, where, 200, body=body)
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+        server.send(method, where, 403, body=body, token=server.consumer)
+        check_refusals(server, [(method, where, where, body)])
 
 
 def check_tokens(server):
@@ -706,6 +777,7 @@ def check_answers(server):
     check_why(server)
     check_simulations(server)
     check_issuers(server)
+    check_feeds(server)
     check_tokens(server)
     check_credentials(server)
     for method in ("GET", "HEAD"):

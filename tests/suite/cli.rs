@@ -39,7 +39,7 @@ fn json_of(text: &str) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = TempDir::new().expect("a folder");
-    let commands: [&[&str]; 31] = [
+    let commands: [&[&str]; 37] = [
         &[],
         &["serve"],
         &["demo"],
@@ -71,6 +71,12 @@ fn every_command_explains_itself() {
         &["restored"],
         &["export"],
         &["import"],
+        &["export", "accounts"],
+        &["run"],
+        &["run", "list"],
+        &["run", "show"],
+        &["run", "allow"],
+        &["run", "reject"],
     ];
     for command in commands {
         for flag in ["--help", "-h"] {

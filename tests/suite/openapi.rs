@@ -4,8 +4,13 @@
 use crate::support::conformance::{openapi_check, schemathesis};
 use crate::support::server::{MASTER_KEY, Server};
 
-/// So that the answer to one more can be seen.
-const FEW: [(&str, &str); 3] = [("MATRIKEL_DEFERRED_REQUESTS", "2"), ("MATRIKEL_FAILED_ATTEMPTS", "0"), MASTER_KEY];
+/// So that the answer to one more, or to a larger one, can be seen.
+const FEW: [(&str, &str); 4] = [
+    ("MATRIKEL_FEED_LIMIT", "1048576"),
+    ("MATRIKEL_DEFERRED_REQUESTS", "2"),
+    ("MATRIKEL_FAILED_ATTEMPTS", "0"),
+    MASTER_KEY,
+];
 /// Tokens that are none are sent by the hundred.
 const PATIENT: [(&str, &str); 2] = [("MATRIKEL_FAILED_ATTEMPTS", "0"), MASTER_KEY];
 

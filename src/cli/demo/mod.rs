@@ -2,6 +2,7 @@
 //! read by another, then served. What it does with the register any SCIM client could do; only the tenant and its
 //! clients are made directly. A second start finds its data, and an interrupted first one is completed.
 
+mod feed;
 pub mod municipality;
 mod names;
 pub(in crate::cli) mod person;
@@ -39,7 +40,7 @@ use crate::telemetry;
                   readable by you alone, so that a second start finds its data. Neither matrikel.toml nor DATABASE_URL is \
                   read: a demo never fills a real register by mistake.",
     after_long_help = "Examples:\n  matrikel demo\n  matrikel demo --people 500 --listen 127.0.0.1:9000 --data /tmp/town\n  \
-                       matrikel demo --json --people 0 --listen 127.0.0.1:0 --data /tmp/empty\n\n\
+                       matrikel demo --json --people 0 --listen 127.0.0.1:0 --data /tmp/empty\n  matrikel demo --feeds town --size kerava\n\n\
                        Exit codes: 0 stopped when asked · 1 failed · 2 wrong usage or configuration"
 )]
 pub(super) struct Arguments {
@@ -55,12 +56,49 @@ pub(super) struct Arguments {
     /// Seed of the municipality: the same seed and size make the same town
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Write the files that the municipality's systems would send into a folder, and stop: see `matrikel import --map`
+    #[arg(long, value_name = "DIR")]
+    feeds: Option<PathBuf>,
+    /// Size of a known municipality, in place of --people
+    #[arg(long, value_enum)]
+    size: Option<Size>,
     /// Say nothing but one line of JSON on standard output when everything is ready
     #[arg(long)]
     json: bool,
 }
 
+/// How large a municipality is.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Size {
+    /// 14,000 inhabitants: 900 employees, 2,700 pupils.
+    Hultsfred,
+    /// 38,000 inhabitants: 2,000 employees, 6,000 pupils.
+    Kerava,
+    /// 660,000 inhabitants: 37,500 employees, 112,500 pupils.
+    Helsinki,
+}
+
+impl Arguments {
+    fn people(&self) -> usize {
+        match self.size {
+            None => self.people,
+            Some(Size::Hultsfred) => 900,
+            Some(Size::Kerava) => 2_000,
+            Some(Size::Helsinki) => 37_500,
+        }
+    }
+}
+
 pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(folder) = &arguments.feeds {
+        let people = arguments.people();
+        feed::write(&Municipality::generate(arguments.seed, people), arguments.seed, folder)?;
+        let told = match arguments.json {
+            true => json!({ "folder": folder, "employees": people, "pupils": people * 3 }).to_string(),
+            false => format!("Wrote files of {people} employees and {} pupils to {}.", people * 3, folder.display()),
+        };
+        return Ok(output::say(told)?);
+    }
     let mut config = Config {
         listen: arguments.listen.clone(),
         data_dir: arguments.data.clone(),
@@ -84,7 +122,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
 }
 
 async fn perform(config: &Config, arguments: &Arguments, directory: Directory) -> anyhow::Result<()> {
-    let register = prepare::register(&directory, &arguments.data, arguments.people, arguments.seed).await?;
+    let register = prepare::register(&directory, &arguments.data, arguments.people(), arguments.seed).await?;
     let running = serve::start(config, directory)?;
     let base_url = running.base_url();
     let stop = serve::stop_signal();
@@ -113,7 +151,7 @@ async fn fill(base_url: &str, arguments: &Arguments, mut register: Register) -> 
         (Client::new(base_url, state.token("hr")?)?, Client::new(base_url, state.token("cloud")?)?);
     let town = Municipality::generate(state.seed, state.people);
     let is_empty_by_wish = state.people == 0;
-    if state.people != arguments.people {
+    if state.people != arguments.people() {
         tell(
             arguments.json,
             &format!(

@@ -208,7 +208,12 @@ impl Directory {
     /// What a request is sealed in: under a key that a master key opens. Where there is none, and for what was sealed then,
     /// it is one that lies in the same database.
     async fn envelope(&self, ctx: &Ctx, id: Uuid) -> Result<Envelope, Error> {
-        let envelope = |key: &SealKey| Envelope::new(key, USAGE, id.as_bytes());
+        self.lasting_envelope(ctx, USAGE, id).await
+    }
+
+    /// The same for another use.
+    pub(super) async fn lasting_envelope(&self, ctx: &Ctx, usage: &str, id: Uuid) -> Result<Envelope, Error> {
+        let envelope = |key: &SealKey| Envelope::new(key, usage, id.as_bytes());
         let keys = self.deferring_keys(ctx).await?;
         let mut keys = keys.iter();
         let Some(newest) = keys.next() else { return Ok(envelope(&*self.seal_key(ctx, PURPOSE).await?)?) };

@@ -8,8 +8,6 @@ use store::ResourceId;
 use crate::directory::envelope::Envelope;
 use crate::directory::{Ctx, Directory, Error};
 
-/// What the tenant's key is for, as the store knows it.
-const PURPOSE: &str = "intake";
 /// What a key that is derived from it is for: one for each run.
 const USAGE: &str = "matrikel intake 1";
 /// Bytes of a piece of a file.
@@ -26,7 +24,7 @@ pub const WARNINGS: &str = "warning";
 
 impl Directory {
     async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
-        Ok(Envelope::new(&*self.seal_key(ctx, PURPOSE).await?, USAGE, run.0.as_bytes())?)
+        self.lasting_envelope(ctx, USAGE, run.0).await
     }
 
     /// Puts items into a list of a run, each at its place.

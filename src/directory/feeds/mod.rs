@@ -84,13 +84,10 @@ impl Feed {
 pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Result<(), scim::Error> {
     let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
     let refuse = |detail: String| scim::Error::invalid_value(detail);
-    let map = Map::read(text("map"), registry).map_err(|faults| {
+    Map::read(text("map"), registry).map_err(|faults| {
         let faults: Vec<String> = faults.iter().take(5).map(ToString::to_string).collect();
         refuse(format!("map: {}", faults.join(" ")))
     })?;
-    if map.source != text("name") {
-        return Err(refuse(format!("name must be the source of the map, {}.", map.source)));
-    }
     let planned = document.get("planned").and_then(Value::as_array).into_iter().flatten();
     for (index, planned) in planned.enumerate() {
         let percent = planned.get("percent").and_then(Value::as_f64).unwrap_or_default();

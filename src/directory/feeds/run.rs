@@ -1,6 +1,8 @@
 //! The life of a run: it waits, runs, and is applied; or it is held until a person decides; or it fails, with the reason.
 //! All but the decision is the server's to write. One run of a feed is carried out at a time.
 
+mod decision;
+
 use jiff::Timestamp;
 use scim::resource::{label, normalise};
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,13 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work, format_instant};
 
 use super::map::{Format, Mode};
-use super::{BODY, FEED, Feed, LISTS, RUN};
+use super::{FEED, Feed, RUN};
 use crate::directory::{Ctx, Directory, Error};
+
+/// What a resource says.
+type Document = Object<String, Value>;
+
+pub(in crate::directory) use decision::{decide, forget};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,68 +341,6 @@ impl Directory {
     }
 }
 
-/// What a client writes of a run: a decision on one that is held, and nothing else. Called under the lock, with what the
-/// document was before; `None` at a creation.
-pub(in crate::directory) fn decide(
-    ctx: &Ctx,
-    kind: &str,
-    before: Option<&Record>,
-    document: &mut Object<String, Value>,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    if kind != RUN {
-        return Ok(());
-    }
-    let Some(before) = before else {
-        return Err(Error::Denied("Nobody creates runs: send a file to /Feeds/{name}.".into()));
-    };
-    let known = document_of(before)?;
-    let decision = document.get("decision").and_then(Value::as_str);
-    let state = match (RunState::of(&known), decision) {
-        (Some(RunState::Held), Some("allow")) => RunState::Waiting,
-        // One that is being carried out stops where it is.
-        (Some(RunState::Held | RunState::Waiting | RunState::Running), Some("reject")) => RunState::Rejected,
-        (Some(RunState::Held), _) => {
-            return Err(scim::Error::invalid_value("decision is allow or reject.").into());
-        }
-        _ => return Err(scim::Error::status(409, "Only a run that is held waits for a decision.").into()),
-    };
-    if state == RunState::Rejected {
-        work.drop_run_items(before.id, BODY);
-        document.insert("ended".into(), format_instant(ctx.now).into());
-    } else {
-        document.shift_remove("ended");
-    }
-    let by = if ctx.caller.id == ResourceId::SYSTEM { None } else { Some(ctx.caller.id.to_string()) };
-    let mut decided = object(json!({ "at": format_instant(ctx.now) }));
-    if let Some(by) = by {
-        decided.insert("by".into(), by.into());
-    }
-    document.insert("state".into(), state.as_str().into());
-    document.insert("decided".into(), decided.into());
-    Ok(())
-}
-
-/// What goes with a feed or a run that is deleted. Fails with 409 for one that is being carried out.
-pub(in crate::directory) fn forget(record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
-    let document = match record.kind.as_str() {
-        FEED | RUN => document_of(record)?,
-        _ => return Ok(()),
-    };
-    if record.kind == RUN {
-        if matches!(RunState::of(&document), Some(RunState::Running | RunState::Waiting)) {
-            return Err(scim::Error::status(409, "The run is being carried out.").into());
-        }
-        LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
-        return Ok(());
-    }
-    if running(&Feed::of(record)?, work)?.is_some() {
-        return Err(scim::Error::status(409, "A run of the feed is being carried out.").into());
-    }
-    work.forget_feed(record.id);
-    Ok(())
-}
-
 fn in_progress(feed: &Feed, begin: &Begin, work: &mut Work<'_>) -> Result<Option<ResourceId>, Error> {
     let Some((run, document)) = running(feed, work)? else { return Ok(None) };
     let file = document.get("file").and_then(|file| file.get("digest")).and_then(Value::as_str);
@@ -412,7 +357,7 @@ fn in_progress(feed: &Feed, begin: &Begin, work: &mut Work<'_>) -> Result<Option
 }
 
 /// The run of a feed that is being carried out.
-fn running(feed: &Feed, work: &mut Work<'_>) -> Result<Option<(ResourceId, Object<String, Value>)>, Error> {
+fn running(feed: &Feed, work: &mut Work<'_>) -> Result<Option<(ResourceId, Document)>, Error> {
     let run = feed.document.get("running").and_then(Value::as_str).and_then(|run| run.parse::<ResourceId>().ok());
     let Some(run) = run else { return Ok(None) };
     let found = run_of(work, run)?.filter(|(_, document)| RunState::of(document) == Some(RunState::Running));
@@ -443,7 +388,7 @@ fn mark_planned(document: &mut Object<String, Value>, raised: Option<&str>, run:
     }
 }
 
-fn run_of(work: &mut Work<'_>, run: ResourceId) -> Result<Option<(Record, Object<String, Value>)>, Error> {
+fn run_of(work: &mut Work<'_>, run: ResourceId) -> Result<Option<(Record, Document)>, Error> {
     let Some(record) = work.record(run)?.filter(|record| record.kind == RUN) else { return Ok(None) };
     let document = document_of(&record)?;
     Ok(Some((record, document)))

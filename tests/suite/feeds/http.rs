@@ -33,7 +33,7 @@ pub(super) async fn send(api: &Api, path: &str, kind: &str, body: Vec<u8>) -> Re
 /// The run at a location, once nothing is to be done for it.
 pub(super) async fn ended(api: &Api, location: &str) -> Value {
     let id = location.rsplit('/').next().expect("an id");
-    for _ in 0..1_200 {
+    for _ in 0..4_800 {
         let run = api.get(&format!("/Runs/{id}")).await.expect(200).body;
         if !["waiting", "running"].contains(&run["state"].as_str().expect("a state")) {
             return run;
@@ -47,10 +47,14 @@ pub(super) fn location(response: &Response) -> String {
     response.headers().get("location").and_then(|value| value.to_str().ok()).expect("a location").to_owned()
 }
 
+fn latin(text: &str) -> Vec<u8> {
+    text.chars().map(|letter| u8::try_from(u32::from(letter)).expect("Latin-1")).collect()
+}
+
 async fn a_file_is_answered_first_and_its_run_is_the_senders_to_follow(place: &Municipality) {
     let id = feed(place.ready().await).await;
     let text = format!("{HEADER}1;Mäki;2;;11;2026-08-01;;E1\n2;Ek;;131052-308T;21;nie;;E1\n");
-    let latin: Vec<u8> = text.chars().map(|letter| u8::try_from(u32::from(letter)).expect("Latin-1")).collect();
+    let latin = latin(&text);
     let sent =
         send(&place.hr, "/Feeds/hr?extracted=2026-11-01T00:00:00Z", "text/csv; charset=iso-8859-1", latin.clone())
             .await;
@@ -122,7 +126,7 @@ async fn a_file_is_answered_first_and_its_run_is_the_senders_to_follow(place: &M
 
 async fn what_is_no_feed_is_refused_and_nobody_writes_runs(place: &Municipality) {
     feed(place.ready().await).await;
-    let csv = || format!("{HEADER}1;A;;;;;;\n").into_bytes();
+    let csv = || latin(&format!("{HEADER}1;A;;;;;;\n"));
     let other = Api::new(&place.server, place.server.client(TENANT, "other", "source"));
     let reader = Api::new(&place.server, place.server.client(TENANT, "reader", "consumer"));
     let table: [(&Api, &str, &str, Vec<u8>, u16); 12] = [

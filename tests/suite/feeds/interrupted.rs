@@ -10,7 +10,7 @@ use super::{Files, HEADER, snapshots};
 use crate::support::api::Api;
 use crate::support::municipality::{Municipality, TENANT};
 
-const PEOPLE: u32 = 3_000;
+const PEOPLE: u32 = 1_500;
 
 fn rows() -> String {
     // Each refers to the next, so that references are set in a second round.
@@ -45,7 +45,7 @@ async fn the_server(mut place: Municipality) {
     let sent = send(&place.hr, "/Feeds/hr?extracted=2026-11-01T00:00:00Z", "text/csv", rows().into_bytes()).await;
     assert_eq!(sent.status(), 202);
     let location = location(&sent);
-    for floor in [1, 1_200, 2_400] {
+    for floor in [1, 600, 1_200] {
         for _ in 0..4_000 {
             if stored(&place) >= floor {
                 break;
@@ -88,7 +88,7 @@ async fn the_command(place: &Municipality) {
         paths[0],
         paths[1],
     ];
-    for floor in [1, 1_200, 2_400] {
+    for floor in [1, 600, 1_200] {
         let mut process = place.spawn(&line);
         for _ in 0..4_000 {
             if stored(place) >= floor || process.try_wait().expect("a process").is_some() {

@@ -236,7 +236,7 @@ impl Map {
             .parts
             .iter()
             .flat_map(|part| part.columns.iter().chain(part.lists.iter().flat_map(|list| list.columns.iter())));
-        columns.filter(|column| column.is_secret).filter_map(Column::name)
+        columns.filter(|column| column.is_secret).flat_map(Column::names)
     }
 }
 
@@ -247,6 +247,6 @@ impl Part {
         // Columns of a list within a row of JSON are relative to it.
         let lists = self.lists.iter().filter(|list| list.from.is_none()).flat_map(|list| list.columns.iter());
         let within = self.lists.iter().filter_map(|list| list.from.as_deref());
-        keys.chain(conditions).chain(self.columns.iter().chain(lists).filter_map(Column::name)).chain(within)
+        keys.chain(conditions).chain(self.columns.iter().chain(lists).flat_map(Column::names)).chain(within)
     }
 }

@@ -7,6 +7,7 @@ use encoding_rs::Encoding;
 use jiff::civil::Date;
 use scim::filter::{Checked, Filter};
 use scim::schema::{Attribute, Definition, Registry, Type};
+use scim::template::Template;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
@@ -217,7 +218,7 @@ fn conditions(page: &Page<'_>, sheet: &Sheet<'_>) -> Vec<Condition> {
 
 fn columns_of(page: &Page<'_>, sheet: &Sheet<'_>, definition: &Arc<Definition>) -> Vec<Column> {
     let each = sheet.cells().filter_map(|(path, span, cell)| match Spot::parse(definition, path) {
-        Ok(spot) => column(page, path, spot, cell, true),
+        Ok(spot) => column(page, path, &spot, cell, true),
         Err(detail) => {
             page.fault(&span, detail);
             None
@@ -245,7 +246,7 @@ fn list(page: &Page<'_>, sheet: Sheet<'_>, definition: &Arc<Definition>) -> Opti
         .and_then(|(text, span)| checked(page, &span, Filter::parse(text).and_then(|f| f.check_element(attribute))));
     let columns: Vec<Column> = columns.map_or_else(Vec::new, |columns| {
         let each = columns.cells().filter_map(|(name, span, cell)| match Spot::part(attribute, name) {
-            Ok(spot) => column(page, name, spot, cell, false),
+            Ok(spot) => column(page, name, &spot, cell, false),
             Err(detail) => {
                 page.fault(&span, detail);
                 None
@@ -259,7 +260,7 @@ fn list(page: &Page<'_>, sheet: Sheet<'_>, definition: &Arc<Definition>) -> Opti
     Some(List { spot, key: key.name.clone(), from, columns, scope })
 }
 
-fn column(page: &Page<'_>, path: &str, spot: Spot, cell: Cell<'_>, may_refer: bool) -> Option<Column> {
+fn column(page: &Page<'_>, path: &str, spot: &Spot, cell: Cell<'_>, may_refer: bool) -> Option<Column> {
     let is_secret = spot.is_secret;
     let plain = |from: From| Column {
         spot: spot.clone(),
@@ -276,23 +277,27 @@ fn column(page: &Page<'_>, path: &str, spot: Spot, cell: Cell<'_>, may_refer: bo
         DeValue::String(name) => return Some(plain(From::Column(name.to_string()))),
         _ => Sheet::of(page, cell)?,
     };
-    let constant = sheet.cell("constant").and_then(|cell| fitting(page, &spot, cell));
+    let constant = sheet.cell("constant").and_then(|cell| fitting(page, spot, cell));
     let name = sheet.text("column").map(|(name, _)| name.to_owned());
-    let from = match (name, constant) {
-        (Some(name), None) => Some(From::Column(name)),
-        (None, Some(value)) => Some(From::Constant(value)),
-        // A constant that does not fit was told already.
-        (None, None) if sheet.cell("constant").is_some() => None,
+    let template = sheet
+        .text("template")
+        .and_then(|(source, span)| Template::parse(source).map_err(|error| page.fault(&span, error.to_string())).ok());
+    let from = match (name, constant, template) {
+        (Some(name), None, None) => Some(From::Column(name)),
+        (None, Some(value), None) => Some(From::Constant(value)),
+        (None, None, Some(template)) => Some(From::Template(template)),
+        // What does not fit was told already.
+        (None, None, None) if sheet.cell("constant").or_else(|| sheet.cell("template")).is_some() => None,
         _ => {
-            page.fault(&sheet.span, "Either column or constant must stand here.");
+            page.fault(&sheet.span, "One of column, template and constant must stand here.");
             None
         }
     };
     let values = sheet.sheet("values").map(|table| {
-        let each = table.cells().filter_map(|(text, _, cell)| Some((text.to_owned(), fitting(page, &spot, cell)?)));
+        let each = table.cells().filter_map(|(text, _, cell)| Some((text.to_owned(), fitting(page, spot, cell)?)));
         each.collect::<BTreeMap<String, Value>>()
     });
-    let otherwise = sheet.cell("otherwise").and_then(|cell| fitting(page, &spot, cell));
+    let otherwise = sheet.cell("otherwise").and_then(|cell| fitting(page, spot, cell));
     let date = sheet.text("date").map(|(format, span)| {
         let reads_back = Date::constant(2024, 12, 31).strftime(format).to_string();
         if Date::strptime(format, &reads_back).ok() != Some(Date::constant(2024, 12, 31)) {

@@ -65,7 +65,7 @@ fn every_fault_of_a_map_is_told_with_its_line() {
                 "line 6, column 41: active is boolean",
                 "line 7, column 32: This is no form of a date",
                 "line 8, column 28: displayName is string",
-                "Either column or constant",
+                "One of column, template and constant",
             ],
         ),
         (
@@ -158,6 +158,24 @@ fn texts_become_values_of_the_attributes_type() {
         }
     }
     assert_eq!(column("title", "").read(&row(&[("A", "  ")])), Ok(None));
+}
+
+#[test]
+fn a_template_puts_columns_together_and_gives_nothing_where_one_is_empty() {
+    let map = |template: &str| {
+        let text = format!(
+            "source = \"hr\"\n[[resource]]\nkind = \"User\"\nkey = \"given\"\n[resource.columns]\ndisplayName = {{ template = \"{template}\" }}\n"
+        );
+        read(&text)
+    };
+    let known = map("{{ given }} {{ family | upper }}").expect("a map");
+    assert!(known.columns().any(|column| column == "family"), "the file must have it");
+    let said = |cells: &[(&str, &str)]| known.parts[0].columns[0].read(&row(cells)).expect("reads");
+    let whole = said(&[("given", "Maj"), ("family", " ek ")]);
+    assert_eq!(whole, Some(super::Said::Value(json!("Maj EK"))));
+    assert_eq!(said(&[("given", "Maj"), ("family", "")]), None);
+    let faults = map("{{ given").expect_err("no template").join("\n");
+    assert!(faults.contains("line 6, column "), "{faults}");
 }
 
 #[test]

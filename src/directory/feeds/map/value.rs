@@ -1,10 +1,12 @@
 //! What a column says: a text becomes the value of an attribute, by table, date format and type. What cannot be one is
 //! told in a sentence that never repeats a secret.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime};
 use scim::schema::Type;
+use scim::template::{Template, TemplateError};
 use serde_json::Value;
 
 use super::row::Row;
@@ -15,6 +17,8 @@ use super::spot::Spot;
 pub enum From {
     /// A column.
     Column(String),
+    /// Several columns, put together.
+    Template(Template),
     /// The same for every row.
     Constant(Value),
 }
@@ -52,21 +56,23 @@ pub enum Said {
 }
 
 impl Column {
-    /// The column's name, unless it is a constant.
-    pub fn name(&self) -> Option<&str> {
+    /// The names of the columns that it reads.
+    pub fn names(&self) -> Vec<&str> {
         match &self.from {
-            From::Column(name) => Some(name),
-            From::Constant(_) => None,
+            From::Column(name) => vec![name],
+            From::Template(template) => template.names().into_iter().collect(),
+            From::Constant(_) => Vec::new(),
         }
     }
 
     /// What a row says; `None`: nothing. The error is a sentence.
     pub fn read(&self, row: &Row) -> Result<Option<Said>, String> {
-        let name = match &self.from {
+        let (name, text) = match &self.from {
             From::Constant(value) => return Ok(Some(Said::Value(value.clone()))),
-            From::Column(name) => name,
+            From::Column(name) => (name.as_str(), row.text(name)),
+            From::Template(template) => (self.path.as_str(), self.render(template, row)?.map(Cow::Owned)),
         };
-        let Some(text) = row.text(name) else { return Ok(None) };
+        let Some(text) = text else { return Ok(None) };
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);
@@ -86,6 +92,20 @@ impl Column {
             return Ok(Some(Said::Value(Value::Array(values?))));
         }
         self.value(name, text).map(|value| Some(Said::Value(value)))
+    }
+
+    /// What a template makes of a row; `None`: a column that it needs is empty.
+    fn render(&self, template: &Template, row: &Row) -> Result<Option<String>, String> {
+        let value = |name: &str| {
+            let text = row.text(name)?;
+            let text = text.trim();
+            (!text.is_empty()).then(|| Cow::Owned(Value::from(text)))
+        };
+        match template.render(value) {
+            Ok(text) => Ok(Some(text)),
+            Err(TemplateError::Undefined) => Ok(None),
+            Err(error) => Err(format!("{}: {error}", self.path)),
+        }
     }
 
     fn value(&self, name: &str, text: &str) -> Result<Value, String> {
