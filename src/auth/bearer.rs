@@ -221,8 +221,13 @@ impl Authenticator {
         wait.map_or(Ok(()), |seconds| Err(Refusal::Braked(seconds)))
     }
 
+    /// Whether the address of a request has failed too often.
+    pub fn is_braked(&self, shown: &Shown<'_>, now: i64) -> bool {
+        self.check_brake(shown, now).is_err()
+    }
+
     /// Notes that it has failed once more.
-    pub(super) fn note_failure(&self, shown: &Shown<'_>, now: i64) {
+    pub fn note_failure(&self, shown: &Shown<'_>, now: i64) {
         if let Some((address, now)) = shown.address.zip(u64::try_from(now).ok()) {
             self.brake.note(address, now);
         }
@@ -267,7 +272,7 @@ impl Authenticator {
 }
 
 /// The token of a header value; the scheme's name compares without case (RFC 9110 section 11.1).
-fn bearer(header: &str) -> Option<&str> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }

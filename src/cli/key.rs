@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use store::Tenant;
 
 use super::{Shared, now, open, output};
-use crate::directory::secret::Keyring;
+use crate::auth::oauth::keys;
+use crate::directory::secret::{Keyring, sealed_under};
 use crate::directory::{Ctx, Directory, Random};
 
 /// The commands about keys.
@@ -73,6 +74,13 @@ async fn perform(directory: &Directory, command: &Command, masters: &[String]) -
         Command::List { tenant, json } => list(directory, tenant.as_deref(), masters, *json).await,
         Command::Rotate { tenant, only_master, json } => {
             let mut documents = Vec::new();
+            // They are of no tenant, and go along with all of them.
+            if tenant.is_none() && !masters.is_empty() {
+                let resealed = keys::reseal(directory.store(), &directory.master_keys()).await?;
+                if resealed > 0 && !*json {
+                    output::say(format!("{resealed} keys that sign tokens are sealed under another master key."))?;
+                }
+            }
             for tenant in tenants(directory, tenant.as_deref()).await? {
                 let now = now();
                 let rotated = directory.rotate_keys(tenant.id, now, *only_master, &mut |_| {}).await?;
@@ -125,13 +133,24 @@ async fn list(directory: &Directory, slug: Option<&str>, masters: &[String], jso
             }
         }
     }
+    let signing = directory.store().read(|reader| reader.signing_keys()).await.map_err(|error: store::Error| error)?;
     if json {
-        return Ok(output::say(json!({ "masters": masters, "keys": documents }))?);
+        let signing = signing.iter().map(|key| {
+            let master = sealed_under(&key.private);
+            let is_here = master.is_some_and(|name| masters.iter().any(|known| known == name));
+            json!({ "id": key.id, "master": master, "masterIsHere": is_here })
+        });
+        let signing: Vec<Value> = signing.collect();
+        return Ok(output::say(json!({ "masters": masters, "keys": documents, "signingKeys": signing }))?);
     }
     let named = if masters.is_empty() { "none".to_owned() } else { masters.join(", ") };
     output::say(format!("Master keys, the current one first: {named}"))?;
     for line in documents {
         output::say(line.as_str().unwrap_or_default())?;
+    }
+    for key in signing {
+        let under = sealed_under(&key.private).map_or("not sealed".to_owned(), |name| format!("under {name}"));
+        output::say(format!("signs tokens: {}  {under}", key.id))?;
     }
     Ok(())
 }

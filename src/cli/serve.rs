@@ -103,6 +103,9 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     }
     telemetry::init(&config.log)?;
     let directory = open::migrated(&config, arguments.migrate)?;
+    if directory.master_keys().is_empty() {
+        tracing::info!("no access tokens are given at /oauth/token: there is no master key (secrets.key_file)");
+    }
     let store = directory.store().clone();
     let outcome = wait(async {
         let running = start(&config, directory)?;

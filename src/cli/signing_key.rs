@@ -6,6 +6,8 @@ use store::SigningKey;
 
 use super::{Shared, now, open, output, serve};
 use crate::auth::oauth::keys::{self, Rotation};
+use crate::config::ConfigError;
+use crate::directory::secret::sealed_under;
 
 /// The commands about keys that sign.
 #[derive(clap::Subcommand)]
@@ -40,9 +42,20 @@ pub(super) fn run(shared: &Shared, command: &Command) -> anyhow::Result<()> {
             }
             Command::Rotate { at_once, json } => {
                 let gentle = || Rotation::gentle(now, config.oauth.token_seconds);
+                if directory.master_keys().is_empty() {
+                    return Err(ConfigError::new(
+                        "A key that signs tokens takes a master key to be sealed under. Make one with `matrikel key new NAME`, \
+                         and set secrets.key_file.",
+                    )
+                    .into());
+                }
                 let rotation = if *at_once { Rotation::at_once(now) } else { gentle() };
                 let id =
                     keys::add(store, &directory.master_keys(), serve::algorithm(&config), now, Some(rotation)).await?;
+                let about = json!({ "resource": { "type": "SigningKey", "value": id } });
+                let about = about.as_object().cloned().unwrap_or_default();
+                let operation = if *at_once { "signingKeyReplace" } else { "signingKeyRotate" };
+                directory.remember_everywhere(now, operation, &about).await?;
                 let (signs, end) = (output::moment(rotation.signs_from), output::moment(rotation.others_end));
                 if *json {
                     output::say(json!({ "id": id, "signsFrom": signs, "othersEnd": end }))?;
@@ -67,7 +80,9 @@ fn list(keys: &[SigningKey], json: bool, now: i64) -> anyhow::Result<()> {
             Some(end) => format!("ends {}", output::moment(end)),
             None => "no end".to_owned(),
         };
-        output::say(format!("{}  {:<5}  {begins} {}  {ends}", key.id, key.algorithm, output::moment(key.signs_from)))?;
+        let under = sealed_under(&key.private).map_or("not sealed".to_owned(), |master| format!("under {master}"));
+        let signs_from = output::moment(key.signs_from);
+        output::say(format!("{}  {:<5}  {begins} {signs_from}  {ends}  {under}", key.id, key.algorithm))?;
     }
     Ok(())
 }
@@ -76,5 +91,6 @@ fn document(key: &SigningKey) -> Value {
     json!({
         "id": key.id, "algorithm": key.algorithm, "createdAt": output::moment(key.created_at),
         "signsFrom": output::moment(key.signs_from), "endsAt": key.ends_at.map(output::moment),
+        "master": sealed_under(&key.private),
     })
 }

@@ -149,23 +149,22 @@ async fn perform(directory: &Directory, command: Command) -> anyhow::Result<()> 
                 ))
                 .into());
             }
-            let store = store.clone();
             let mut told = 0;
-            let erased = tokio::task::spawn_blocking(move || {
-                store.erase_tenant(tenant.id, |rows| {
-                    if rows / 100_000 > told {
-                        told = rows / 100_000;
-                        // Whoever does not listen misses nothing.
-                        let _ = output::remark(format!("{rows} rows are gone"));
-                    }
-                })
+            let erased = directory.erase(&tenant, now(), move |rows| {
+                if rows / 100_000 > told {
+                    told = rows / 100_000;
+                    // Whoever does not listen misses nothing.
+                    let _ = output::remark(format!("{rows} rows are gone"));
+                }
             });
-            let rows = erased.await?.context("not all was erased; the same command goes on with it")?;
+            let rows = erased.await.context("not all was erased; the same command goes on with it")?;
             if json {
-                output::say(json!({ "slug": slug, "erased": true, "rows": rows }))?;
+                output::say(json!({ "slug": slug, "id": tenant.id.0, "erased": true, "rows": rows }))?;
             } else {
                 output::say(format!(
-                    "Tenant {slug} is erased: {rows} rows. Backups and exports of it are yours to destroy."
+                    "Tenant {slug} is erased: {rows} rows. Backups and exports of it are yours to destroy. What was done is \
+                     told by `matrikel audit list --tenant erased:{}`.",
+                    tenant.id
                 ))?;
             }
             Ok(())

@@ -53,6 +53,8 @@ pub enum Profile {
     /// RFC 7643 and 7644, and the habits of real clients understood.
     #[default]
     Rfc,
+    /// RFC 7643 and 7644 and nothing later: for clients that take no answer with a member they do not know.
+    Core,
     /// The interoperability profile, draft 01.
     Interop01,
     /// The IPSIE identity lifecycle profile: the interoperability profile, and no passwords.
@@ -66,6 +68,7 @@ impl Profile {
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "rfc" => Some(Profile::Rfc),
+            "core" => Some(Profile::Core),
             "interop-01" => Some(Profile::Interop01),
             "ipsie" => Some(Profile::Ipsie),
             "egil" => Some(Profile::Egil),
@@ -77,6 +80,7 @@ impl Profile {
     pub fn as_str(self) -> &'static str {
         match self {
             Profile::Rfc => "rfc",
+            Profile::Core => "core",
             Profile::Interop01 => "interop-01",
             Profile::Ipsie => "ipsie",
             Profile::Egil => "egil",
@@ -88,6 +92,11 @@ impl Profile {
         matches!(self, Profile::Interop01 | Profile::Ipsie)
     }
 
+    /// Whether answers may hold what an RFC later than 7644 has added to a message of theirs.
+    pub fn knows_additions(self) -> bool {
+        self != Profile::Core
+    }
+
     /// Whether users have a `password`. Without it, it is an unknown attribute.
     pub fn has_passwords(self) -> bool {
         self != Profile::Ipsie
@@ -96,7 +105,7 @@ impl Profile {
     /// How a body that strays from the standard is met.
     pub fn strictness(self) -> Strictness {
         match self {
-            Profile::Rfc | Profile::Egil => Strictness::Tolerant,
+            Profile::Rfc | Profile::Core | Profile::Egil => Strictness::Tolerant,
             Profile::Interop01 | Profile::Ipsie => Strictness::Strict,
         }
     }

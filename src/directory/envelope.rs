@@ -45,29 +45,32 @@ impl Directory {
 
     /// The tenant's key for a purpose, made when there is none yet.
     pub(super) async fn seal_key(&self, ctx: &Ctx, purpose: &'static str) -> Result<Arc<SealKey>, Error> {
-        let tenant = ctx.tenant;
-        if let Some(key) = self.seal_keys.0.get(&(tenant, purpose)) {
+        if let Some(key) = self.known_seal_key(ctx, purpose).await? {
             return Ok(key);
         }
-        let found: Option<SealKey> = self
-            .store
-            .read(move |reader| reader.seal_key(tenant, purpose))
-            .await
-            .map_err(|error: store::Error| error)?;
-        let key = match found {
-            Some(key) => key,
-            None => {
-                self.store.write(tenant, ctx.origin(), move |work| work.seal_key(purpose).map_err(Error::from)).await?
-            }
-        };
-        let key = Arc::new(key);
-        self.seal_keys.0.insert((tenant, purpose), Arc::clone(&key));
+        let make = self.store.write(ctx.tenant, ctx.origin(), move |work| work.seal_key(purpose).map_err(Error::from));
+        let key = Arc::new(make.await?);
+        self.seal_keys.0.insert((ctx.tenant, purpose), Arc::clone(&key));
         Ok(key)
+    }
+
+    /// The same if there is one.
+    pub(super) async fn known_seal_key(&self, ctx: &Ctx, purpose: &'static str) -> Result<Option<Arc<SealKey>>, Error> {
+        let tenant = ctx.tenant;
+        if let Some(key) = self.seal_keys.0.get(&(tenant, purpose)) {
+            return Ok(Some(key));
+        }
+        let found = self.store.read_for(tenant, move |reader| reader.seal_key(tenant, purpose)).await;
+        let found = found.map_err(|error: store::Error| error)?.map(Arc::new);
+        if let Some(key) = &found {
+            self.seal_keys.0.insert((tenant, purpose), Arc::clone(key));
+        }
+        Ok(found)
     }
 }
 
-/// A key for one use.
-pub(super) struct Envelope(Vec<u8>);
+/// A key for one use, and older ones that what was sealed before is opened with.
+pub(super) struct Envelope(Vec<u8>, Vec<Envelope>);
 
 impl Envelope {
     /// The key for a use, from the tenant's and all that must be the same.
@@ -77,7 +80,13 @@ impl Envelope {
             let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
             signer.sign_oneshot_to_vec(&[usage.as_bytes(), binding].concat())
         };
-        derive().map(Envelope).map_err(|error| unavailable(&error))
+        derive().map(|key| Envelope(key, Vec::new())).map_err(|error| unavailable(&error))
+    }
+
+    /// The same that also opens what another key has sealed.
+    pub(super) fn or(mut self, older: Envelope) -> Self {
+        self.1.push(older);
+        self
     }
 
     /// Seals a text.
@@ -91,6 +100,10 @@ impl Envelope {
 
     /// Opens what was sealed; `None` when it was not sealed for this use, or has been changed.
     pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.open_alone(sealed).or_else(|| self.1.iter().find_map(|older| older.open(sealed)))
+    }
+
+    fn open_alone(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let (&[VERSION], rest) = sealed.split_first_chunk::<1>()? else { return None };
         let (nonce, rest) = rest.split_first_chunk::<NONCE>()?;
         let (sealed, tag) = rest.split_last_chunk::<TAG>()?;

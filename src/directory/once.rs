@@ -94,7 +94,7 @@ impl Directory {
     pub async fn done_before(&self, ctx: &Ctx) -> Result<Option<Keyed>, Error> {
         let Some(once) = ctx.once.clone() else { return Ok(None) };
         let (tenant, client, key) = (ctx.tenant, ctx.caller.id, once.key.clone());
-        let found = self.store.read(move |reader| reader.keyed(tenant, client, &key)).await?;
+        let found = self.store.read_for(tenant, move |reader| reader.keyed(tenant, client, &key)).await?;
         once.same(ctx, found)
     }
 }

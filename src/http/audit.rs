@@ -15,17 +15,17 @@ use std::time::Duration;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpMessage, HttpRequest, web};
 use store::{By, ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::extract::{self, Asker, RequestId};
+use super::extract::{self, Asker, Doors, RequestId};
 use super::routes::Pattern;
 use super::{State, proxy};
-use crate::auth::token;
+use crate::auth::{Meant, oauth};
 use crate::directory::audit::Denial;
+use crate::directory::clients::CLIENT;
 
 /// How often what was noted is written.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -179,44 +179,52 @@ pub(super) async fn finish(state: &State) {
     state.denials.write(state, extract::now(), true).await;
 }
 
-/// Notes the answer to a request if it is a denial and the tenant is known.
+/// Notes the answer to a request if it is a denial and the tenant is known: the client's, and whichever the request says to
+/// be for.
 pub(super) fn look_at(response: &ServiceResponse<BoxBody>, state: &web::Data<State>) {
-    let status = response.status();
-    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
+    let failure = response.response().error().and_then(|error| error.as_error::<Failure>());
+    if !is_denial(response.status(), failure) {
         return;
     }
     let request = response.request();
     let asker = request.extensions().get::<Asker>().cloned();
-    let claim = || token::parse(bearer(request)?);
-    let (tenant, client, credential) = match &asker {
-        Some(asker) => (TenantId(asker.tenant), Some((asker.id, Arc::clone(&asker.client))), asker.credential),
-        None => match claim() {
-            Some(claim) => (claim.tenant, None, Some(claim.credential)),
-            None => return,
-        },
+    let doors = request.extensions().get::<Doors>().cloned().unwrap_or_default().0;
+    let (address, request_id) = (
+        proxy::client(request, &state.settings.trusted_proxies),
+        request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0)),
+    );
+    let note = |tenant: TenantId, client: Option<(ResourceId, Arc<str>)>, credential, claimed: Option<ResourceId>| {
+        let whose = client.as_ref().map_or(Whose::Address(address), |(id, _)| Whose::Client(*id));
+        let (path, mut resource) = place(request, state, tenant);
+        if resource == (None, None) {
+            resource = (claimed.map(|id| id.0), claimed.map(|_| CLIENT.to_owned()));
+        }
+        let denial = Denial {
+            at: extract::now(),
+            client,
+            by: By { credential, address, request: request_id.clone() },
+            method: request.method().as_str().chars().take(16).collect(),
+            path,
+            resource,
+            status: response.status().as_u16(),
+            reason: failure.map(|failure| failure.told().detail).unwrap_or_default(),
+            count: 1,
+        };
+        state.denials.note(tenant, whose, denial);
     };
-    let address = proxy::client(request, &state.settings.trusted_proxies);
-    let whose = client.as_ref().map_or(Whose::Address(address), |(id, _)| Whose::Client(*id));
-    let failure = response.response().error().and_then(|error| error.as_error::<Failure>());
-    let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
-    let (path, resource) = place(request, state, tenant);
-    let denial = Denial {
-        at: extract::now(),
-        client,
-        by: By { credential, address, request: request_id },
-        method: request.method().as_str().chars().take(16).collect(),
-        path,
-        resource,
-        status: status.as_u16(),
-        reason: failure.map(|failure| failure.told().detail).unwrap_or_default(),
-        count: 1,
-    };
-    state.denials.note(tenant, whose, denial);
+    let own = asker.as_ref().map(|asker| TenantId(asker.tenant));
+    if let Some(asker) = asker {
+        note(TenantId(asker.tenant), Some((asker.id, asker.client)), asker.credential, None);
+    }
+    for Meant { tenant, client, credential } in doors.into_iter().filter(|door| Some(door.tenant) != own) {
+        note(tenant, None, credential, client);
+    }
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+/// Whether an answer is one: by its status, or because the token endpoint says 400 to a client that is known and may not.
+fn is_denial(status: StatusCode, failure: Option<&Failure>) -> bool {
+    let is_status = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+    is_status || matches!(failure, Some(Failure::OAuth(oauth::Denial::Suspended | oauth::Denial::Scope(_))))
 }
 
 /// The path with those names alone that the server gives, the id in it, and the resource type.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::error::Failure;
 use super::proxy::Addressed;
 use super::{BASE_PATH, State, accept, proxy, tenancy};
-use crate::auth::{Shown, scope};
+use crate::auth::{Meant, Refusal, Shown, scope};
 use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
@@ -40,6 +40,19 @@ pub(super) struct Asker {
     pub(super) credential: Option<Uuid>,
     /// What was needed to understand the request; known when it has been answered.
     pub(super) tolerances: Tolerances,
+}
+
+/// The registers that a refused request was meant for, each once. None of it is proven.
+#[derive(Clone, Default)]
+pub(super) struct Doors(pub(super) Vec<Meant>);
+
+impl Doors {
+    /// Keeps what a request shows itself to be, and the register that its path or host names.
+    pub(super) fn note(request: &HttpRequest, shows: Option<Meant>, named: Option<TenantId>) {
+        let named = named.filter(|tenant| shows.is_none_or(|shows| shows.tenant != *tenant));
+        let named = named.map(|tenant| Meant { tenant, client: None, credential: None });
+        request.extensions_mut().insert(Doors(shows.into_iter().chain(named).collect()));
+    }
 }
 
 /// A request for resources of one type, by someone who may make it.
@@ -66,17 +79,20 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
 pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let now = now();
     // What is no text is no token either.
-    let authorization = text(request, &header::AUTHORIZATION).map_err(|_| Failure::Unauthenticated)?;
+    let Ok(authorization) = text(request, &header::AUTHORIZATION) else {
+        note_meant(request, state, &Shown::default(), &Refusal::Unauthenticated, now).await;
+        return Err(Failure::Unauthenticated);
+    };
     let certificate = state.peers.certificate(request, &state.settings.trusted_proxies);
     let address = proxy::client(request, &state.settings.trusted_proxies);
     let shown = Shown { authorization: authorization.as_deref(), certificate: certificate.as_ref(), address };
-    let principal = state.authenticator.authenticate(&shown, now).await?;
-    let networks = &principal.caller.networks;
-    let is_near = |address: IpAddr| networks.iter().any(|network| network.contains(address));
-    if !networks.is_empty() && !address.is_some_and(is_near) {
-        // Whoever holds a stolen token learns nothing of it.
-        return Err(Failure::Unauthenticated);
-    }
+    let principal = match state.authenticator.authenticate(&shown, now).await {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            note_meant(request, state, &shown, &refusal, now).await;
+            return Err(refusal.into());
+        }
+    };
     let tolerances = Tolerances::default();
     request.extensions_mut().insert(Asker {
         client: Arc::clone(&principal.caller.name),
@@ -85,11 +101,23 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         credential: Some(principal.credential),
         tolerances: tolerances.clone(),
     });
+    let networks = &principal.caller.networks;
+    let is_near = |address: IpAddr| networks.iter().any(|network| network.contains(address));
+    if !networks.is_empty() && !address.is_some_and(is_near) {
+        // Whoever holds a stolen token learns nothing of it.
+        return Err(Failure::Unauthenticated);
+    }
     let elapsed = u64::try_from(state.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     let permit = state.limiter.admit(principal.tenant, &principal.caller, elapsed)?;
     // Held until the request is done with.
     request.extensions_mut().insert(permit);
-    let base_url = base_url_of(request, state, principal.tenant).await?;
+    let base_url = match base_url_of(request, state, principal.tenant).await {
+        Err(Failure::Unauthenticated) => {
+            Doors::note(request, None, tenancy::named(request, state, &shown, now).await);
+            return Err(Failure::Unauthenticated);
+        }
+        base_url => base_url?,
+    };
     let catalog = state.directory.catalog(principal.tenant, now).await?;
     Ok(Ctx {
         tenant: principal.tenant,
@@ -105,6 +133,15 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         simulate: false,
         tolerances,
     })
+}
+
+/// Notes for the audit which registers a refused request was meant for: the one that it shows something of, and the one
+/// that its path or host names. Whoever was told to wait is not looked up.
+async fn note_meant(request: &HttpRequest, state: &State, shown: &Shown<'_>, refusal: &Refusal, now: i64) {
+    let may_look_up = !matches!(refusal, Refusal::Braked(_));
+    let shows = state.authenticator.meant(shown, may_look_up, now).await;
+    let named = if may_look_up { tenancy::named(request, state, shown, now).await } else { None };
+    Doors::note(request, shows, named);
 }
 
 /// By what means a request came. Whose proxies are many to ask is asked of a write alone.
@@ -262,12 +299,16 @@ pub(super) fn base_url(request: &HttpRequest, state: &State) -> Result<Arc<str>,
 /// The same for a request of a tenant. Fails like an invalid token when path or host are another tenant's.
 async fn base_url_of(request: &HttpRequest, state: &State, tenant: TenantId) -> Result<Arc<str>, Failure> {
     let told = proxy::addressed(request, &state.settings.trusted_proxies);
-    let host = match &told.host {
-        Some(host) => Some(Cow::Borrowed(host.as_str())),
-        None => text(request, &header::HOST)?,
-    };
-    let is_own = tenancy::check(request, state, tenant, host.as_deref()).await?;
+    let is_own = tenancy::check(request, state, tenant, host(request, &told)?.as_deref()).await?;
     based(request, state, told, is_own)
+}
+
+/// The host that the client named.
+pub(super) fn host<'r>(request: &'r HttpRequest, told: &'r Addressed) -> Result<Option<Cow<'r, str>>, Failure> {
+    match &told.host {
+        Some(host) => Ok(Some(Cow::Borrowed(host.as_str()))),
+        None => text(request, &header::HOST),
+    }
 }
 
 /// With `is_own` the host that the client named is the tenant's, and leads before what is configured.

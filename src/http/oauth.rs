@@ -7,10 +7,10 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::error::Failure;
-use super::extract::{self, Asker};
-use super::{Answer, BASE_PATH, State, body, proxy};
-use crate::auth::Shown;
+use super::extract::{self, Asker, Doors};
+use super::{Answer, BASE_PATH, State, body, proxy, tenancy};
 use crate::auth::oauth::{Denial, TOKEN_ENDPOINT, TokenRequest, keys};
+use crate::auth::{Shown, meant_at_endpoint};
 use crate::directory::Tolerances;
 use crate::jose::Algorithm;
 
@@ -33,7 +33,14 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
         address: proxy::client(&request, &state.settings.trusted_proxies),
     };
     let issuer = issuer(&request, &state)?;
-    let granted = state.authenticator.grant(&asked, &shown, &issuer, now).await.map_err(Failure::from)?;
+    let granted = match state.authenticator.grant(&asked, &shown, &issuer, now).await {
+        Ok(granted) => granted,
+        Err(denial) => {
+            let named = tenancy::named(&request, &state, &shown, now).await;
+            Doors::note(&request, meant_at_endpoint(&asked, &shown), named);
+            return Err(denial.into());
+        }
+    };
     request.extensions_mut().insert(Asker {
         client: granted.client_name,
         tenant: granted.tenant.0,
@@ -141,6 +148,7 @@ pub(super) fn status(denial: &Denial) -> StatusCode {
     match denial {
         Denial::Client { .. } => StatusCode::UNAUTHORIZED,
         Denial::Braked(_) => StatusCode::TOO_MANY_REQUESTS,
+        Denial::NoKey => StatusCode::SERVICE_UNAVAILABLE,
         Denial::Directory(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -14,7 +14,8 @@ use moka::sync::Cache;
 use store::TenantId;
 
 use super::error::Failure;
-use super::{BASE_PATH, State};
+use super::{BASE_PATH, State, extract, proxy};
+use crate::auth::Shown;
 
 /// What keys of routes that are host names begin with.
 const HOST: &str = "host:";
@@ -97,8 +98,33 @@ pub(super) async fn check(
     }
 }
 
+/// The register that the path of a request names, or else its host: for the audit, after a refusal. Nothing is looked up for
+/// an address that has failed too often, and a name that leads nowhere counts as a failure.
+pub(super) async fn named(request: &HttpRequest, state: &State, shown: &Shown<'_>, now: i64) -> Option<TenantId> {
+    let slug = request.extensions().get::<Slug>().cloned();
+    if let Some(Slug(slug)) = slug {
+        if let Some(known) = state.hosts.names.get(&key_of_slug(&slug)) {
+            return known;
+        }
+        if state.authenticator.is_braked(shown, now) {
+            return None;
+        }
+        let found = of_slug(state, &slug).await.ok()?;
+        if found.is_none() {
+            state.authenticator.note_failure(shown, now);
+        }
+        return found;
+    }
+    if !state.hosts.any.load(Ordering::Relaxed) || state.authenticator.is_braked(shown, now) {
+        return None;
+    }
+    let told = proxy::addressed(request, &state.settings.trusted_proxies);
+    let host = extract::host(request, &told).ok()??;
+    of_host(state, &host).await.ok()?
+}
+
 async fn of_slug(state: &State, slug: &str) -> Result<Option<TenantId>, store::Error> {
-    let key = format!("t/{slug}");
+    let key = key_of_slug(slug);
     if let Some(known) = state.hosts.names.get(&key) {
         return Ok(known);
     }
@@ -117,6 +143,11 @@ async fn of_host(state: &State, host: &str) -> Result<Option<TenantId>, store::E
     let found = found.map(|route: store::Route| route.tenant);
     state.hosts.names.insert(key, found);
     Ok(found)
+}
+
+/// By what it is remembered where a tenant's short name leads.
+fn key_of_slug(slug: &str) -> String {
+    format!("t/{slug}")
 }
 
 /// The key of a host name in the table of routes: in lower case, without a port.

@@ -16,7 +16,7 @@ pub use algorithm::Algorithm;
 pub use claims::{Claims, Untimely};
 pub use key::{KeyError, PublicKey};
 pub use private::PrivateKey;
-pub use token::{LONGEST, Malformed, Token};
+pub use token::{LONGEST, Malformed, Token, unproven};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

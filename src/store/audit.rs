@@ -164,7 +164,7 @@ fn first_at(
 impl Reader {
     /// All there is of a tenant's changes and entries.
     pub fn audit_span(&mut self, tenant: TenantId) -> Result<Span, Error> {
-        let (seq, n) = (Clock::read(&mut self.db, tenant)?.seq, head(&mut self.db, tenant)?.n);
+        let (seq, n) = (Clock::read_or_begin(&mut self.db, tenant)?.seq, head(&mut self.db, tenant)?.n);
         Ok(Span { changes: (1, seq + 1), entries: (1, n + 1) })
     }
 
@@ -220,7 +220,7 @@ impl Reader {
     /// Follows both chains of a tenant from their first links, within one snapshot.
     pub fn verify_chains(&mut self, tenant: TenantId, watch: &mut Watch<'_>) -> Result<Chains, Error> {
         self.snapshot(|reader| {
-            let clock = Clock::read(&mut reader.db, tenant)?;
+            let clock = Clock::read_or_begin(&mut reader.db, tenant)?;
             let (changes, findings) = follow_changes(&mut reader.db, tenant, &clock, watch)?;
             let mut chains = Chains { changes, entries: 0, findings };
             chains.findings.iter_mut().for_each(|finding| finding.insert_str(0, "change: "));

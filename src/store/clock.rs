@@ -10,7 +10,7 @@ use crate::statement::Statement;
 use crate::{Error, Seq, TenantId, dialect};
 
 /// A tenant's clock as read under its lock, advanced by the changes of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
     /// Number of the newest change; 0 before the first.
     pub(crate) seq: Seq,
@@ -38,6 +38,14 @@ impl Clock {
     /// Reads the clock.
     pub(crate) fn read(db: &mut Db, tenant: TenantId) -> Result<Self, Error> {
         Self::load(db, tenant, "")
+    }
+
+    /// Reads the clock, which stands at its beginning where a tenant was erased and has none.
+    pub(crate) fn read_or_begin(db: &mut Db, tenant: TenantId) -> Result<Self, Error> {
+        match Self::read(db, tenant) {
+            Err(Error::NotFound) => Ok(Clock::default()),
+            clock => clock,
+        }
     }
 
     fn load(db: &mut Db, tenant: TenantId, lock: &'static str) -> Result<Self, Error> {

@@ -1,10 +1,11 @@
 //! Erasing a tenant: all that it has goes, slice by slice so that nobody else waits long, and in an order in which nothing
 //! new can come to be. What was begun is finished by doing it again. Only the tenant's number stays, as a row without a
-//! name: it is never given to another, so that nothing that was handed out or is remembered leads to another's data.
+//! name, and one entry in its audit, which tells that it was erased: the number is never given to another, so that nothing that was handed out or is remembered leads to another's data.
 
+use crate::audit::Entry;
 use crate::db::Db;
 use crate::statement::Statement;
-use crate::{Error, TenantId, dialect};
+use crate::{Error, Random, TenantId, audit, dialect};
 
 /// Rows that go at a time.
 const SLICE: i64 = 2_000;
@@ -38,11 +39,21 @@ const TABLES: [(&str, &str); 20] = [
     ("audit_head", "tenant_id"),
 ];
 
-/// Erases what the tenant has; `told` hears how many rows have gone so far. Fails with [`Error::NotFound`] when there is
-/// no such tenant.
-pub(crate) fn erase(db: &mut Db, tenant: TenantId, mut told: impl FnMut(u64)) -> Result<u64, Error> {
-    let found =
-        Statement::<()>::new("UPDATE tenant SET state = ").bind(ERASING).sql(" WHERE tenant_id = ").bind(tenant);
+/// Erases what the tenant has and leaves `act`, which tells of it; `told` hears how many rows have gone so far. Fails with
+/// [`Error::NotFound`] when there is no such tenant, or no more than its number.
+pub(crate) fn erase(
+    db: &mut Db,
+    tenant: TenantId,
+    act: Entry,
+    random: &Random,
+    mut told: impl FnMut(u64),
+) -> Result<u64, Error> {
+    let found = Statement::<()>::new("UPDATE tenant SET state = ")
+        .bind(ERASING)
+        .sql(" WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND state <> ")
+        .bind(ERASED);
     if found.run(db)? == 0 {
         return Err(Error::NotFound);
     }
@@ -73,15 +84,27 @@ pub(crate) fn erase(db: &mut Db, tenant: TenantId, mut told: impl FnMut(u64)) ->
             }
         }
     }
-    let name = format!("{ERASED}:{}", tenant.0);
+    dialect::begin_write(db)?;
+    match conclude(db, tenant, act, random) {
+        Ok(()) => dialect::commit(db)?,
+        Err(error) => {
+            dialect::rollback(db);
+            return Err(error);
+        }
+    }
+    Ok(gone)
+}
+
+/// Takes the name away, and begins the audit anew with what was done.
+fn conclude(db: &mut Db, tenant: TenantId, act: Entry, random: &Random) -> Result<(), Error> {
     Statement::<()>::new("UPDATE tenant SET slug = ")
-        .bind(name)
+        .bind(format!("{ERASED}:{}", tenant.0))
         .sql(", name = '', state = ")
         .bind(ERASED)
         .sql(" WHERE tenant_id = ")
         .bind(tenant)
         .run(db)?;
-    Ok(gone)
+    audit::append(db, tenant, vec![act], random)
 }
 
 #[cfg(test)]

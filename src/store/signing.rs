@@ -16,7 +16,7 @@ pub struct SigningKey {
     pub algorithm: String,
     /// Its public half as JWK.
     pub public: String,
-    /// Its private half, sealed by whoever made it where there is a master key.
+    /// Its private half, sealed by whoever made it.
     pub private: Vec<u8>,
     /// µs since 1970.
     pub created_at: i64,
@@ -66,6 +66,18 @@ pub(crate) fn add(db: &mut Db, key: &SigningKey, others_end: Option<i64>) -> Res
             Err(error)
         }
     }
+}
+
+/// Stores the private half of a key as it is sealed now, if it is still as it was read.
+pub(crate) fn reseal(db: &mut Db, id: &str, before: &[u8], after: Vec<u8>) -> Result<(), Error> {
+    Statement::<()>::new("UPDATE signing_key SET private = ")
+        .bind(after)
+        .sql(" WHERE key_id = ")
+        .bind(id)
+        .sql(" AND private = ")
+        .bind(before.to_vec())
+        .run(db)?;
+    Ok(())
 }
 
 fn lay(db: &mut Db, key: &SigningKey, others_end: Option<i64>) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use scim::schema::Registry;
 
+use crate::audit::Entry;
 use crate::catalog::Catalog;
 use crate::db::{Address, Db, Purpose};
 use crate::hold::{self, Hold};
@@ -21,7 +22,7 @@ use crate::scan::total::Totals;
 use crate::turn::{NotTaken, Turns};
 use crate::work::{Origin, Work};
 use crate::writer::Writer;
-use crate::{Credential, Error, OpenError, SigningKey, Tenant, TenantId, signing, tenant};
+use crate::{Credential, Error, OpenError, Random, SigningKey, Tenant, TenantId, signing, tenant};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -251,12 +252,25 @@ impl Store {
         signing::add(&mut db, key, others_end)
     }
 
-    /// Erases a tenant and all that it has, for good; `told` hears how many rows have gone so far. Takes as long as it
-    /// takes. When it is broken off, it is finished by calling it again. Fails with [`Error::NotFound`] when there is none.
-    pub fn erase_tenant(&self, tenant: TenantId, told: impl FnMut(u64)) -> Result<u64, Error> {
+    /// Stores the private half of a key that signs tokens as it is sealed now, if it is still as it was read. Blocks.
+    pub fn reseal_signing_key(&self, id: &str, before: &[u8], after: Vec<u8>) -> Result<(), Error> {
         let mut db =
             Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
-        crate::erase::erase(&mut db, tenant, told)
+        signing::reseal(&mut db, id, before, after)
+    }
+
+    /// Erases a tenant and all that it has, for good, and leaves `act` as the one entry of its audit; `told` hears how many rows have gone so far. Takes as long as it
+    /// takes. When it is broken off, it is finished by calling it again. Fails with [`Error::NotFound`] when there is none.
+    pub fn erase_tenant(
+        &self,
+        tenant: TenantId,
+        act: Entry,
+        random: &Random,
+        told: impl FnMut(u64),
+    ) -> Result<u64, Error> {
+        let mut db =
+            Db::open(&self.0.address, Purpose::Write).map_err(|error| Error::Unavailable(error.to_string()))?;
+        crate::erase::erase(&mut db, tenant, act, random, told)
     }
 
     /// Every tenant, by id.

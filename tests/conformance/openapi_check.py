@@ -3,6 +3,7 @@
     openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN
 
 The tenant must be new. Checked are:
+ - limits: every operation that asks who sends it lists 429, which any of them may answer;
  - examples: each fits the schema that it stands beside;
  - attributes: User, Group, Client, View and the extensions in the file have those of schemas/*.json, no more and no less;
  - routes: every path of src/http/routes.rs is in the file and the other way round, with the methods that OPTIONS names;
@@ -24,8 +25,9 @@ from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}
-# Made by the server's own trouble, or by a client that is slow; the slow one is in tests/vectors/hostile.
-UNSEEN = {"408", "500", "503"}
+# Made by the server's own trouble, by a client that is slow, or by one that asks too much; the slow one is in
+# tests/vectors/hostile, the other in tests/suite/limits.rs.
+UNSEEN = {"408", "429", "500", "503"}
 # HTTP's own headers, which no description has to name.
 PLAIN = {"content-type", "content-length", "transfer-encoding", "date", "connection", "vary", "content-encoding"}
 SCIM = "application/scim+json"
@@ -81,6 +83,17 @@ def operations():
         for method, operation in item.items():
             if method in METHODS:
                 yield path, method, operation
+
+
+def check_limits():
+    for path, method, operation in operations():
+        is_open = operation.get("security", document["security"]) == []
+        if "401" in operation["responses"] or not is_open:
+            too_many = operation["responses"].get("429", {})
+            check(
+                "Retry-After" in resolve(too_many).get("headers", {}),
+                f"{method.upper()} {path}: 429 with Retry-After is not listed",
+            )
 
 
 def check_examples():
@@ -658,6 +671,7 @@ def main():
         print("usage: openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN", file=sys.stderr)
         return 2
     server = Server(*sys.argv[1:])
+    check_limits()
     check_examples()
     check_attributes()
     check_routes(server)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Api, verify};
 use crate::support::messages::user;
-use crate::support::server::{Server, attempt, command};
+use crate::support::server::{MASTER_KEY, Server, attempt, command};
 
 const ADDRESS: &str = "127.0.0.1";
 
@@ -168,6 +168,7 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
     command(url, &["tenant", "resume", "storstad"]);
     command(url, &["index", "add", "--tenant", "storstad", "User", "title"]);
     command(url, &["client", "rotate", "--tenant", "storstad", "hr"]);
+    register.server.run(&["signing-key", "rotate"]);
     let schema = json!({
         "id": "urn:example:scim:schemas:1.0:Badge", "name": "Badge",
         "attributes": [{ "name": "number", "type": "string" }],
@@ -192,6 +193,7 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
         ("tenantSuspend", "operator", "Tenant"),
         ("tenantResume", "operator", "Tenant"),
         ("indexAdd", "operator", "User"),
+        ("signingKeyRotate", "operator", "SigningKey"),
         ("create", "operator", "Client"),
         ("update", "operator", "Client"),
         ("create", "admin", "Schema"),
@@ -351,12 +353,12 @@ macro_rules! on_both {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn on_sqlite() {
-                super::$name(Register::new(Server::sqlite())).await;
+                super::$name(Register::new(Server::sqlite_with(&[super::MASTER_KEY]))).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn on_postgres() {
-                super::$name(Register::new(Server::postgres())).await;
+                super::$name(Register::new(Server::postgres_with(&[super::MASTER_KEY]))).await;
             }
         })+
     };

@@ -1,6 +1,8 @@
 //! Every route of openapi.yaml, asked by those who may not: without a token, with one that is none, one that has ended,
-//! another tenant's and one with too little scope. What is not listed in the file does not exist, and what is listed is
+//! another tenant's and one with too little scope; and, in [`outside`], about what is outside the view of who asks. What is not listed in the file does not exist, and what is listed is
 //! asked here, so that no route is without a guard.
+
+mod outside;
 
 use std::fs;
 use std::path::Path;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
-use crate::support::server::Server;
+use crate::support::server::{MASTER_KEY, Server};
 
 const BULK_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -128,6 +128,28 @@ pub(crate) async fn is_answered_first(server: Server) {
     prefer(&consumer, "respond-async", &bulk(&[user("d")])).await.expect(403);
     prefer(&Client::anonymous(&server.base_url), "respond-async", &bulk(&[user("d")])).await.expect(401);
     assert_eq!(total(&client, "/Users").await, json!(3));
+    // Of keys that lie as they are none opens a request where there is a master key.
+    let lies_open = server.number("SELECT COUNT(*) FROM seal_key WHERE purpose = 'deferred' AND tenant_id = 1");
+    let is_sealed = server.number("SELECT COUNT(*) FROM sealing_key WHERE purpose = 'defer' AND tenant_id = 1");
+    assert_eq!((lies_open, is_sealed), if server.has_master_key() { (0, 1) } else { (1, 0) });
+}
+
+/// What was answered before there was a master key is there when there is one.
+#[tokio::test]
+async fn what_was_sealed_without_a_master_key_is_read_with_one() {
+    let server = Server::postgres();
+    let token = server.tenant("town");
+    let client = Client::new(&server.base_url, &token);
+    let path = accepted(&client, prefer(&client, "respond-async", &bulk(&[user("a")])).await);
+    let found = result(&client, &path).await;
+    let other = server.beside_with(&[MASTER_KEY]);
+    let client = Client::new(&other.base_url, &token);
+    assert_eq!(result(&client, &path).await["Operations"][0]["status"], found["Operations"][0]["status"]);
+    let later = accepted(&client, prefer(&client, "respond-async", &bulk(&[user("b")])).await);
+    assert_eq!(result(&client, &later).await["Operations"][0]["status"], "201");
+    other.run(&["key", "rotate"]);
+    result(&client, &later).await;
+    result(&client, &path).await;
 }
 
 async fn only_so_many_wait(server: Server) {
@@ -227,7 +249,7 @@ pub(crate) async fn is_never_lost(mut server: Server) {
 
 #[tokio::test]
 async fn a_bulk_request_is_answered_first_and_carried_out_then_on_sqlite() {
-    is_answered_first(Server::sqlite()).await;
+    is_answered_first(Server::sqlite_with(&[MASTER_KEY])).await;
 }
 
 #[tokio::test]
@@ -262,7 +284,7 @@ async fn what_the_database_refuses_is_tried_again_on_postgres() {
 
 #[tokio::test]
 async fn what_was_accepted_survives_kill_9_and_is_done_once_on_sqlite() {
-    is_never_lost(Server::sqlite()).await;
+    is_never_lost(Server::sqlite_with(&[MASTER_KEY])).await;
 }
 
 #[tokio::test]

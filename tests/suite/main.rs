@@ -11,6 +11,8 @@ mod bench;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod canaille;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -66,6 +68,8 @@ mod operating;
 mod points;
 #[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::certificate::{Pair, Wish};
 use crate::support::client::Client;
 use crate::support::curl::{Curled, curl};
-use crate::support::server::Server;
+use crate::support::server::{MASTER_KEY, Server};
 
 mod handshake;
 mod known;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::support::api::Api;
 use crate::support::conformance::private_key_jwt;
 use crate::support::credential::Holder;
-use crate::support::server::{Server, attempt, command};
+use crate::support::server::{MASTER_KEY, Server, attempt, command};
 
 /// The issuer of the servers here. Nobody is asked at that address.
 pub(crate) const ISSUER: &str = "https://id.example.se";
@@ -23,12 +23,12 @@ macro_rules! on_both {
     ($($run:ident: $sqlite:ident, $postgres:ident;)+) => {
         $(#[tokio::test]
         async fn $sqlite() {
-            $run(Server::sqlite_with(&[("MATRIKEL_PUBLIC_URL", ISSUER)])).await;
+            $run(Server::sqlite_with(&[("MATRIKEL_PUBLIC_URL", ISSUER), MASTER_KEY])).await;
         }
 
         #[tokio::test]
         async fn $postgres() {
-            $run(Server::postgres_with(&[("MATRIKEL_PUBLIC_URL", ISSUER)])).await;
+            $run(Server::postgres_with(&[("MATRIKEL_PUBLIC_URL", ISSUER), MASTER_KEY])).await;
         })+
     };
 }
@@ -307,7 +307,7 @@ async fn keys_are_rotated(server: Server) {
         keys.iter().filter_map(|key| key["kid"].as_str().map(str::to_owned)).collect()
     };
 
-    let rotated = command(server.database_url(), &["signing-key", "rotate", "--json"]);
+    let rotated = server.run(&["signing-key", "rotate", "--json"]);
     let next: Value = serde_json::from_str(&rotated).expect("what is new");
     let next = next["id"].as_str().expect("an id").to_owned();
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -320,7 +320,7 @@ async fn keys_are_rotated(server: Server) {
     assert_eq!(published().await.len(), 2);
 
     // A key that became known: everything that was signed is over.
-    let rotated = command(server.database_url(), &["signing-key", "rotate", "--at-once", "--json"]);
+    let rotated = server.run(&["signing-key", "rotate", "--at-once", "--json"]);
     let next: Value = serde_json::from_str(&rotated).expect("what is new");
     until(401, &Api::new(&server, before)).await;
     let after = fetch().await;
@@ -333,7 +333,11 @@ async fn keys_are_rotated(server: Server) {
 /// The configured algorithm signs, and a token ends by itself: no request is made again before it can be.
 #[tokio::test]
 async fn a_short_token_ends_and_the_algorithm_is_the_operators_choice() {
-    let server = Server::sqlite_with(&[("MATRIKEL_OAUTH_ALGORITHM", "EdDSA"), ("MATRIKEL_OAUTH_TOKEN_SECONDS", "1")]);
+    let server = Server::sqlite_with(&[
+        ("MATRIKEL_OAUTH_ALGORITHM", "EdDSA"),
+        ("MATRIKEL_OAUTH_TOKEN_SECONDS", "1"),
+        MASTER_KEY,
+    ]);
     server.tenant("storstad");
     let holder = Holder::find(&server, "storstad", "admin").await;
     let (_, secret) = holder.secret(&server).await;
@@ -347,10 +351,44 @@ async fn a_short_token_ends_and_the_algorithm_is_the_operators_choice() {
     assert_eq!(methods, &json!(["client_secret_basic", "client_secret_post"]));
 }
 
+/// What signs tokens lies nowhere as it is: without a master key there are none, and what an older version left is sealed.
+#[tokio::test]
+async fn without_a_master_key_nothing_is_signed_and_under_one_nothing_lies_open() {
+    let without = Server::sqlite();
+    without.tenant("storstad");
+    let holder = Holder::find(&without, "storstad", "admin").await;
+    let (_, secret) = holder.secret(&without).await;
+    let grant = ("grant_type", "client_credentials");
+    let refused = ask(&without, Some((&holder.id(), &secret)), &[grant]).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["error"]), (503, &json!("temporarily_unavailable")));
+    assert!(refused.body["error_description"].as_str().is_some_and(|said| said.contains("secrets.key_file")));
+    let refused = attempt(without.database_url(), &["signing-key", "rotate"]);
+    assert!(refused.is_err_and(|said| said.contains("matrikel key new")));
+    assert_eq!(without.number("SELECT COUNT(*) FROM signing_key"), 0);
+
+    let server = Server::sqlite_with(&[MASTER_KEY]);
+    server.tenant("storstad");
+    let holder = Holder::find(&server, "storstad", "admin").await;
+    let (_, secret) = holder.secret(&server).await;
+    let open = PrivateKey::generate(Algorithm::Es256).expect("a key");
+    let hex: String = open.to_pkcs8().expect("DER").iter().map(|byte| format!("{byte:02x}")).collect();
+    let public = Value::Object(open.public_jwk().expect("a JWK"));
+    server.execute(&format!(
+        "INSERT INTO signing_key (key_id, algorithm, public, private, created_at, signs_from) \
+         VALUES ('matrikel-open', 'ES256', '{public}', x'{hex}', 1, 1)"
+    ));
+    let signed = token(&server, &holder, &secret, &[]).await;
+    assert_eq!(parts(&signed).0["kid"], "matrikel-open");
+    Api::new(&server, signed).get("/Users").await.expect(200);
+    assert_eq!(server.number(&format!("SELECT COUNT(*) FROM signing_key WHERE private = x'{hex}'")), 0);
+    let listed: Value = serde_json::from_str(&server.run(&["key", "list", "--json"])).expect("JSON");
+    assert_eq!(listed["signingKeys"], json!([{ "id": "matrikel-open", "master": "test", "masterIsHere": true }]));
+}
+
 /// What docs/connect/script.md has a script do, by curl; and what Authlib does with a key.
 #[tokio::test]
 async fn curl_and_authlib_get_tokens_and_use_them() {
-    let server = Server::sqlite_with(&[("MATRIKEL_PUBLIC_URL", ISSUER)]);
+    let server = Server::sqlite_with(&[("MATRIKEL_PUBLIC_URL", ISSUER), MASTER_KEY]);
     server.tenant("storstad");
     server.client("storstad", "cloud", "consumer");
     let holder = Holder::find(&server, "storstad", "cloud").await;

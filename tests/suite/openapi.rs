@@ -2,12 +2,12 @@
 //! Schemathesis makes up from the file finds no fault with the server.
 
 use crate::support::conformance::{openapi_check, schemathesis};
-use crate::support::server::Server;
+use crate::support::server::{MASTER_KEY, Server};
 
 /// So that the answer to one more can be seen.
-const FEW: [(&str, &str); 2] = [("MATRIKEL_DEFERRED_REQUESTS", "2"), ("MATRIKEL_FAILED_ATTEMPTS", "0")];
+const FEW: [(&str, &str); 3] = [("MATRIKEL_DEFERRED_REQUESTS", "2"), ("MATRIKEL_FAILED_ATTEMPTS", "0"), MASTER_KEY];
 /// Tokens that are none are sent by the hundred.
-const PATIENT: [(&str, &str); 1] = [("MATRIKEL_FAILED_ATTEMPTS", "0")];
+const PATIENT: [(&str, &str); 2] = [("MATRIKEL_FAILED_ATTEMPTS", "0"), MASTER_KEY];
 
 fn check_file(server: &Server) {
     let (administrator, consumer) = (server.tenant("described"), server.client("described", "reader", "consumer"));

@@ -46,6 +46,15 @@ async fn a_tenant_is_named_by_path_or_host_and_no_other_gets_in(server: &Server)
     assert_eq!(own.header("location"), format!("http://ID.One.example:8443/scim/v2/Users/{}", anna.id()));
     at(&other).get("/Users").await.expect(200);
     at(&other).send("GET", "/Users", &[("host", "elsewhere.example")], None).await.expect(200);
+
+    // Whose name it was hears of it.
+    let anonymous = Client::anonymous(&server.base_url);
+    anonymous.send("GET", "/Users", &[host[0], ("x-request-id", "by-host")], None).await.expect(401);
+    let filter = "kind eq \"denied\" and requestId eq \"by-host\"";
+    while at(&one).find("/AuditEvents", &[("filter", filter)]).await.expect(200).json()["totalResults"] != 1 {
+        assert!(std::time::Instant::now() < deadline, "the refusal is not in the audit");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 async fn an_erased_tenant_leaves_nothing_but_its_number(server: &Server) {
@@ -71,6 +80,12 @@ async fn an_erased_tenant_leaves_nothing_but_its_number(server: &Server) {
         assert_eq!(server.number(&format!("SELECT COUNT(*) FROM {table} WHERE tenant_id = 1")), 0, "{table}");
     }
     assert_eq!(other.get("/Users").await.expect(200).json()["totalResults"], 1);
+    assert_eq!(server.number("SELECT COUNT(*) FROM audit WHERE tenant_id = 1"), 1, "the act is told");
+    let acts = command(server.database_url(), &["audit", "list", "--tenant", "erased:1", "--json"]);
+    let acts: serde_json::Value = serde_json::from_str(&acts).expect("JSON");
+    assert_eq!((&acts[0]["operation"], &acts[0]["resource"]["value"]), (&"tenantErase".into(), &"gone".into()));
+    command(server.database_url(), &["audit", "verify", "--tenant", "erased:1"]);
+    assert!(attempt(server.database_url(), &["tenant", "erase", "erased:1", "--confirm", "erased:1"]).is_err());
     let listed = command(server.database_url(), &["tenant", "list"]);
     assert!(listed.contains("kept") && !listed.contains("gone") && !listed.contains("erased"), "{listed}");
     // The name is free again, the number is not.

@@ -13,8 +13,8 @@ use crate::directory::Rule;
 const NAMES: usize = 64;
 
 /// A rule that a certificate fulfils, and until when it surely does.
-struct Fulfilled {
-    rule: Rule,
+pub(in crate::auth) struct Fulfilled {
+    pub(in crate::auth) rule: Rule,
     /// µs since 1970; `None`: as long as the certificate is good.
     until: Option<i64>,
 }
@@ -56,7 +56,7 @@ impl Authenticator {
     }
 
     /// The rules that a certificate fulfils, the most particular first.
-    fn fulfilled(&self, certificate: &PeerCertificate, now: i64) -> Vec<Fulfilled> {
+    pub(in crate::auth) fn fulfilled(&self, certificate: &PeerCertificate, now: i64) -> Vec<Fulfilled> {
         let mut rules = vec![Fulfilled { rule: Rule::Key(certificate.pin), until: None }];
         if let Some(member) = self.members.of_client(&certificate.pin, now) {
             let rule = Rule::Entity { federation: member.federation, entity: member.entity };

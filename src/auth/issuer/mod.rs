@@ -25,13 +25,7 @@ impl Authenticator {
             return Err(NO);
         }
         let claims = &token.claims;
-        let named = claims.text("iss").ok_or(NO)?;
-        let routes: Vec<String> =
-            claims.audiences().into_iter().take(AUDIENCES).map(|audience| route(named, audience)).collect();
-        if routes.is_empty() {
-            return Err(NO);
-        }
-        let (tenant, issuer) = self.directory.issuer(routes).await?.ok_or(NO)?;
+        let (tenant, issuer) = self.directory.issuer(routes(claims)).await?.ok_or(NO)?;
         let keys = self.issuers.keys(tenant, &issuer, token, now).await?;
         if !keys.iter().any(|key| token.is_signed_by(key, &issuer.algorithms)) {
             return Err(NO);
@@ -71,6 +65,12 @@ impl Authenticator {
         let user = self.directory.user_named(tenant, caller.domain, *attribute, value).await?;
         user.map(Some).ok_or(Refusal::Unauthenticated)
     }
+}
+
+/// What leads from a token's issuer and audiences to a register.
+pub(super) fn routes(claims: &Claims) -> Vec<String> {
+    let Some(named) = claims.text("iss") else { return Vec::new() };
+    claims.audiences().into_iter().take(AUDIENCES).map(|audience| route(named, audience)).collect()
 }
 
 fn is_fulfilled(rule: &Rule, claims: &Claims) -> bool {

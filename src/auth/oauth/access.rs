@@ -6,7 +6,7 @@ use store::{ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::{SCIM, Settings};
-use crate::auth::token;
+use crate::auth::{Meant, token};
 use crate::jose::{Claims, Token};
 
 /// `typ` of access tokens (RFC 9068 section 2.1).
@@ -97,6 +97,13 @@ pub(in crate::auth) fn grant_of(token: &Token<'_>, settings: &Settings, now: i64
     // Our own clock has set the dates.
     let end = claims.check_times(now, 0).ok()?;
     Some((Grant::read(claims)?, end))
+}
+
+/// Whose register a token says to be for, whoever has signed it.
+pub(in crate::auth) fn meant_by(claims: &Claims) -> Option<Meant> {
+    let (tenant, client) = token::parse_client_id(claims.text("client_id")?)?;
+    let credential = claims.text(CREDENTIAL).and_then(|id| Uuid::try_parse(id).ok());
+    Some(Meant { tenant, client: Some(client), credential })
 }
 
 /// Whether a URL is the SCIM interface below the issuer, by its one name or by a tenant's.

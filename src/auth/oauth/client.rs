@@ -65,6 +65,9 @@ impl Authenticator {
         issuer: &str,
         now: i64,
     ) -> Result<AccessToken, Denial> {
+        if !self.keyring.can_sign() {
+            return Err(Denial::NoKey);
+        }
         let proof = proof(request, shown)?;
         let by_header = matches!(proof, Proof::Secret { by_header: true, .. });
         match request.grant_type.as_deref() {
@@ -203,7 +206,7 @@ fn proof<'r>(request: &'r TokenRequest, shown: &Shown<'_>) -> Result<Proof<'r>, 
 }
 
 /// Id and secret of an `Authorization: Basic` header; each is written as in a form first (RFC 6749 section 2.3.1).
-fn basic(header: &str) -> Option<(String, String)> {
+pub(in crate::auth) fn basic(header: &str) -> Option<(String, String)> {
     let (scheme, text) = header.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use store::{SigningKey, Store};
 use uuid::Uuid;
 
-use crate::directory::secret::Keyring as MasterKeys;
+use crate::directory::secret::{Keyring as MasterKeys, sealed_under};
 use crate::jose::{Algorithm, PrivateKey, PublicKey};
 
 const SECOND: i64 = 1_000_000;
@@ -93,6 +93,11 @@ impl Keyring {
         Ok(read.keys.iter().find(|key| key.id == id && key.lasts(now)).map(|key| (Arc::clone(key), read.at)))
     }
 
+    /// Whether tokens are signed here at all. What signs them lies in no database as it is, so it takes a master key.
+    pub fn can_sign(&self) -> bool {
+        !self.master.is_empty()
+    }
+
     /// The key that signs now: of those that sign in that way the one that began last. Made when there is none.
     pub(super) async fn signer(&self, algorithm: Algorithm, now: i64) -> Result<Arc<Known>, store::Error> {
         if let Some(signer) = signer(&*self.current(now).await?, algorithm, now) {
@@ -113,10 +118,13 @@ impl Keyring {
 
     async fn load(&self, now: i64) -> Result<Arc<Read>, store::Error> {
         let rows = self.store.read(|reader| reader.signing_keys()).await?;
+        if self.can_sign() && rows.iter().any(|row| sealed_under(&row.private).is_none()) {
+            seal_anew(&self.store, &self.master, |row| sealed_under(&row.private).is_none()).await?;
+        }
         let keys = rows.into_iter().filter_map(|row| {
             let id = row.id.clone();
             let known = Known::read(row, &self.master);
-            if known.as_ref().is_none_or(|known| known.private.is_none()) {
+            if self.can_sign() && known.as_ref().is_none_or(|known| known.private.is_none()) {
                 tracing::error!(key = id, "a key that signs tokens cannot be read");
             }
             known.map(Arc::new)
@@ -156,6 +164,30 @@ impl Rotation {
     pub fn at_once(now: i64) -> Self {
         Rotation { signs_from: now, others_end: now }
     }
+}
+
+/// Seals every key under the first master key that is not sealed under it and can be opened here. How many there were.
+pub async fn reseal(store: &Store, master: &MasterKeys) -> Result<u64, store::Error> {
+    seal_anew(store, master, |row| !master.is_current(&row.private)).await
+}
+
+/// The same for some of them. A server by itself does so for what an older version has stored as it was, and for nothing
+/// else: other servers may not have the master key yet.
+async fn seal_anew(
+    store: &Store,
+    master: &MasterKeys,
+    is_due: impl Fn(&SigningKey) -> bool,
+) -> Result<u64, store::Error> {
+    let mut resealed = 0;
+    for row in store.read(|reader| reader.signing_keys()).await?.into_iter().filter(is_due) {
+        let Some(clear) = master.open(&row.id, &row.private) else { continue };
+        let (store, sealed) = (store.clone(), master.seal(&row.id, &clear)?);
+        tokio::task::spawn_blocking(move || store.reseal_signing_key(&row.id, &row.private, sealed))
+            .await
+            .map_err(|error| store::Error::Unavailable(error.to_string()))??;
+        resealed += 1;
+    }
+    Ok(resealed)
 }
 
 /// Makes a key and writes it: the first, or with a rotation the next. Returns its id.

@@ -11,7 +11,8 @@ use crate::directory;
 use crate::jose::Algorithm;
 
 pub use access::AccessToken;
-pub(in crate::auth) use access::grant_of;
+pub(in crate::auth) use access::{grant_of, meant_by};
+pub(in crate::auth) use client::basic;
 
 /// What of the server matters to whoever gets and checks access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub enum Denial {
     /// The client is known and its tenant suspended.
     #[error("unauthorized_client: the tenant is suspended")]
     Suspended,
+    /// No tokens are given here: there is no master key that what signs them could be sealed under.
+    #[error("no master key, so no access tokens; set secrets.key_file")]
+    NoKey,
     /// The address has failed too often; it may try again after so many seconds.
     #[error("too many failed attempts")]
     Braked(u32),
@@ -103,6 +107,12 @@ impl Denial {
             Denial::Scope(sentence) => ("invalid_scope", sentence.clone()),
             Denial::Target => ("invalid_target", "Tokens are for the SCIM interface of this issuer alone.".to_owned()),
             Denial::Suspended => ("unauthorized_client", "The register of this client is suspended.".to_owned()),
+            Denial::NoKey => (
+                "temporarily_unavailable",
+                "This server gives no access tokens: it has no master key to seal its signing keys under. Its operator sets \
+                 secrets.key_file."
+                    .to_owned(),
+            ),
             Denial::Braked(_) => ("temporarily_unavailable", "Too many attempts failed.".to_owned()),
             Denial::Directory(_) => ("server_error", "Something went wrong in the server.".to_owned()),
         }

@@ -190,6 +190,8 @@ pub(super) enum RoleName {
 pub(super) enum ProfileName {
     /// The RFCs, and the habits of real clients understood
     Rfc,
+    /// RFC 7643 and 7644 and nothing later, for clients that break on what they do not know
+    Core,
     /// The interoperability profile, draft 01
     #[value(name = "interop-01")]
     Interop01,
@@ -203,6 +205,7 @@ impl From<ProfileName> for Profile {
     fn from(name: ProfileName) -> Self {
         match name {
             ProfileName::Rfc => Profile::Rfc,
+            ProfileName::Core => Profile::Core,
             ProfileName::Interop01 => Profile::Interop01,
             ProfileName::Ipsie => Profile::Ipsie,
             ProfileName::Egil => Profile::Egil,

@@ -15,7 +15,7 @@ use scim::schema::Definition;
 use serde_json::{Map, Value, json};
 use store::audit::Entry;
 use store::work::Origin;
-use store::{By, Reader, ResourceId, TenantId};
+use store::{By, Reader, ResourceId, Tenant, TenantId, tenant};
 use uuid::Uuid;
 
 use super::{Ctx, Directory, Error, Random};
@@ -93,6 +93,17 @@ impl Denial {
     }
 }
 
+/// The entry that tells of an act of administration.
+fn act(ctx: &Ctx, operation: &str, about: Map<String, Value>) -> Entry {
+    let mut content = about;
+    content.insert("operation".into(), operation.into());
+    let actor = json!({ "value": ctx.caller.id.to_string(), "display": &*ctx.caller.name });
+    content.insert("actor".into(), actor);
+    content.extend(means(&ctx.by));
+    content.insert("outcome".into(), json!({ "result": "done" }));
+    Entry { at: ctx.now, kind: ADMINISTRATION, content: Value::Object(content).to_string() }
+}
+
 impl Directory {
     /// Remembers entries; they are durable when this returns. Fails as a write does.
     pub async fn remember(&self, tenant: TenantId, now: i64, entries: Vec<Entry>) -> Result<(), Error> {
@@ -108,14 +119,34 @@ impl Directory {
     /// Remembers an act of administration that changes no resource, such as `tenantSuspend`; `about` is what it was about,
     /// attributes of the event.
     pub async fn remember_act(&self, ctx: &Ctx, operation: &str, about: Map<String, Value>) -> Result<(), Error> {
-        let mut content = about;
-        content.insert("operation".into(), operation.into());
-        let actor = json!({ "value": ctx.caller.id.to_string(), "display": &*ctx.caller.name });
-        content.insert("actor".into(), actor);
-        content.extend(means(&ctx.by));
-        content.insert("outcome".into(), json!({ "result": "done" }));
-        let content = Value::Object(content).to_string();
-        self.remember(ctx.tenant, ctx.now, vec![Entry { at: ctx.now, kind: ADMINISTRATION, content }]).await
+        self.remember(ctx.tenant, ctx.now, vec![act(ctx, operation, about)]).await
+    }
+
+    /// The same in every register that is served or suspended: the act was about what all of them share.
+    pub async fn remember_everywhere(
+        &self,
+        now: i64,
+        operation: &str,
+        about: &Map<String, Value>,
+    ) -> Result<(), Error> {
+        let has_writer = |tenant: &Tenant| [tenant::ACTIVE, tenant::SUSPENDED].contains(&tenant.state.as_str());
+        for tenant in self.store.tenants().await?.into_iter().filter(has_writer) {
+            self.remember_act(&Ctx::system(tenant.id, now, Random::os()), operation, about.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases a register for good, but for its number and the act itself, which stays as the one entry of its audit. `told`
+    /// hears how many rows have gone so far. Fails with [`store::Error::NotFound`] when there is none.
+    pub async fn erase(&self, tenant: &Tenant, now: i64, told: impl FnMut(u64) + Send + 'static) -> Result<u64, Error> {
+        let ctx = Ctx::system(tenant.id, now, Random::os());
+        let about = json!({ "resource": { "type": "Tenant", "value": tenant.slug } });
+        let entry = act(&ctx, "tenantErase", about.as_object().cloned().unwrap_or_default());
+        let (store, id) = (self.store.clone(), tenant.id);
+        tokio::task::spawn_blocking(move || store.erase_tenant(id, entry, &ctx.random, told))
+            .await
+            .map_err(|error| store::Error::Unavailable(error.to_string()))?
+            .map_err(Error::from)
     }
 
     /// Hands every event of a tenant that fits to `take`, the newest first, from one snapshot and without a limit.

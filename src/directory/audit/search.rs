@@ -48,7 +48,7 @@ impl Directory {
         let Some(cursor) = &request.cursor else {
             let start = request.start_index;
             let read = move |reader: &mut Reader| question.page(reader, tenant, start);
-            let list: ListResponse = self.store.read(move |reader| reader.snapshot(read)).await?;
+            let list: ListResponse = self.store.read_for(tenant, move |reader| reader.snapshot(read)).await?;
             return Ok(Found { body: list.to_json(), feed_position: None });
         };
         let (key, epoch) = (self.seal_key(ctx, PURPOSE).await?, self.epoch(ctx).await?);
@@ -60,7 +60,8 @@ impl Directory {
             }
         };
         let read = move |reader: &mut Reader| question.leg(reader, tenant, from);
-        let (mut list, rest): (ListResponse, _) = self.store.read(move |reader| reader.snapshot(read)).await?;
+        let (mut list, rest): (ListResponse, _) =
+            self.store.read_for(tenant, move |reader| reader.snapshot(read)).await?;
         if let Some((change, entry)) = rest {
             let place = Place { key: Some(format!("{change} {entry}")), id: ResourceId::SYSTEM };
             let from = Cut::After(place);
@@ -94,7 +95,7 @@ impl Directory {
             let Some(event) = walk.next()? else { return Ok(None) };
             walk.document(&event, &base_url).map(Some)
         };
-        let found: Result<_, Error> = self.store.read(move |reader| reader.snapshot(read)).await;
+        let found: Result<_, Error> = self.store.read_for(tenant, move |reader| reader.snapshot(read)).await;
         let mut document = found?.ok_or_else(absent)?;
         let etag = version_of(id);
         if precondition.if_none_match.as_ref().is_some_and(|tags| tags.match_whole(&etag)) {

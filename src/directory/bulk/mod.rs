@@ -130,7 +130,7 @@ impl Directory {
         let units: Vec<Unit> = units.into_iter().map(unit).collect();
         if ctx.simulate {
             let (tenant, origin) = (ctx.tenant, ctx.origin());
-            let rehearsed = self.store.read(move |reader| {
+            let rehearsed = self.store.read_for(tenant, move |reader| {
                 reader.simulate(tenant, origin, |work| {
                     units.iter().for_each(|unit| drop(work.rehearse(|work| unit.run(work))));
                     Ok::<_, store::Error>(())

@@ -268,7 +268,7 @@ impl Directory {
 
     async fn last_used(&self, tenant: TenantId, clients: Vec<ResourceId>) -> Result<HashMap<String, i64>, Error> {
         self.store
-            .read(move |reader| {
+            .read_for(tenant, move |reader| {
                 let mut used = HashMap::new();
                 for client in clients {
                     let credentials = reader.credentials_of(tenant, client)?;

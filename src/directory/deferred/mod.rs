@@ -17,7 +17,7 @@ use scim::bulk::BulkRequest;
 use scim::schema::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{By, Deferred, ResourceId, TenantId, work::Origin};
+use store::{By, Deferred, ResourceId, SealKey, TenantId, work::Origin};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -166,7 +166,7 @@ impl Directory {
         let unknown = || scim::Error::not_found("Request", name);
         let id = Uuid::parse_str(name).map_err(|_| unknown())?;
         let tenant = ctx.tenant;
-        let found = self.store.read(move |reader| reader.deferred(tenant, id)).await?;
+        let found = self.store.read_for(tenant, move |reader| reader.deferred(tenant, id)).await?;
         let is_over = |end: i64| end <= ctx.now;
         let found = found.filter(|row| row.client == ctx.caller.id && !row.expires_at.is_some_and(is_over));
         let found = found.ok_or_else(unknown)?;
@@ -205,8 +205,21 @@ impl Directory {
         self.lanes.figures()
     }
 
+    /// What a request is sealed in: under a key that a master key opens. Where there is none, and for what was sealed then,
+    /// it is one that lies in the same database.
     async fn envelope(&self, ctx: &Ctx, id: Uuid) -> Result<Envelope, Error> {
-        Ok(Envelope::new(&*self.seal_key(ctx, PURPOSE).await?, USAGE, id.as_bytes())?)
+        let envelope = |key: &SealKey| Envelope::new(key, USAGE, id.as_bytes());
+        let keys = self.deferring_keys(ctx).await?;
+        let mut keys = keys.iter();
+        let Some(newest) = keys.next() else { return Ok(envelope(&*self.seal_key(ctx, PURPOSE).await?)?) };
+        let mut sealed = envelope(newest)?;
+        for key in keys {
+            sealed = sealed.or(envelope(key)?);
+        }
+        match self.known_seal_key(ctx, PURPOSE).await? {
+            Some(open) => Ok(sealed.or(envelope(&open)?)),
+            None => Ok(sealed),
+        }
     }
 }
 

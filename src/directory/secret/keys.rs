@@ -17,6 +17,8 @@ use super::super::envelope::Envelope;
 pub(super) const SEAL: &str = "seal";
 /// What a key of a tenant is for: the hashes by which secrets are found.
 pub(super) const FIND: &str = "find";
+/// What a key of a tenant is for: requests that are answered before they are carried out.
+pub(super) const DEFER: &str = "defer";
 
 /// What secrets of the server itself are sealed for.
 const SERVER: &str = "matrikel server secret 1";
@@ -75,14 +77,20 @@ impl Keyring {
     }
 
     /// What is a secret of the server itself as it may be stored: sealed under the first master key, with that key's name
-    /// before it. Without a master key it stays as it is.
+    /// before it. Fails with [`store::Error::Unavailable`] without a master key.
     pub fn seal(&self, binding: &str, clear: &[u8]) -> Result<Vec<u8>, store::Error> {
-        let Some((name, key)) = self.current() else { return Ok(clear.to_vec()) };
+        let (name, key) = self.current().ok_or_else(no_key)?;
         let sealed = Envelope::new(&key, SERVER, binding.as_bytes())?.seal(clear, &Random::os())?;
         Ok([SEALED, name.as_bytes(), b"\n", &sealed].concat())
     }
 
-    /// What [`Keyring::seal`] has made of it; `None`: its master key is not here.
+    /// Whether it was sealed under the first master key.
+    pub fn is_current(&self, stored: &[u8]) -> bool {
+        let name = self.current().map(|(name, _)| name);
+        name.is_some() && name.as_deref() == sealed_under(stored)
+    }
+
+    /// What [`Keyring::seal`] has made of it, or what an older version stored as it was; `None`: its master key is not here.
     pub fn open(&self, binding: &str, stored: &[u8]) -> Option<Vec<u8>> {
         let Some(rest) = stored.strip_prefix(SEALED) else { return Some(stored.to_vec()) };
         let (name, sealed) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'\n')?)?;
@@ -106,6 +114,12 @@ impl Keyring {
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         found
     }
+}
+
+/// The name of the master key that a secret of the server is sealed under; `None`: under none.
+pub fn sealed_under(stored: &[u8]) -> Option<&str> {
+    let rest = stored.strip_prefix(SEALED)?;
+    std::str::from_utf8(rest.get(..rest.iter().position(|byte| *byte == b'\n')?)?).ok()
 }
 
 fn read(path: &Path) -> Result<Vec<(String, SealKey)>, KeyringError> {
@@ -177,7 +191,11 @@ impl TenantKeys {
 }
 
 fn none() -> Error {
-    store::Error::Unavailable("there is no master key; set secrets.key_file".to_owned()).into()
+    no_key().into()
+}
+
+fn no_key() -> store::Error {
+    store::Error::Unavailable("there is no master key; set secrets.key_file".to_owned())
 }
 
 /// Rows, and the keys that they are.
@@ -209,11 +227,13 @@ impl Keys {
             return Ok(known.1.clone());
         }
         let mut keys = TenantKeys::default();
-        for row in rows {
+        // Those for requests that wait are opened where they are used.
+        for row in rows.iter().filter(|row| row.purpose != DEFER) {
             let key = self.open_one(row)?;
             match row.purpose.as_str() {
                 SEAL => drop(keys.seal.insert(row.id, key)),
-                _ => drop(keys.find.insert(row.id, key)),
+                FIND => drop(keys.find.insert(row.id, key)),
+                _ => {}
             }
         }
         Ok(Arc::new(keys))
@@ -246,6 +266,27 @@ impl Keys {
         }
         rows.sort_by(|one, other| (&one.purpose, one.id).cmp(&(&other.purpose, other.id)));
         self.open_apart(tenant, &rows)
+    }
+
+    /// The tenant's keys for requests that wait, the newest first, which is made when there is none that can be opened here.
+    /// Those that cannot be opened are another server's.
+    pub(super) fn defer(&self, work: &mut Work<'_>) -> Result<Vec<SealKey>, Error> {
+        let rows = work.sealing_keys()?;
+        let mut open = self.open_deferring(&rows);
+        if open.is_empty() {
+            let newest = rows.iter().filter(|row| row.purpose == DEFER).map(|row| row.id).max().unwrap_or_default();
+            let row = self.make(DEFER, newest + 1, work.now())?;
+            work.put_sealing_key(row.clone());
+            open.push(self.open_one(&row)?);
+        }
+        Ok(open)
+    }
+
+    /// Those of these rows that are for requests that wait and can be opened here, the newest first.
+    pub(super) fn open_deferring(&self, rows: &[SealingKey]) -> Vec<SealKey> {
+        let mut rows: Vec<&SealingKey> = rows.iter().filter(|row| row.purpose == DEFER).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        rows.into_iter().filter_map(|row| self.open_one(row).ok()).collect()
     }
 
     /// A new key of a tenant.
@@ -295,9 +336,12 @@ mod tests {
         }
         assert_eq!(Keyring::default().open("key-1", &sealed), None);
         assert_eq!(ring(&format!("a:{}", DIGITS.replace('0', "1"))).open("key-1", &sealed), None);
-        // Without a master key nothing can be sealed, and what was not sealed is read as it is.
-        let clear = Keyring::default().seal("key-1", b"private").expect("as it is");
-        assert_eq!(both.open("key-1", &clear).as_deref(), Some(&b"private"[..]));
+        assert!(Keyring::default().seal("key-1", b"private").is_err(), "nothing is stored as it is");
+        // An older version did.
+        assert_eq!(both.open("key-1", b"private").as_deref(), Some(&b"private"[..]));
+        assert_eq!((sealed_under(&sealed), sealed_under(b"private")), (Some("a"), None));
+        assert!(one.is_current(&sealed) && !both.is_current(&sealed) && !one.is_current(b"private"));
+        assert!(!Keyring::default().is_current(b"private"));
     }
 
     #[test]

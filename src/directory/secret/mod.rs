@@ -27,7 +27,7 @@ use super::envelope::Envelope;
 use super::types::Document;
 use super::{Ctx, Directory, Error};
 
-pub use keys::{Keyring, KeyringError};
+pub use keys::{Keyring, KeyringError, sealed_under};
 pub(super) use keys::{Keys, TenantKeys};
 
 /// What keys are derived for.
@@ -90,6 +90,21 @@ impl Directory {
     pub(super) async fn secret_keys(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Error> {
         let rows = self.store.read(move |reader| reader.sealing_keys(tenant)).await?;
         self.keys.open(tenant, &rows)
+    }
+
+    /// The tenant's keys for requests that wait, the newest first, made when there is none. Empty without a master key.
+    pub(super) async fn deferring_keys(&self, ctx: &Ctx) -> Result<Vec<SealKey>, Error> {
+        if self.keys.ring.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tenant = ctx.tenant;
+        let rows = self.store.read_for(tenant, move |reader| reader.sealing_keys(tenant)).await?;
+        let open = self.keys.open_deferring(&rows);
+        if !open.is_empty() {
+            return Ok(open);
+        }
+        let keys = self.keys.clone();
+        self.store.write(tenant, ctx.origin(), move |work| keys.defer(work)).await
     }
 
     /// Puts secret values in the place of what stands for them, as far as these are still in the document.

@@ -101,8 +101,9 @@ fn begin(keys: &Keys, tenant: TenantId, work: &mut Work<'_>, only_master: bool) 
     if only_master && !is_under_way {
         return Ok(Some((rewrapped, false)));
     }
-    for purpose in [SEAL, FIND].into_iter().filter(|_| !is_under_way) {
-        let newest = rows.iter().filter(|row| row.purpose == purpose).map(|row| row.id).max().unwrap_or_default();
+    let is_there = |purpose: &&&str| rows.iter().any(|row| row.purpose == ***purpose);
+    for purpose in [SEAL, FIND].iter().filter(|_| !is_under_way).filter(is_there) {
+        let newest = rows.iter().filter(|row| row.purpose == *purpose).map(|row| row.id).max().unwrap_or_default();
         work.put_sealing_key(keys.make(purpose, newest + 1, work.now())?);
     }
     Ok(Some((rewrapped, true)))

@@ -47,7 +47,7 @@ impl Directory {
     pub async fn preview(&self, ctx: &Ctx, id: &str, count: u64) -> Result<Preview, Error> {
         let absent = || scim::Error::not_found(VIEW, id);
         let (tenant, number) = (ctx.tenant, id.parse().map_err(|()| absent())?);
-        let record = self.store.read(move |reader| reader.record(tenant, number)).await?;
+        let record = self.store.read_for(tenant, move |reader| reader.record(tenant, number)).await?;
         let record = record.filter(|record| record.kind == VIEW).ok_or_else(absent)?;
         let document = document_of(&record)?;
         let catalog = self.catalog(tenant, ctx.now).await?;

@@ -180,6 +180,10 @@ fn configuration(settings: &Settings, ctx: &Ctx) -> Value {
         }],
         "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base_url}/ServiceProviderConfig") },
     });
+    // RFC 9865 section 4 came later.
+    if let (false, Some(members)) = (ctx.caller.profile.knows_additions(), document.as_object_mut()) {
+        members.shift_remove("pagination");
+    }
     // Only to those who are met by its rules; and those begin with TLS.
     if let (true, Some(members)) = (ctx.caller.profile.is_interop(), document.as_object_mut()) {
         members.insert("interopProfileConformant".to_owned(), base_url.starts_with("https://").into());

@@ -87,6 +87,16 @@ async fn a_certificate_stands_for_the_client_that_its_rule_names(place: &Place) 
     assert_eq!(place.status(&pinned), 401);
     set("starts_at = NULL, expires_at = 1");
     assert_eq!(place.status(&pinned), 401);
+    // Whose certificate it is hears that it was refused.
+    let denied = "/AuditEvents?filter=kind%20eq%20%22denied%22%20and%20outcome.status%20eq%20401";
+    let mut told = admin.get(denied).await.expect(200).json();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while told["totalResults"] == 0 {
+        assert!(Instant::now() < deadline, "no refusal in the audit");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        told = admin.get(denied).await.expect(200).json();
+    }
+    assert_eq!((&told["Resources"][0]["actor"], &told["Resources"][0]["address"]), (&json!(null), &json!("127.0.0.1")));
     set("expires_at = NULL");
     place.until(&pinned, 200);
     // A client that is not active is let in by nothing.

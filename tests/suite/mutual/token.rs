@@ -5,7 +5,8 @@ use crate::support::credential::Holder;
 
 #[tokio::test]
 async fn a_token_that_was_had_with_a_certificate_comes_with_it_alone() {
-    let place = Place::new(Server::sqlite_with, "optional", &[("MATRIKEL_PUBLIC_URL", "https://id.example.se")]);
+    let place =
+        Place::new(Server::sqlite_with, "optional", &[("MATRIKEL_PUBLIC_URL", "https://id.example.se"), MASTER_KEY]);
     let server = &place.server;
     server.tenant("town");
     server.client("town", "hr", "source");

@@ -50,5 +50,10 @@ fn run(script: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 fn python() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target")).join("venv/bin/python")
+    environment("venv/bin/python")
+}
+
+/// A program of an environment that `tools/setup test` makes.
+pub(crate) fn environment(program: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target")).join(program)
 }

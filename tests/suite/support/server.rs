@@ -17,6 +17,10 @@ use super::statements::{Watch, migrated};
 
 const LOG: &str = "server.log";
 
+/// A master key, for servers that sign tokens or keep secrets.
+pub(crate) const MASTER_KEY: (&str, &str) =
+    ("MATRIKEL_SECRETS_KEYS", "test:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+
 /// A running server over a database of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -52,7 +56,12 @@ impl Server {
 
     /// Another process over the same database.
     pub(crate) fn beside(&self) -> Self {
-        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None, &[])
+        self.beside_with(&[])
+    }
+
+    /// The same with configuration in environment variables.
+    pub(crate) fn beside_with(&self, variables: &[(&str, &str)]) -> Self {
+        Server::start(TempDir::new().expect("a temporary folder"), self.database_url.clone(), None, variables)
     }
 
     /// Another process that finds the same database at another address.
@@ -181,6 +190,20 @@ impl Server {
         }
         .expect("a row");
         row.number
+    }
+
+    /// What a command of the operator says, with the server's own configuration.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = program(&self.database_url).envs(self.variables.iter().cloned()).args(arguments).output();
+        let output = output.expect("the program runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "matrikel {} failed: {said}", arguments.join(" "));
+        said
+    }
+
+    /// Whether it was given the master key of the tests.
+    pub(crate) fn has_master_key(&self) -> bool {
+        self.variables.iter().any(|(name, _)| name == MASTER_KEY.0)
     }
 
     /// Where the data lie.
