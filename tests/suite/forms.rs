@@ -109,6 +109,9 @@ async fn a_form_stands_in_the_place_of_its_original_everywhere(server: &Server) 
     let members: BTreeSet<&str> =
         group["members"].as_array().expect("members").iter().filter_map(|one| one["display"].as_str()).collect();
     assert_eq!((&group["displayName"], members), (&json!("SE-crew"), BTreeSet::from(["maj@cloud.example", "Bo Ek"])));
+    let links = cloud.get("/GroupMemberships").await.expect(200).body.to_string();
+    assert!(links.contains("\"SE-crew\"") && links.contains("maj@cloud.example"), "{links}");
+    assert!(!links.contains("Måj") && !links.contains("\"crew\""), "{links}");
     let whole = admin.get(&format!("/Users/{maj}")).await.expect(200);
     assert_eq!((&whole.body["userName"], &whole.body["nickName"]), (&json!("Måj"), &json!("secret")));
     assert_ne!(whole.etag, seen.etag);

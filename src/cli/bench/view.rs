@@ -54,7 +54,8 @@ pub(super) async fn get(run: &Run<'_>) -> anyhow::Result<()> {
 /// The same by 1,000 clients in turn, each with a view that no other has, against one of them alone.
 pub(super) async fn get_of_many(run: &Run<'_>) -> anyhow::Result<()> {
     let world = run.bench.world;
-    let clients: Vec<Writer> = stream::iter(0..CLIENTS)
+    // In a register of a few, as many as there are people.
+    let clients: Vec<Writer> = stream::iter(0..CLIENTS.min(world.people.size))
         .map(|number| async move { client(world, &part_of(world, Some(number))).await })
         .buffered(16)
         .try_collect()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use scim::mapping::Mapping;
 
 use super::{Check, ROWS, SLICE};
 use crate::clock::Clock;
@@ -156,7 +157,9 @@ impl Check<'_, '_> {
             if !["sort", "value"].contains(&mode.as_str()) {
                 self.find("attr_path", format!("path {id} ({kind} {path}) is of the unknown type {mode:?}"));
             }
-            if state != "dropping" && !known.insert((kind.clone(), path.to_lowercase())) {
+            // A form is told by its text, a path in any case.
+            let name = if Mapping::is_text(&path) { path.clone() } else { path.to_lowercase() };
+            if state != "dropping" && !known.insert((kind.clone(), name)) {
                 self.find("attr_path", format!("path {id}: {kind} {path} is indexed twice"));
             }
         }
