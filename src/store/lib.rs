@@ -69,6 +69,7 @@ pub use check::{Finding, Report, Watch};
 pub use credential::{Credential, CredentialKind};
 pub use deferred::Deferred;
 pub use error::{Error, OpenError};
+pub use external::ExternalKey;
 pub use ids::{ResourceId, Seq, TenantId};
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
