@@ -4,6 +4,8 @@
 //! A path of type `sort` has exactly one row a resource, [`scim::key::ABSENT`] without a value: it answers comparisons
 //! and sorting. A path of type `value` has a row for each value: it answers comparisons alone.
 
+mod bound;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -15,12 +17,15 @@ use serde_json::{Map, Value};
 use scim::filter::Target;
 use scim::key;
 use scim::mapping::Mapping;
-use scim::schema::{Attribute, Definition, Registry, Schema, Type, Uniqueness};
+use scim::schema::{Attribute, Definition, Registry, Type};
 
 use crate::db::Db;
 use crate::statement::{self, Statement, insert, insert_apart};
 use crate::unique::{self, UniqueKey};
 use crate::{Error, ResourceId, TenantId, catalog};
+
+pub(crate) use bound::form_key;
+use bound::{Unique, form_namespace, keys_at, unique_paths};
 
 /// The indexes that a tenant starts with.
 const DEFAULTS: &str = include_str!("../../schemas/indexes.json");
@@ -82,41 +87,6 @@ pub(crate) struct KindIndexes {
     paths: Vec<IndexedPath>,
     unique: Vec<Unique>,
     has_members: bool,
-}
-
-/// A path at which no two resources share a value.
-#[derive(Clone, Debug)]
-struct Unique {
-    target: Target,
-    /// Number of the index of a form that views show. Its keys go with it.
-    form: Option<i64>,
-}
-
-impl Unique {
-    /// What its keys are among.
-    fn namespace(&self, kind: &str) -> String {
-        self.form.map_or_else(|| format!("{kind}:{}", self.target.canonical), form_namespace)
-    }
-
-    /// The path, as whoever has written the value knows it.
-    fn path(&self) -> &str {
-        self.target.mapping.as_ref().map_or(&self.target.canonical, |mapping| mapping.path())
-    }
-
-    /// Whether the values of a document are bound at all.
-    fn binds(&self, document: &Map<String, Value>) -> bool {
-        self.target.mapping.as_ref().is_none_or(|mapping| mapping.binds(document))
-    }
-
-    /// Whether its keys may be others when a document becomes another one.
-    fn may_move(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
-        self.form.is_some() || !self.target.is_same(before, after)
-    }
-}
-
-/// What the unique keys of a form are among.
-fn form_namespace(path: i64) -> String {
-    format!("#{path}")
 }
 
 /// The indexes of one tenant, by resource type. Read once and shared.
@@ -290,42 +260,6 @@ impl IndexedPath {
             }
         }
     }
-}
-
-fn keys_at(paths: &[&Unique], kind: &str, document: &Map<String, Value>) -> BTreeSet<(UniqueKey, String)> {
-    let mut keys = BTreeSet::new();
-    for unique in paths.iter().filter(|unique| unique.binds(document)) {
-        let namespace = unique.namespace(kind);
-        for value in unique.target.keys(document) {
-            keys.insert((UniqueKey::new(&namespace, &value), unique.path().to_owned()));
-        }
-    }
-    keys
-}
-
-/// The unique key of a resource's value of a form that is to be indexed under a number; `None`: it has none that binds.
-pub(crate) fn form_key(path: i64, target: &Target, document: &Map<String, Value>) -> Option<UniqueKey> {
-    let mapping = target.mapping.as_ref().filter(|mapping| mapping.binds(document))?;
-    let value = key::of(&mapping.value(document)?, target.kind, target.rule)?;
-    Some(UniqueKey::new(&form_namespace(path), &value))
-}
-
-/// The attributes that are unique, with their paths: simple ones of the core schema and of extensions.
-fn unique_paths(definition: &Definition) -> Vec<(String, &Attribute)> {
-    let of = |schema: &'_ Schema, prefix: String| -> Vec<(String, usize)> {
-        let numbered = schema.attributes.iter().enumerate();
-        let unique =
-            numbered.filter(|(_, attribute)| attribute.uniqueness != Uniqueness::None && attribute.name != "id");
-        unique.map(|(n, attribute)| (format!("{prefix}{}", attribute.name), n)).collect()
-    };
-    let schemas = std::iter::once((&definition.core, String::new()))
-        .chain(definition.extensions.iter().map(|(schema, _)| (schema, format!("{}:", schema.id))));
-    schemas
-        .flat_map(|(schema, prefix)| {
-            let places = of(schema, prefix);
-            places.into_iter().filter_map(move |(path, n)| Some((path, schema.attributes.get(n)?)))
-        })
-        .collect()
 }
 
 /// Paths of a resource type that are indexed unasked, and how: what is unique, and in a tenant's own type what people

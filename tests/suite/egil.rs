@@ -55,8 +55,7 @@ async fn a_name_of_its_own_leads_a_client_no_further_than_it_sees(server: &Serve
         .await
         .expect(200);
     school.get(&path(PUPIL)).await.expect(200);
-    let hidden =
-        path(&admin.find("/Users", "userName eq \"bo\"", "").await[0]["id"].as_str().expect("an id").to_owned());
+    let hidden = path(admin.find("/Users", "userName eq \"bo\"", "").await[0]["id"].as_str().expect("an id"));
     let before = admin.get(&hidden).await.expect(200).body;
     for (method, body) in [
         (Method::GET, None),
