@@ -97,6 +97,11 @@ impl Profile {
         self != Profile::Core
     }
 
+    /// Whether its clients put their own `externalId` where an id stands.
+    pub fn has_names(self) -> bool {
+        self == Profile::Egil
+    }
+
     /// Whether users have a `password`. Without it, it is an unknown attribute.
     pub fn has_passwords(self) -> bool {
         self != Profile::Ipsie

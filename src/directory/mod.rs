@@ -4,6 +4,7 @@
 //! out from a read before any lock, so that one that changes nothing takes none; it is then decided again under the
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
+pub mod addressed;
 pub mod audit;
 mod authority;
 mod bulk;

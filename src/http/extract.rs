@@ -155,6 +155,11 @@ fn means(request: &HttpRequest, state: &State, credential: Uuid) -> By {
 /// Authenticates a request, finds the resource type of its endpoint and asks whether the scopes allow that there.
 pub(super) async fn asked(request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
     let ctx = context(request, state).await?;
+    asked_in(ctx, request, state, access).await
+}
+
+/// The same for a request that is authenticated already.
+pub(super) async fn asked_in(ctx: Ctx, request: &HttpRequest, state: &State, access: Access) -> Result<Asked, Failure> {
     let endpoint = request.match_info().get("endpoint").unwrap_or_default();
     let definition = state
         .directory

@@ -13,7 +13,7 @@ use super::{Answer, health, oauth, respond};
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 const DOCUMENT: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
-const TYPE: &str = "GET, HEAD, POST, OPTIONS";
+pub(super) const MANY: &str = "GET, HEAD, POST, OPTIONS";
 const CREDENTIAL: &str = "DELETE, OPTIONS";
 const MEMBERSHIP: &str = "GET, HEAD, DELETE, OPTIONS";
 const RUN: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
@@ -39,7 +39,7 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
         .service(
-            path("/scim/v2/Schemas", TYPE).route(get().to(discovery::schemas)).route(web::post().to(types::add_schema)),
+            path("/scim/v2/Schemas", MANY).route(get().to(discovery::schemas)).route(web::post().to(types::add_schema)),
         )
         .service(
             path("/scim/v2/Schemas/{urn}", DOCUMENT)
@@ -48,7 +48,7 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(types::remove_schema)),
         )
         .service(
-            path("/scim/v2/ResourceTypes", TYPE)
+            path("/scim/v2/ResourceTypes", MANY)
                 .route(get().to(discovery::resource_types))
                 .route(web::post().to(types::add_resource_type)),
         )
@@ -125,7 +125,11 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
 }
 
 fn many_resources() -> Resource {
-    path("/scim/v2/{endpoint}", TYPE).route(get().to(search::by_query)).route(web::post().to(resources::create))
+    path("/scim/v2/{endpoint}", MANY)
+        .route(get().to(search::by_query))
+        .route(web::post().to(resources::create))
+        // SS 12000:2018; 405 for all others
+        .route(web::put().to(resources::replace_named))
 }
 
 fn one_resource() -> Resource {

@@ -75,6 +75,7 @@ pub use credential::{Credential, CredentialKind};
 pub use deferred::Deferred;
 pub use due::Due;
 pub use error::{Error, OpenError};
+pub use external::ExternalKey;
 pub use grant::{Grant, GrantKey};
 pub use ids::{ResourceId, Seq, TenantId};
 pub use known::Book;

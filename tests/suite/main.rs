@@ -31,6 +31,8 @@ mod directory;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod egil;
+#[cfg(test)]
 mod extension;
 #[cfg(test)]
 mod faults;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 use scim::resource::Projection;
 use scim::schema::Definition;
+use serde_json::Value;
+
+use super::named::{self, Named};
 
 use crate::directory::clients::CLIENT;
 use crate::directory::issuers::ISSUER;
@@ -14,6 +17,7 @@ use crate::directory::views::VIEW;
 use crate::directory::{Ctx, Fetched, Precondition};
 use crate::http::error::Failure;
 use crate::http::extract::{self, Asked, Wanted};
+use crate::http::routes::MANY;
 use crate::http::{Answer, State, body, once, respond};
 
 /// What a user of a foreign issuer's token is.
@@ -29,7 +33,10 @@ pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload,
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     once::take_key(&request, &mut ctx, Some(&body), 201)?;
-    let create = async { Ok(respond::created(state.directory.create(&ctx, &definition, body, &projection).await?)) };
+    let create = async {
+        let written = state.directory.create(&ctx, &definition, body, &projection).await?;
+        Ok(respond::created(named::written(&ctx, written)))
+    };
     once::answer(&state, &ctx, create, &definition.core.id, async |id| {
         named(&state, &ctx, &definition, id, &projection).await
     })
@@ -41,7 +48,9 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let Asked { ctx, definition } = extract::asked(&request, &state, Access::Read).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     let condition = extract::precondition(&request)?;
-    let fetched = state.directory.fetch(&ctx, &definition, extract::id(&request), &condition, &projection).await?;
+    let place = Named::find(&state, &ctx, &definition, extract::id(&request)).await?;
+    let fetched = state.directory.fetch(&ctx, &definition, &place.id, &condition, &projection).await;
+    let fetched = named::fetched(&ctx, fetched.map_err(|error| place.told(error))?);
     Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
@@ -70,20 +79,53 @@ pub(in crate::http) async fn me(request: HttpRequest, state: web::Data<State>) -
 
 /// PUT: 200.
 pub(in crate::http) async fn replace(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
-    let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
+    let asked = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
     let body = body::read(&request, payload, &state.settings).await?;
+    put(&request, &state, asked, extract::id(&request), &condition, body).await
+}
+
+/// PUT to a collection: 405, but for a client that knows resources by names of its own; its body says which.
+pub(in crate::http) async fn replace_named(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Answer {
+    let ctx = extract::context(&request, &state).await?;
+    if !ctx.caller.profile.has_names() {
+        return Err(Failure::Method(MANY));
+    }
+    let asked = extract::asked_in(ctx, &request, &state, Access::Write).await?;
+    let condition = extract::precondition(&request)?;
+    let body = body::read(&request, payload, &state.settings).await?;
+    let name = named::name_in(&body).map(str::to_owned);
+    let name = name.ok_or_else(|| {
+        scim::Error::invalid_value("Which resource it is must stand in id or externalId, a UUID in lower case.")
+    })?;
+    put(&request, &state, asked, &name, &condition, body).await
+}
+
+async fn put(
+    request: &HttpRequest,
+    state: &State,
+    Asked { mut ctx, definition }: Asked,
+    name: &str,
+    condition: &Precondition,
+    mut body: Value,
+) -> Answer {
+    let place = Named::find(state, &ctx, &definition, name).await?;
+    place.keep(&mut body)?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
-    let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
-    once::take_key(&request, &mut ctx, Some(&body), 200)?;
+    let Wanted { projection, .. } = extract::wanted(request, &definition)?;
+    once::take_key(request, &mut ctx, Some(&body), 200)?;
     let replace = async {
-        let id = extract::id(&request);
-        let outcome = state.directory.replace(&ctx, &definition, id, body, &condition, &projection).await;
-        forget(&state, &definition);
-        Ok(respond::changed(outcome?))
+        let outcome = state.directory.replace(&ctx, &definition, &place.id, body, condition, &projection).await;
+        forget(state, &definition);
+        let written = outcome.map_err(|error| place.told(error))?;
+        Ok(respond::changed(named::written(&ctx, written)))
     };
-    once::answer(&state, &ctx, replace, &definition.core.id, async |id| {
-        named(&state, &ctx, &definition, id, &projection).await
+    once::answer(state, &ctx, replace, &definition.core.id, async |id| {
+        named(state, &ctx, &definition, id, &projection).await
     })
     .await
 }
@@ -96,18 +138,20 @@ pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, 
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let is_silent = definition.name() == SILENT && !is_explicit;
+    let place = Named::find(&state, &ctx, &definition, extract::id(&request)).await?;
     once::take_key(&request, &mut ctx, Some(&body), if is_silent { 204 } else { 200 })?;
     let patch = async {
-        let id = extract::id(&request);
+        let id = &*place.id;
         if is_silent {
             // Nobody will see the answer, so the members need not be read for it.
             let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
-            let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await?;
-            return Ok(respond::changed_silently(&written));
+            let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await;
+            return Ok(respond::changed_silently(&written.map_err(|error| place.told(error))?));
         }
         let outcome = state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await;
         forget(&state, &definition);
-        Ok(respond::changed(outcome?))
+        let written = outcome.map_err(|error| place.told(error))?;
+        Ok(respond::changed(named::written(&ctx, written)))
     };
     once::answer(&state, &ctx, patch, &definition.core.id, async |id| {
         named(&state, &ctx, &definition, id, &projection).await
@@ -120,10 +164,11 @@ pub(in crate::http) async fn remove(request: HttpRequest, state: web::Data<State
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
     once::take_key(&request, &mut ctx, None, 204)?;
+    let place = Named::find(&state, &ctx, &definition, extract::id(&request)).await?;
     let remove = async {
-        let outcome = state.directory.remove(&ctx, &definition, extract::id(&request), &condition).await;
+        let outcome = state.directory.remove(&ctx, &definition, &place.id, &condition).await;
         forget(&state, &definition);
-        outcome?;
+        outcome.map_err(|error| place.told(error))?;
         Ok(respond::removed())
     };
     let whole = Projection::whole(&definition);
@@ -141,7 +186,8 @@ async fn named(
     id: &str,
     projection: &Projection,
 ) -> Result<Fetched, Failure> {
-    Ok(state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?)
+    let fetched = state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?;
+    Ok(named::fetched(ctx, fetched))
 }
 
 /// After a client, an issuer or a view was changed, or may have been, nobody is let in for what it was before.

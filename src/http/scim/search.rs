@@ -9,6 +9,8 @@ use scim::query::SearchRequest;
 use scim::schema::Definition;
 use store::GROUP_MEMBERSHIP;
 
+use super::named;
+
 use crate::directory::Ctx;
 use crate::directory::clients::CLIENT;
 use crate::directory::scope::{Access, is_administrative};
@@ -36,7 +38,7 @@ async fn one_type(state: &State, ctx: &Ctx, definition: &Arc<Definition>, search
     if definition.name() == CLIENT {
         found.body = state.directory.with_use(ctx, found.body).await?;
     }
-    Ok(respond::found(found))
+    Ok(respond::found(named::found(ctx, found)))
 }
 
 /// GET of the base URL.
@@ -45,7 +47,7 @@ pub(in crate::http) async fn everything(request: HttpRequest, state: web::Data<S
     let search = extract::search(&request)?;
     let visible = visible(&ctx, &state);
     ctx.check_sensitive(&visible, &search)?;
-    Ok(respond::found(state.directory.search(&ctx, &visible, &search).await?))
+    Ok(respond::found(named::found(&ctx, state.directory.search(&ctx, &visible, &search).await?)))
 }
 
 /// POST to `.search` below the base URL.
@@ -57,7 +59,7 @@ pub(in crate::http) async fn everything_by_body(
     let ctx = extract::context(&request, &state).await?;
     let body = body::read(&request, payload, &state.settings).await?;
     let search = SearchRequest::from_body(&body)?;
-    Ok(respond::found(state.directory.search(&ctx, &visible(&ctx, &state), &search).await?))
+    Ok(respond::found(named::found(&ctx, state.directory.search(&ctx, &visible(&ctx, &state), &search).await?)))
 }
 
 /// The resource types that are searched together: those that the client's scopes let it read. Memberships are in their
