@@ -168,6 +168,7 @@ pub(super) fn decide(
         return Ok(());
     }
     let known = document_of(before)?;
+    keep_subject(&known, document)?;
     let decision = document.get("decision").and_then(Value::as_str);
     if known.get("decision").and_then(Value::as_str) == decision {
         return Ok(());
@@ -195,6 +196,21 @@ pub(super) fn decide(
     }
     document.insert("decided".into(), Value::Object(decided));
     document.insert("state".into(), State::Checking.as_str().into());
+    Ok(())
+}
+
+/// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
+fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Value>) -> Result<(), scim::Error> {
+    for name in ["asOf", "activate", "deprecate", "filter", "expires"] {
+        match (known.get(name), document.get(name)) {
+            (Some(was), None) => drop(document.insert(name.to_owned(), was.clone())),
+            (was, is) if was == is => {}
+            _ => {
+                let detail = format!("{name} stays as it is. Ask with another simulation.");
+                return Err(scim::Error::new(scim::ScimType::Mutability, detail));
+            }
+        }
+    }
     Ok(())
 }
 
