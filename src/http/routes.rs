@@ -106,7 +106,7 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/{endpoint:Runs}/{id}/items", READ).route(get().to(feeds::items)))
         // what rules would make of everybody
         .service(
-            path("/scim/v2/{endpoint:Simulations}", TYPE)
+            path("/scim/v2/{endpoint:Simulations}", MANY)
                 .route(get().to(search::by_query))
                 .route(web::post().to(simulations::create)),
         )

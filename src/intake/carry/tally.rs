@@ -3,8 +3,8 @@
 use serde_json::{Map as Object, Value, json};
 
 use super::{BATCH, Way};
-use crate::directory::feeds::{Counts, Done, OBJECTS, Op, Outcome, REJECTS, WARNINGS};
 use crate::directory::differences;
+use crate::directory::feeds::{Counts, Done, OBJECTS, Op, Outcome, REJECTS, WARNINGS};
 use crate::intake::{IntakeError, Reject};
 
 impl Way<'_> {
@@ -84,9 +84,8 @@ impl Way<'_> {
     /// An object of a simulation: attribute by attribute what it was and would be.
     fn object(&self, part: usize, key: &str, row: u64, done: &Done) -> Value {
         let definition = self.task.parts.get(part).map(|part| part.definition.clone());
-        let changes = definition
-            .as_ref()
-            .map(|definition| differences(definition, done.before.as_ref(), done.after.as_ref()));
+        let changes =
+            definition.as_ref().map(|definition| differences(definition, done.before.as_ref(), done.after.as_ref()));
         let id = (done.op != Op::Created).then_some(done.id).flatten().map(|id| id.to_string());
         let mut object = json!({
             "kind": definition.as_ref().map(|definition| definition.name()),
