@@ -27,20 +27,20 @@ pub fn differences(
                 for sub in subs {
                     let of =
                         |object: Option<&Object<String, Value>>| object.and_then(|object| object.get(sub)).cloned();
-                    add(definition, format!("{name}:{sub}"), of(one), of(other), &mut found);
+                    add(definition, &format!("{name}:{sub}"), of(one), of(other), &mut found);
                 }
             }
-            (None, one, other) => add(definition, name.clone(), one.cloned(), other.cloned(), &mut found),
+            (None, one, other) => add(definition, name, one.cloned(), other.cloned(), &mut found),
         }
     }
     found
 }
 
-fn add(definition: &Definition, path: String, before: Option<Value>, after: Option<Value>, found: &mut Vec<Value>) {
+fn add(definition: &Definition, path: &str, before: Option<Value>, after: Option<Value>, found: &mut Vec<Value>) {
     if before == after {
         return;
     }
-    let attribute = definition.resolve(&path).and_then(|place| place.attribute);
+    let attribute = definition.resolve(path).and_then(|place| place.attribute);
     let is_open = attribute.is_some_and(|attribute| {
         !attribute.secret && matches!(attribute.returned, Returned::Default | Returned::Always)
     });

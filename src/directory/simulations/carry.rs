@@ -257,8 +257,8 @@ impl Simulator {
             true => json!({ "appeared": 0, "gone": 0, "other": 0 }),
             false => self.compare(tenant, hold, document, &found).await?,
         };
-        if !has_same_rules {
-            difference["rules"] = true.into();
+        if let Some(difference) = difference.as_object_mut().filter(|_| !has_same_rules) {
+            difference.insert("rules".into(), true.into());
         }
         let mut ending = self.told(State::Changed, document, &found);
         if let Some(ending) = ending.as_object_mut() {

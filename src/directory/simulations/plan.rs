@@ -123,9 +123,10 @@ impl Plan {
             for record in work.records_of(kind)? {
                 let id = record.id.to_string();
                 let mut told = json!({ "value": id, "type": kind, "display": record.label, "version": record.version });
-                if let Some(change) = self.changes.iter().find(|change| change.rule == record.id) {
+                let change = self.changes.iter().find(|change| change.rule == record.id);
+                if let (Some(change), Some(told)) = (change, told.as_object_mut()) {
                     let word = if change.to == Stage::Active { "activate" } else { "deprecate" };
-                    told["change"] = word.into();
+                    told.insert("change".into(), word.into());
                 }
                 versions.push(told);
             }
