@@ -121,11 +121,11 @@ fn staff(town: &Municipality, seed: u64) -> String {
             11 => family = family.to_uppercase(),
             // UTF-8 that somebody has read as Latin-1.
             23 => family = encoding_rs::WINDOWS_1252.decode(family.as_bytes()).0.into_owned(),
-            // In a circle with the head of the town.
             37 => unit = "99-999".to_owned(),
             41 => from = "31.02.2026".to_owned(),
             _ => {}
         }
+        // A circle: whoever leads the town is led by the last of them.
         if n == 0 && last > 0 {
             chief = town.people.get(last).map_or_else(String::new, |person| person.employee_number.clone());
         }
@@ -133,7 +133,7 @@ fn staff(town: &Municipality, seed: u64) -> String {
         let mut row = |employment: String, kind: char, from: &str, to: &str, percent: &str| {
             let _ = writeln!(
                 text,
-                "{number};{};{family};{chief};{employment};{kind};{from};{to};{percent};{unit};{}",
+                "{number};{};{family};{chief};{employment};{kind};{from};{to};{percent};{unit};\"{}\"",
                 person.given_name, person.title
             );
         };
@@ -156,7 +156,7 @@ fn staff(town: &Municipality, seed: u64) -> String {
         if n % 500 == 97 {
             let _ = writeln!(
                 text,
-                "9{id};{};{family};{chief};9{id}-1;V;01.09.2026;;40;{unit};{}",
+                "9{id};{};{family};{chief};9{id}-1;V;01.09.2026;;40;{unit};\"{}\"",
                 person.given_name, person.title
             );
         }
