@@ -57,14 +57,16 @@ pub(super) fn next(document: &Map<String, Value>) -> Option<(State, i64)> {
 
 /// Writes what the account is.
 pub(super) fn write(document: &mut Map<String, Value>, verdict: &Verdict) {
-    let mut lifecycle = json!({ "state": verdict.state.as_str(), "since": instant(verdict.since) });
+    let mut lifecycle = Map::new();
+    lifecycle.insert("state".into(), verdict.state.as_str().into());
+    lifecycle.insert("since".into(), instant(verdict.since).into());
     if let Some((next, at)) = verdict.next
         && let Some(at) = instant(at)
     {
-        lifecycle["next"] = at.into();
-        lifecycle["nextState"] = next.as_str().into();
+        lifecycle.insert("next".into(), at.into());
+        lifecycle.insert("nextState".into(), next.as_str().into());
     }
-    put(document, LIFECYCLE, Some(lifecycle));
+    put(document, LIFECYCLE, Some(Value::Object(lifecycle)));
     document.insert(ACTIVE.to_owned(), verdict.state.is_active().into());
 }
 

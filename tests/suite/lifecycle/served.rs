@@ -8,12 +8,9 @@ use serde_json::{Value, json};
 use super::town::{PERSON, person};
 use crate::support::both::on_both_databases;
 use crate::support::client::Client;
-use crate::support::server::Server;
+use crate::support::server::{MASTER_KEY, Server};
 
 on_both_databases!(Town: a_server_does_what_is_due, what_is_killed_in_the_middle_is_done_once);
-
-const KEYS: (&str, &str) =
-    ("MATRIKEL_SECRETS_KEYS", "test:0101010101010101010101010101010101010101010101010101010101010101");
 
 /// A server with the extension and a client of each kind.
 struct Town {
@@ -25,11 +22,11 @@ struct Town {
 
 impl Town {
     fn sqlite() -> Self {
-        Town::of(Server::sqlite_with(&[KEYS, ("MATRIKEL_SCHEDULE_SECONDS", "1")]))
+        Town::of(Server::sqlite_with(&[MASTER_KEY, ("MATRIKEL_SCHEDULE_SECONDS", "1")]))
     }
 
     fn postgres() -> Self {
-        Town::of(Server::postgres_with(&[KEYS, ("MATRIKEL_SCHEDULE_SECONDS", "1")]))
+        Town::of(Server::postgres_with(&[MASTER_KEY, ("MATRIKEL_SCHEDULE_SECONDS", "1")]))
     }
 
     fn of(server: Server) -> Self {
@@ -44,7 +41,7 @@ impl Town {
 
     fn program(&self, arguments: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_matrikel"));
-        program.env("DATABASE_URL", self.server.database_url()).env(KEYS.0, KEYS.1);
+        program.env("DATABASE_URL", self.server.database_url()).env(MASTER_KEY.0, MASTER_KEY.1);
         program.current_dir(std::env::temp_dir()).args(arguments).stdin(Stdio::null());
         program
     }

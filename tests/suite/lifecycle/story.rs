@@ -21,7 +21,7 @@ fn id_of(user: &Value) -> String {
 }
 
 /// What HR says of the employments from now on.
-fn employed(employments: Value) -> Value {
+fn employed(employments: &Value) -> Value {
     json!([{ "op": "replace", "path": format!("{PERSON}:employments"), "value": employments }])
 }
 
@@ -106,7 +106,7 @@ async fn somebody_goes_and_the_news_comes_late(town: &Town) {
     town.wait_until("2026-05-20T10:00:00Z").await;
     let ended = json!([{ "employmentId": "1", "type": "permanent", "start": "2025-01-01", "end": "2026-05-03" }]);
     let before = town.register.changes().await.len();
-    town.patch(&town.hr(), "User", &id, employed(ended)).await.expect("taken");
+    town.patch(&town.hr(), "User", &id, employed(&ended)).await.expect("taken");
     let left = town.whole(&id).await;
     assert_eq!(told(&left), "disabled off, limbo 2026-06-03", "it acts now, and limbo counts from the last day");
     assert_eq!(left[PERSON]["lifecycle"]["since"].as_str().map(at), Some(at("2026-05-20T10:00:00Z")));
@@ -160,7 +160,7 @@ async fn who_comes_back_in_time_has_the_same_account(town: &Town) {
     assert!(town.seen(&town.hr(), &id).await.is_some());
     // It is over by its dates, and HR has another key for the same number.
     let ended = json!([{ "employmentId": "2", "type": "permanent", "start": "2026-04-01", "end": "2026-04-30" }]);
-    town.patch(&town.hr(), "User", &id, employed(ended)).await.expect("taken");
+    town.patch(&town.hr(), "User", &id, employed(&ended)).await.expect("taken");
     town.wait_until("2026-05-10").await;
     assert_eq!(town.state(&id).await, "disabled off, limbo 2026-05-31");
     let mut again = person("ada", &[("3", "permanent", "2026-06-01", "")]);

@@ -157,7 +157,12 @@ async fn a_lease_is_one_processes_until_it_ends(fixture: Fixture) {
 async fn a_book_is_remembered_until_it_changes_and_never_what_was_not_committed(fixture: Fixture) {
     let known = |work: &mut Work<'_>| Ok(work.book().and_then(|book| book.downcast_ref::<u8>().copied()));
     assert_eq!(fixture.write(known).await.unwrap(), None);
-    let keep = |book: u8| move |work: &mut Work<'_>| Ok(work.keep_book(Arc::new(book)));
+    let keep = |book: u8| {
+        move |work: &mut Work<'_>| {
+            work.keep_book(Arc::new(book));
+            Ok(())
+        }
+    };
     fixture.write(keep(1)).await.unwrap();
     assert_eq!(fixture.write(known).await.unwrap(), Some(1));
     // A refused change of the book takes back what was made of it.
