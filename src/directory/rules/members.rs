@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use scim::patch::RelationChange;
 use store::change::Delta;
-use store::{Grant, ResourceId, Work};
+use store::{Due, Grant, ResourceId, Work};
 
+use super::USER;
 use super::target::GROUP;
-use crate::directory::settle::{RULE, tell_everybody_soon};
+use crate::directory::settle::{Book, RULE, tell_everybody_soon};
 use crate::directory::{Ctx, Error};
 
 /// Members that are looked at one by one; of more, all rights to the group are read at once.
@@ -23,8 +24,17 @@ pub(in crate::directory) fn keep_ruled(
     members: &mut Vec<Delta>,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
+    if members.is_empty() || ctx.caller.id == ResourceId::SYSTEM || work.count(RULE) == 0 {
+        return Ok(());
+    }
+    // What must not meet what is put there by hand, or no longer is, may be another right.
+    if Book::of(work)?.rules().iter().any(|rule| !rule.not_with.is_empty()) {
+        for delta in members.iter().filter(|delta| delta.kind == USER) {
+            work.put_due(delta.member, Some(Due::at(ctx.now)));
+        }
+    }
     let leaving: Vec<ResourceId> = members.iter().filter(|delta| !delta.joined).map(|delta| delta.member).collect();
-    if leaving.is_empty() || ctx.caller.id == ResourceId::SYSTEM || work.count(RULE) == 0 {
+    if leaving.is_empty() {
         return Ok(());
     }
     let mut held = Vec::new();
@@ -81,7 +91,7 @@ pub(in crate::directory) fn note_group(
             work.end_grant(grant, ctx.now);
         }
     }
-    let book = crate::directory::settle::Book::of(work)?;
+    let book = Book::of(work)?;
     let mut given = book.rules().iter().flat_map(|rule| &rule.grants);
     let means =
         |name: &str, value: &str| name.eq_ignore_ascii_case(value) || name.to_lowercase() == value.to_lowercase();

@@ -316,9 +316,8 @@ impl Rule {
     pub fn next_turn(&self, case: &Case<'_>) -> Option<Date> {
         let exceptions = self.include.iter().chain(&self.exclude).filter(|one| one.user == case.user);
         let by_hand = exceptions.filter_map(|one| one.until).map(|until| plus(until, 1));
-        let singles = case.singles.iter().filter(|single| {
-            mentions(self, single.list, "") && (self.filter.matches(&single.held) || self.filter.matches(&single.over))
-        });
+        // One that does not fit may still stand in the way of another, or be asked for beside it.
+        let singles = case.singles.iter().filter(|single| mentions(self, single.list, ""));
         let turns = singles.flat_map(|single| {
             let period = widened(self, single.period);
             let leaves = case.facts.leaves.iter().filter(|leave| leave.employment == single.id);

@@ -122,8 +122,10 @@ fn days_before_the_start_and_after_the_end_count_as_the_rule_says() {
     let case = Case::new("u", &document, day("2025-12-01"));
     assert_eq!(wide.next_turn(&case), Some(day("2025-12-25")));
     let case = Case::new("u", &document, day("2025-12-25"));
+    assert_eq!(wide.next_turn(&case), Some(day("2026-05-25")), "the other employment may stand in the way of one");
+    let case = Case::new("u", &document, day("2026-05-25"));
     assert_eq!(wide.next_turn(&case), Some(day("2026-07-31")));
-    let case = Case::new("u", &document, day("2026-07-31"));
+    let case = Case::new("u", &document, day("2026-09-01"));
     assert_eq!(wide.next_turn(&case), None);
 }
 

@@ -96,6 +96,7 @@ async fn what_is_held_step_by_step_is_what_the_rules_say_afresh(town: &Town) {
         let rule = json!({ "name": format!("r{n}"), "lifecycle": "active", "filter": filter, "grants": grants });
         rules.push(id(&town.create(&town.admin(), "Rule", rule).await.expect("a rule")));
     }
+    wake(town).await;
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let events = prop::collection::vec(event(), 60).new_tree(&mut runner).expect("events").current();
     for (n, event) in events.iter().enumerate() {

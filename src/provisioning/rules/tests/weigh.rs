@@ -226,6 +226,16 @@ fn apply(held: &[Held], judged: &[Judged], plan: &Plan, now: i64) -> Vec<Held> {
 fn rules_of_chance() -> Vec<Arc<Rule>> {
     let gives = |group: &str| json!([{ "type": "group", "value": group }]);
     vec![
+        Arc::new(rule(
+            "g",
+            "employments[start pr] and not (employments[taskCode eq \"a\"])",
+            json!({ "grants": gives("g6"), "before": 6, "after": 19 }),
+        )),
+        Arc::new(rule(
+            "h",
+            "employments[taskCode eq \"b\"] and employments[taskCode eq \"c\"]",
+            json!({ "grants": gives("g7"), "before": 2 }),
+        )),
         for_task("a", json!({ "grants": gives("g1"), "before": 5, "after": 9 })),
         for_task("b", json!({ "grants": gives("g1"), "notWith": ["c"] })),
         for_task("c", json!({ "grants": gives("g2"), "after": 40 })),
