@@ -166,6 +166,8 @@ const BESIDE_THE_DESIGN: &[(&str, &str)] = &[
     ("cli", "telemetry"),
     ("http", "scim"),
     ("http", "store"),
+    ("intake", "scim"),
+    ("intake", "store"),
     ("telemetry", "config"),
 ];
 
