@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as Lane, Semaphore};
 
 use super::{State, extract};
 use crate::directory::Ctx;
+use crate::directory::feeds::RUN;
 use crate::intake::{Intake, IntakeError};
 
 /// How often runs that were left are looked for.
@@ -74,16 +75,8 @@ pub(super) async fn keep(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
         ticks.tick().await;
-        match state.directory.store().tenants().await {
-            Ok(tenants) => {
-                for tenant in tenants.into_iter().filter(|tenant| tenant.state == "active") {
-                    let id = tenant.id;
-                    let runs = state.directory.store().read(move |reader| reader.count(id, "Run")).await;
-                    if runs.is_ok_and(|runs: i64| runs > 0) {
-                        kick(&state, id);
-                    }
-                }
-            }
+        match state.directory.tenants_having(RUN).await {
+            Ok(tenants) => tenants.into_iter().for_each(|tenant| kick(&state, tenant)),
             Err(error) => tracing::warn!(%error, "runs that were left could not be looked for; they are in a while"),
         }
     }

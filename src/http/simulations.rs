@@ -58,15 +58,8 @@ pub(super) async fn keep(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
         ticks.tick().await;
-        match state.directory.tenants_served().await {
-            Ok(tenants) => {
-                for tenant in tenants {
-                    let count = state.directory.store().read(move |reader| reader.count(tenant, SIMULATION)).await;
-                    if count.is_ok_and(|count: i64| count > 0) {
-                        kick(&state, tenant);
-                    }
-                }
-            }
+        match state.directory.tenants_having(SIMULATION).await {
+            Ok(tenants) => tenants.into_iter().for_each(|tenant| kick(&state, tenant)),
             Err(error) => tracing::warn!(%error, "simulations that were left could not be looked for; they are soon"),
         }
     }

@@ -64,7 +64,7 @@ impl Scheduler {
     pub async fn look(&self, clock: impl Fn() -> i64 + Send + Sync) -> Result<Done, Error> {
         let mut done = Done::default();
         let (mut waiting, mut oldest) = (0, i64::MAX);
-        for tenant in self.directory.tenants_served().await? {
+        for tenant in self.directory.tenants_due(clock()).await? {
             match self.look_after(tenant, &clock).await {
                 Ok(one) => done.add(one),
                 // One tenant's trouble is not another's.
@@ -89,7 +89,6 @@ impl Scheduler {
             let now = clock();
             let ctx = Ctx::system(tenant, now, Random::os());
             let due = self.directory.due(&ctx, now, BATCH).await?;
-            // A tenant of which nothing is due costs this one question.
             if due.is_empty() || !self.directory.take_schedule(&ctx, self.holder, now.saturating_add(LEASE)).await? {
                 break;
             }

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 use crate::db::Db;
 use crate::record::resource_id;
 use crate::statement::{Statement, delete, insert};
+use crate::tenant::ACTIVE;
 use crate::{Error, ResourceId, TenantId};
 
 /// When a resource is looked at again.
@@ -46,6 +47,20 @@ pub(crate) fn before(db: &mut Db, tenant: TenantId, until: i64, limit: i64) -> R
         .bind(limit)
         .load::<(Vec<u8>, i64)>(db)?;
     rows.into_iter().map(|(id, at)| Ok((resource_id(&id)?, at))).collect()
+}
+
+/// The tenants that are served and of which something is due at `until` (µs since 1970): one question, however many there
+/// are.
+pub(crate) fn tenants(db: &mut Db, until: i64) -> Result<Vec<TenantId>, Error> {
+    let rows = Statement::<BigInt>::new(
+        "SELECT tenant_id FROM tenant WHERE EXISTS (SELECT 1 FROM due WHERE due.tenant_id = tenant.tenant_id AND at <= ",
+    )
+    .bind(until)
+    .sql(") AND state = ")
+    .bind(ACTIVE)
+    .sql(" ORDER BY tenant_id")
+    .load::<i64>(db)?;
+    Ok(rows.into_iter().map(TenantId).collect())
 }
 
 /// A slice of a tenant's rows in the order of ids.

@@ -332,6 +332,16 @@ impl Reader {
         due::before(&mut self.db, tenant, until, limit)
     }
 
+    /// The tenants that are served and have a resource of a kind.
+    pub fn tenants_having(&mut self, kind: &str) -> Result<Vec<TenantId>, Error> {
+        tenant::having(&mut self.db, kind)
+    }
+
+    /// The tenants that are served and of which something is due at `until` (µs since 1970).
+    pub fn tenants_due(&mut self, until: i64) -> Result<Vec<TenantId>, Error> {
+        due::tenants(&mut self.db, until)
+    }
+
     /// When a resource is looked at again.
     pub fn due_of(&mut self, tenant: TenantId, id: ResourceId) -> Result<Option<Due>, Error> {
         due::find(&mut self.db, tenant, id)

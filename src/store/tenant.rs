@@ -37,6 +37,19 @@ impl Tenant {
     }
 }
 
+/// The tenants that are served and have a resource of a kind: one question, however many there are.
+pub(crate) fn having(db: &mut Db, kind: &str) -> Result<Vec<TenantId>, Error> {
+    let rows = Statement::<BigInt>::new(
+        "SELECT tenant_id FROM tenant WHERE EXISTS (SELECT 1 FROM resource WHERE resource.tenant_id = tenant.tenant_id AND kind = ",
+    )
+    .bind(kind)
+    .sql(") AND state = ")
+    .bind(ACTIVE)
+    .sql(" ORDER BY tenant_id")
+    .load::<i64>(db)?;
+    Ok(rows.into_iter().map(TenantId).collect())
+}
+
 type Row = (i64, String, String, String, i64);
 type Types = (BigInt, Text, Text, Text, BigInt);
 

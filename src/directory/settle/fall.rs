@@ -3,7 +3,7 @@
 
 use provisioning::person::USER;
 use store::work::{Origin, document_of};
-use store::{Due, Record, ResourceId, TenantId, Work, tenant};
+use store::{Due, Record, ResourceId, TenantId, Work};
 use uuid::Uuid;
 
 use super::super::{Ctx, Directory, Error};
@@ -63,10 +63,14 @@ impl Directory {
         Ok(dropping.await.map_err(|error| store::Error::Unavailable(error.to_string()))??)
     }
 
-    /// Every tenant that is served.
-    pub async fn tenants_served(&self) -> Result<Vec<TenantId>, Error> {
-        let tenants = self.store.tenants().await?;
-        Ok(tenants.into_iter().filter(|tenant| tenant.state == tenant::ACTIVE).map(|tenant| tenant.id).collect())
+    /// The tenants that are served and have a resource of a kind.
+    pub async fn tenants_having(&self, kind: &'static str) -> Result<Vec<TenantId>, Error> {
+        Ok(self.store.read(move |reader| reader.tenants_having(kind)).await?)
+    }
+
+    /// The tenants that are served and of which something is due at `until` (µs since 1970).
+    pub async fn tenants_due(&self, until: i64) -> Result<Vec<TenantId>, Error> {
+        Ok(self.store.read(move |reader| reader.tenants_due(until)).await?)
     }
 
     /// Has something that cannot be done now wait until `at` (µs since 1970).

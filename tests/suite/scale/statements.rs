@@ -142,7 +142,7 @@ async fn what_reads_several_tenants_is_seen() {
 
 #[test]
 fn every_statement_about_all_tenants_has_a_reason_and_is_still_there() {
-    let sources = ["membership", "index", "deferred", "idempotency"].map(|file| {
+    let sources = ["membership", "index", "deferred", "idempotency", "due", "tenant"].map(|file| {
         std::fs::read_to_string(format!("{}/src/store/{file}.rs", env!("CARGO_MANIFEST_DIR"))).expect("a source")
     });
     for (statement, reason) in ABOUT_ALL {

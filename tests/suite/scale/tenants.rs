@@ -107,6 +107,14 @@ async fn sees_nothing(client: &Client, other: &Own) {
         }
     }
     client.delete(&format!("{}/credentials/{}", other.paths[2], other.user)).await.expect(404);
+    let id = &other.user;
+    for path in ["Feeds/", "Runs/", "Simulations/"].map(|kind| format!("/{kind}{id}")) {
+        client.get(&path).await.expect(404);
+        client.delete(&path).await.expect(404);
+    }
+    for path in [format!("/Runs/{id}/items"), format!("/Simulations/{id}/items"), format!("/Users/{id}/why")] {
+        client.get(&path).await.expect(404);
+    }
     client.put(&other.paths[0], &user("anna")).await.expect(404);
     client.put(&other.paths[1], &group("crew", &[])).await.expect(404);
     client.put(&other.paths[2], &client_body("app", "consumer")).await.expect(404);
@@ -187,7 +195,12 @@ fn every_route_with_an_id_is_among_those_that_are_asked() {
         // Its ids are numbers within the tenant, which all may share.
         "/scim/v2/{endpoint:AuditEvents}",
         "/scim/v2/{endpoint:AuditEvents}/{id}",
+        "/scim/v2/{endpoint:Feeds}/{id}",
         "/scim/v2/{endpoint:GroupMemberships}/{id}",
+        "/scim/v2/{endpoint:Runs}",
+        "/scim/v2/{endpoint:Runs}/{id}",
+        "/scim/v2/{endpoint:Simulations}",
+        "/scim/v2/{endpoint:Simulations}/{id}",
         "/scim/v2/{endpoint}",
         "/scim/v2/{endpoint}/{id}",
     ];

@@ -25,6 +25,14 @@ const PART: &str = "_part";
 
 /// What asks about all tenants at once, and why it may.
 pub(crate) const ABOUT_ALL: &[(&str, &str)] = &[
+    (
+        "SELECT tenant_id FROM tenant WHERE EXISTS (SELECT 1 FROM resource WHERE resource.tenant_id = tenant.tenant_id AND kind = ",
+        "at the start and every ten minutes: who has runs of feeds or simulations that may have been left",
+    ),
+    (
+        "SELECT tenant_id FROM tenant WHERE EXISTS (SELECT 1 FROM due WHERE due.tenant_id = tenant.tenant_id AND at <= ",
+        "every quarter of a minute: of which tenants something is due",
+    ),
     ("SELECT DISTINCT tenant_id FROM sweep", "at the start: memberships of deleted groups that the last stop has left"),
     (
         "SELECT DISTINCT tenant_id FROM attr_path WHERE state <> ",
