@@ -180,6 +180,11 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
         }
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
+    let rule = json!({
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "name": "all", "filter": "userName pr",
+        "grants": [{ "type": "group", "value": "everybody" }],
+    });
+    admin.post("/Rules", &rule).await.expect(201);
     let events = register.events("kind eq \"administration\"").await;
     let told = |operation: &str, actor: &str, kind: &str| {
         events.iter().any(|event| {
@@ -197,6 +202,7 @@ async fn acts_of_administration_are_told_from_wherever_they_come(register: Regis
         ("create", "operator", "Client"),
         ("update", "operator", "Client"),
         ("create", "admin", "Schema"),
+        ("create", "admin", "Rule"),
     ] {
         assert!(told(operation, actor, kind), "{operation} {actor} {kind} in {events:#?}");
     }

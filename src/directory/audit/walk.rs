@@ -11,11 +11,12 @@ use store::{Change, Reader, ResourceId, TenantId, format_instant};
 
 use super::{ADMINISTRATION, AUDIT_EVENT, WRITE, means};
 use crate::directory::Error;
+use crate::directory::scope::is_administrative;
 
 const URN: &str = "urn:matrikel:scim:schemas:1.0:AuditEvent";
 
-/// Resource types whose changes are acts of administration.
-const ADMINISTERED: [&str; 8] = ["Client", "View", "Feed", "Run", "Policy", "Simulation", "Schema", "ResourceType"];
+/// What a tenant adds to its register, besides the resource types that administer it.
+const TYPES: [&str; 2] = ["Schema", "ResourceType"];
 
 /// Events read at a time.
 const SLICE: usize = 256;
@@ -133,7 +134,8 @@ impl<'r> Walk<'r> {
     }
 
     fn of_change(&mut self, change: &Change) -> Result<Map<String, Value>, Error> {
-        let kind = if ADMINISTERED.contains(&change.kind.as_str()) { ADMINISTRATION } else { WRITE };
+        let is_act = is_administrative(&change.kind) || TYPES.contains(&change.kind.as_str());
+        let kind = if is_act { ADMINISTRATION } else { WRITE };
         let mut document = Map::new();
         document.insert("kind".into(), kind.into());
         document.insert("operation".into(), change.op.as_str().into());
