@@ -3,7 +3,6 @@
 
 mod decision;
 
-use jiff::Timestamp;
 use scim::resource::{label, normalise};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value, json};
@@ -435,5 +434,5 @@ pub(in crate::directory) fn object(value: Value) -> Object<String, Value> {
 
 /// µs since 1970 of an instant in a document.
 pub(in crate::directory) fn instant(value: Option<&Value>) -> Option<i64> {
-    value?.as_str()?.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
+    scim::key::instant(value?.as_str()?)
 }

@@ -135,8 +135,7 @@ fn find<'r>(urn: &str, path: &str, others: &'r Registry, findings: &mut Findings
     }
     let spoken = |schema: &&Schema| {
         let last = schema.id.rsplit(':').next().unwrap_or_default();
-        NAMES.contains(&last)
-            || ["Client", "Feed", "Issuer", "Policy", "Rule", "Run", "Simulation", "View"].contains(&last)
+        NAMES.contains(&last) || schema.id.starts_with("urn:matrikel:")
     };
     if let Some(schema) = found.filter(|schema| !others.is_own(&schema.id)).filter(spoken) {
         findings.add(path, format!("{} describes the server itself, and no resources.", schema.id));
