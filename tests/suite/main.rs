@@ -99,6 +99,8 @@ mod support;
 mod tenancy;
 #[cfg(test)]
 mod tls;
+#[cfg(all(test, feature = "opentelemetry"))]
+mod traces;
 #[cfg(test)]
 mod types;
 #[cfg(test)]
