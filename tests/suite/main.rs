@@ -99,7 +99,8 @@ mod support;
 mod tenancy;
 #[cfg(test)]
 mod tls;
-#[cfg(all(test, feature = "opentelemetry"))]
+#[cfg(test)]
+#[cfg(feature = "opentelemetry")]
 mod traces;
 #[cfg(test)]
 mod types;
