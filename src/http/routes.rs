@@ -119,7 +119,7 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         )
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
         // what it was worth that seats of limited entitlements were taken back
-        .service(path("/scim/v2/{endpoint:Entitlements}/report", READ).route(get().to(licences::report)))
+        .service(path("/scim/v2/Entitlements/report", READ).route(get().to(licences::report)))
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

@@ -19,6 +19,8 @@ use crate::directory::{Ctx, Directory};
 
 /// The schema of the answer.
 pub const REPORT_URN: &str = "urn:matrikel:scim:api:messages:1.0:LicenceReport";
+/// The resource type that the report is about.
+pub const ABOUT: &str = ENTITLEMENT;
 /// Seats read at a time.
 const SLICE: i64 = 500;
 /// In millionths of a unit of money is counted.

@@ -6,14 +6,19 @@ use actix_web::{HttpRequest, web};
 use provisioning::calendar::date;
 
 use crate::directory::licences::report::Span;
-use crate::directory::scope::Access;
+use crate::directory::Error;
+use crate::directory::licences::report::{ABOUT, Span};
+use crate::directory::scope::{Access, needed};
 use crate::http::error::Failure;
-use crate::http::extract::{self, Asked};
-use crate::http::{Answer, State, respond};
+use crate::http::{Answer, State, extract, respond};
 
 /// GET: 200.
 pub(in crate::http) async fn report(request: HttpRequest, state: web::Data<State>) -> Answer {
-    let Asked { ctx, .. } = extract::asked(&request, &state, Access::Read).await?;
+    let ctx = extract::context(&request, &state).await?;
+    if !ctx.caller.scopes.allow(ABOUT, Access::Read) {
+        let detail = format!("The report is for who may read entitlements: the scope {} is missing.", needed(ABOUT, Access::Read));
+        return Err(Failure::from(Error::Denied(detail)));
+    }
     let mut span = Span::default();
     for (name, value) in extract::parameters(&request)? {
         let day = || date(&value).ok_or_else(|| scim::Error::invalid_value(format!("{name} is no day such as 2026-08-01.")));
