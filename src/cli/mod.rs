@@ -12,6 +12,7 @@ mod federation;
 mod feed;
 mod index;
 mod key;
+mod licences;
 mod migrate;
 mod notify;
 mod open;
@@ -106,6 +107,9 @@ enum Command {
     /// What falls due in an organisation's register
     #[command(subcommand)]
     Schedule(schedule::Command),
+    /// What reclaimed licences have saved, and what lies idle
+    #[command(subcommand)]
+    Licences(licences::Command),
     /// The keys that secrets are sealed under
     #[command(subcommand)]
     Key(key::Command),
@@ -158,6 +162,7 @@ pub fn run() -> ExitCode {
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),
         Command::Schedule(command) => schedule::run(&shared, &command),
+        Command::Licences(command) => licences::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),
         Command::Check(arguments) => check::run(&shared, &arguments),

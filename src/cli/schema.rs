@@ -152,7 +152,10 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
         let (what, any) = (one.what, Precondition::default());
         let written = match is_there {
             _ if adds_to(&one) => add_extension(directory, ctx, &catalog, &id, &one.body).await,
-            true => directory.replace_document(ctx, what, &id, one.body, &any).await.map(drop),
+            true => {
+                let body = with_extensions(&catalog, &id, one.body, one.shipped.is_some());
+                directory.replace_document(ctx, what, &id, body, &any).await.map(drop)
+            }
             false => directory.add_document(ctx, what, one.body).await.map(drop),
         };
         written.with_context(|| format!("{} ({}) was not installed", one.from, id))?;
@@ -185,6 +188,19 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
 /// Whether it is shipped and adds to a type of the server's own, which has no endpoint of its own then.
 fn adds_to(one: &Brought) -> bool {
     one.shipped.is_some() && one.what == Document::ResourceType && one.body.get("endpoint").is_none()
+}
+
+/// What is shipped again keeps the extensions that the tenant has added to it since.
+fn with_extensions(catalog: &Catalog, kind: &str, mut body: Value, is_shipped: bool) -> Value {
+    let Some(record) = catalog.record(Document::ResourceType.kind(), kind).filter(|_| is_shipped) else { return body };
+    let before = store::work::document_of(record).ok();
+    let before = before.as_ref().and_then(|document| document.get("schemaExtensions")?.as_array());
+    if let (Some(before), Some(Value::Array(extensions))) = (before, body.get_mut("schemaExtensions")) {
+        let is_new = |one: &&Value| !extensions.iter().any(|known| known.get("schema") == one.get("schema"));
+        let added: Vec<Value> = before.iter().filter(is_new).cloned().collect();
+        extensions.extend(added);
+    }
+    body
 }
 
 /// Adds what is shipped to what the tenant has added to a type already.

@@ -10,6 +10,7 @@ use store::work::Origin;
 use store::{By, Random, ResourceId, TenantId};
 
 use super::authority::Writes;
+use super::licences::Winners;
 use super::once::Once;
 use super::scope::Scopes;
 use super::views::Outlook;
@@ -218,6 +219,8 @@ pub struct Ctx {
     pub simulate: bool,
     /// Where the liberties that the request needs are noted.
     pub tolerances: Tolerances,
+    /// Who is given a seat of a limited entitlement, if it is not for the register to say: in simulations.
+    pub winners: Option<Winners>,
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
@@ -255,6 +258,7 @@ impl Ctx {
             once: None,
             simulate: false,
             tolerances: Tolerances::default(),
+            winners: None,
         }
     }
 

@@ -23,6 +23,7 @@ mod hosts;
 mod indexes;
 pub mod issuers;
 mod leading;
+pub mod licences;
 mod lookup;
 mod mark;
 mod membership;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, clients, feeds, issuers, persons, rules, settle, simulations, units, views};
+use super::{Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views};
 
 /// A resource that is about to be written.
 pub(super) struct Write<'w> {
@@ -41,7 +41,9 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         feeds::FEED | feeds::RUN => Some(feeds::attend),
         simulations::SIMULATION => Some(simulations::attend),
         settle::RULE => Some(rules::attend),
-        settle::POLICY | rules::ENTITLEMENT => Some(settle::attend),
+        _ if licences::are(definition) => Some(licences::attend),
+        rules::ENTITLEMENT => Some(licences::attend_entitlement),
+        settle::POLICY => Some(settle::attend),
         rules::GROUP => Some(rules::attend_group),
         _ => None,
     }

@@ -10,11 +10,11 @@ use scim::schema::shipped::is_installed;
 use scim::schema::{Definition, Registry};
 use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
-use store::{Record, ResourceId, Work};
+use store::{Due, Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::remove::is_seen_under_lock;
-use super::{Ctx, Error};
+use super::{Ctx, Error, licences};
 
 /// The resource type.
 const KIND: &str = "Person";
@@ -66,7 +66,7 @@ fn accounts(document: &Map<String, Value>) -> &[Value] {
 }
 
 /// The person of an account, by its document.
-fn person_of(document: &Map<String, Value>) -> Option<ResourceId> {
+pub(super) fn person_of(document: &Map<String, Value>) -> Option<ResourceId> {
     text(part(document, LINK), "value")?.parse().ok()
 }
 
@@ -361,14 +361,23 @@ impl Linking {
             }
             put_link(ctx, &mut document, person, Some(&kind));
             write(work, record, document)?;
+            look_again(ctx, work, user);
         }
         for user in self.left {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
             begin(ctx, work, user, &mut document)?;
             write(work, record, document)?;
+            look_again(ctx, work, user);
         }
         Ok(())
+    }
+}
+
+/// Accounts of one person may share seats of limited entitlements: whoever is another's now is looked at again.
+fn look_again(ctx: &Ctx, work: &mut Work<'_>, user: ResourceId) {
+    if work.count(licences::ASSIGNMENT) > 0 {
+        work.put_due(user, Some(Due::at(ctx.now)));
     }
 }
 

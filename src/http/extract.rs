@@ -133,6 +133,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         once: None,
         simulate: false,
         tolerances,
+        winners: None,
     })
 }
 

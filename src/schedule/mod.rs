@@ -13,6 +13,8 @@ use crate::directory::{Ctx, Directory, Error, Fallen, Random, ResourceId, Tenant
 const BATCH: i64 = 256;
 /// A lease, µs: longer than any batch takes.
 const LEASE: i64 = 120_000_000;
+/// What follows from a moment when all else of it is done belongs to it still: so long after, µs.
+const AFTERMATH: i64 = 1_000;
 /// What cannot be done now is tried again after so long, µs.
 const PATIENCE: i64 = 3_600_000_000;
 
@@ -123,9 +125,10 @@ impl Scheduler {
             if !self.directory.take_schedule(&here, self.holder, now.saturating_add(LEASE)).await? {
                 return Ok(None);
             }
-            let mut due = self.directory.due(&here, until, BATCH).await?;
+            let mut due = self.directory.due(&here, until.saturating_add(AFTERMATH), BATCH).await?;
             let Some((_, first)) = due.first().copied() else { break };
             moment = match pace {
+                Pace::AsItIs if first <= now.saturating_add(AFTERMATH) => now.max(first),
                 Pace::AsItIs => now,
                 // Never back: what was put there late is done after what came before it.
                 Pace::AsItWas => first.max(moment),

@@ -55,6 +55,8 @@ mod interface;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod licences;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;

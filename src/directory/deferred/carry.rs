@@ -167,6 +167,7 @@ impl Directory {
                     },
                     schemas: catalog.registry().revision(),
                     tolerances: Tolerances::default(),
+                    winners: None,
                     ..nobody
                 };
                 match self.carry(host, &ctx, &row, stored, (is_active, patient)).await {

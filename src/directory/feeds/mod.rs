@@ -129,6 +129,7 @@ impl Directory {
             once: None,
             simulate: false,
             tolerances: super::Tolerances::default(),
+            winners: None,
             ..ctx.clone()
         })
     }

@@ -11,6 +11,7 @@ use store::work::Draft;
 use store::{ResourceId, Work};
 
 use super::ENTITLEMENT;
+use crate::directory::licences::are_there;
 use crate::directory::{Ctx, Error};
 
 /// Most resources of one name that are looked at; several are too many.
@@ -51,9 +52,9 @@ pub(in crate::directory) fn find(
         }
     }
     Ok(match living.as_slice() {
-        // Of what there is only so much of, nobody yet counts how much rules have given.
-        [one] if gives.sort == Sort::Entitlement && is_limited(*one, work)? => {
-            Err(format!("the entitlement {value:?} is limited, and rules give none of which there are only so many"))
+        // Without seats nobody counts how much rules have given.
+        [one] if gives.sort == Sort::Entitlement && !are_there(work.catalog().registry()) && is_limited(*one, work)? => {
+            Err(format!("the entitlement {value:?} is limited, and the tenant has no Assignments to count it by"))
         }
         [one] => Ok(*one),
         [] => Err(format!("there is no {} {value:?}", kind.to_lowercase())),

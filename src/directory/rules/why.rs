@@ -17,7 +17,7 @@ use super::{ENTITLEMENT, USER};
 use crate::directory::settle::rights::{Subject, judge};
 use crate::directory::settle::{Book, held_state};
 use crate::directory::shape::id_of;
-use crate::directory::{Ctx, Directory, Error};
+use crate::directory::{Ctx, Directory, Error, licences};
 
 /// The schema of the answer.
 const WHY_URN: &str = "urn:matrikel:scim:api:messages:1.0:Why";
@@ -112,15 +112,26 @@ fn present(
     let book = Book::of(work)?;
     let calendar = book.calendar_of(&document);
     let state = held_state(&document);
-    let subject =
-        Subject { id: user, document: &document, is_new: false, state, calendar: &calendar, units: book.units() };
-    let judgement = judge(ctx, work, book.rules(), &subject)?;
+    let subject = Subject {
+        id: user,
+        before: Some(&document),
+        document: &document,
+        is_new: false,
+        state,
+        calendar: &calendar,
+        units: book.units(),
+    };
+    let judgement = judge(&licences::unhurried(ctx), work, &book, &subject)?;
     let mut rights: BTreeMap<String, Right> = BTreeMap::new();
     for one in &judgement.judged {
         let since = judgement.held.iter().filter(|held| held.state == State::Held && held.is_by(&one.claim));
         let since = since.map(|held| held.since).min();
         let key = one.claim.target.clone().unwrap_or_else(|_| one.claim.gives.value.clone());
-        rights.entry(key).or_default().add(one, since);
+        let place = match (&one.standing, key.parse()) {
+            (Standing::Waiting, Ok(entitlement)) => licences::place(work, user, entitlement)?,
+            _ => None,
+        };
+        rights.entry(key).or_default().add(one, since, place);
     }
     for held in judgement.held.iter().filter(|held| held.state == State::Held) {
         if judgement.judged.iter().any(|one| held.is_by(&one.claim)) {
@@ -228,7 +239,8 @@ struct Right {
 }
 
 impl Right {
-    fn add(&mut self, one: &Judged, since: Option<i64>) {
+    /// `place`: how many come before in the queue.
+    fn add(&mut self, one: &Judged, since: Option<i64>, place: Option<i64>) {
         let (standing, reason) = words(&one.standing);
         self.is_held |= one.standing == Standing::Held;
         let ground = &one.claim.ground;
@@ -247,6 +259,9 @@ impl Right {
                 told.insert(name.into(), text.into());
             }
         }
+        if let Some(place) = place {
+            told.insert("place".into(), place.saturating_add(1).into());
+        }
         told.insert("facts".into(), ground.facts.clone());
         self.grounds.push(Value::Object(told));
     }
@@ -262,6 +277,7 @@ fn words(standing: &Standing) -> (&'static str, Option<String>) {
         Standing::Ahead(from) => ("ahead", from.map(|from| format!("it begins on {from}"))),
         Standing::Rests(reason) => ("rests", Some(reason.clone())),
         Standing::Reserved => ("reserved", Some("the account is not active yet".to_owned())),
+        Standing::Waiting => ("waiting", Some("there is no seat for it yet".to_owned())),
         Standing::Excluded(reason) => ("excluded", Some(reason.clone())),
         Standing::Superseded(by) => ("superseded", Some(format!("the rule {by} ranks higher"))),
         Standing::Withheld(reason) => ("withheld", Some(reason.clone())),

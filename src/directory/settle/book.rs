@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use store::Work;
 use store::work::document_of;
 
+use super::super::licences::{self, Pools};
 use super::super::{Error, rules};
 use super::{POLICY, people};
 
@@ -24,6 +25,8 @@ pub(in crate::directory) struct Book {
     policies: Vec<Policy>,
     /// The organisation's units.
     units: Units,
+    /// What is agreed on of limited entitlements.
+    pools: Pools,
 }
 
 impl Book {
@@ -52,6 +55,11 @@ impl Book {
         &self.units
     }
 
+    /// What is agreed on of limited entitlements.
+    pub(in crate::directory) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// The days that an account lives by: those of the policy that covers it, else of the first policy.
     pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
         let policy = self.policy_of(document).or(self.policies.first());
@@ -73,6 +81,7 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)? })
+        let pools = licences::pools(work)?;
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, pools })
     }
 }

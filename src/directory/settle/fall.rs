@@ -6,7 +6,8 @@ use store::work::{Origin, document_of};
 use store::{Due, Record, ResourceId, TenantId, Work};
 use uuid::Uuid;
 
-use super::super::{Ctx, Directory, Error};
+use super::super::rules::ENTITLEMENT;
+use super::super::{Ctx, Directory, Error, licences};
 use super::{Book, EVERYBODY, conclude, depart, end, follow};
 
 /// What the lease is called.
@@ -95,7 +96,13 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
     if id == EVERYBODY {
         return tell_everybody(ctx, work, due);
     }
-    let Some(record) = work.record(id)?.filter(|record| record.kind == USER) else {
+    let found = work.record(id)?;
+    if let Some(entitlement) = found.as_ref().filter(|record| record.kind == ENTITLEMENT) {
+        let changes = work.changes().len();
+        licences::hand_on(ctx, work, entitlement)?;
+        return Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same });
+    }
+    let Some(record) = found.filter(|record| record.kind == USER) else {
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use store::work::document_of;
 use store::{Grant, ResourceId, Work};
 
-use super::super::{Ctx, Error};
+use super::super::{Ctx, Error, licences};
 use super::fall::look;
 
 /// Moments of one User at most: nobody has so many turns in what a person can oversee.
@@ -29,6 +29,8 @@ pub(in crate::directory) struct Foreseen {
     pub(in crate::directory) begins: BTreeSet<ResourceId>,
     /// What it has and would not.
     pub(in crate::directory) ends: BTreeSet<ResourceId>,
+    /// What it waits for, before and after: limited entitlements, each with its place as a text that sorts.
+    pub(in crate::directory) waits: [BTreeSet<(ResourceId, String)>; 2],
     /// Every ground there is then, ended ones too.
     pub(in crate::directory) grants: Vec<Grant>,
 }
@@ -44,6 +46,7 @@ pub(in crate::directory) fn foresee(
     let Some(first) = work.record(id)?.filter(|record| record.kind == USER) else { return Ok(None) };
     let before = document_of(&first)?;
     let has = has(work, id)?;
+    let waited = licences::waits_for(work, id)?;
     let mut here = ctx.clone();
     let mut after = None;
     for _ in 0..TURNS {
@@ -65,6 +68,7 @@ pub(in crate::directory) fn foresee(
         before,
         after,
         begins: would_have.difference(&has).copied().collect(),
+        waits: [waited, licences::waits_for(work, id)?],
         ends: has.difference(&would_have).copied().collect(),
         grants: work.grants_of(id)?,
     }))

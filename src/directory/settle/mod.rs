@@ -25,7 +25,7 @@ use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, membership};
+use super::{Ctx, Error, licences, membership, persons};
 
 pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
@@ -50,8 +50,12 @@ pub(super) struct Follow {
     pub(super) joining: Vec<ResourceId>,
     /// Grants as they shall be: new ones, and what became of others.
     pub(super) grants: Vec<Grant>,
+    /// What becomes of seats of limited entitlements.
+    pub(super) seats: Vec<licences::Move>,
     /// When something changes next by itself, µs since 1970.
     pub(super) due: Option<i64>,
+    /// Whose account it was taken for, where the accounts of a person share seats.
+    pub(super) person: Option<Option<ResourceId>>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
 }
@@ -72,7 +76,11 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
 
 /// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
-    kind == USER && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work))
+    kind == USER
+        && (work.count(POLICY) > 0
+            || work.count(RULE) > 0
+            || people::has_units(work)
+            || licences::may_concern(work))
 }
 
 /// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the
@@ -115,13 +123,17 @@ fn conclude(
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
         id,
+        before,
         document: after,
         is_new: before.is_none(),
         state: held_state(after),
         calendar: &calendar,
         units: book.units(),
     };
-    let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
+    let entitlements = rights::settle(ctx, work, book, &subject, &mut follow)?;
+    if licences::follows_person(book.pools(), work) {
+        follow.person = Some(persons::person_of(after));
+    }
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
     }
@@ -129,7 +141,13 @@ fn conclude(
 }
 
 /// Does what follows, after the User was written or was found to be as it shall be.
-pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, follow: Follow) -> Result<(), Error> {
+pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow: Follow) -> Result<(), Error> {
+    licences::carry_out(ctx, work, id, std::mem::take(&mut follow.seats))?;
+    if let Some(decided_for) = follow.person
+        && work.document_of(id)?.and_then(|document| persons::person_of(&document)) != decided_for
+    {
+        follow.look_again(Some(ctx.now));
+    }
     for group in follow.leaving {
         membership::set(ctx, work, group, id, false)?;
     }
@@ -148,6 +166,13 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, follow: Fol
 
 /// What becomes of what followed from a User that is deleted: its rights end, and nothing falls due any more.
 pub(super) fn end(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
+    if work.count(licences::ASSIGNMENT) > 0
+        && let Some(record) = work.record(id)?
+    {
+        let book = Book::of(work)?;
+        let calendar = book.calendar_of(&store::work::document_of(&record)?);
+        licences::release(ctx, work, book.pools(), &record, &calendar)?;
+    }
     for grant in work.grants_of(id)? {
         if grant.until.is_none() {
             work.end_grant(grant, ctx.now);
@@ -159,7 +184,7 @@ pub(super) fn end(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), 
     Ok(())
 }
 
-/// Sees to a policy or an entitlement that is written or removed.
+/// Sees to a policy that is written or removed.
 pub(super) fn attend(
     _: &Write<'_>,
     _: Option<&mut Map<String, Value>>,

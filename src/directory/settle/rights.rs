@@ -17,8 +17,9 @@ use provisioning::units::Units;
 use store::{Grant, GrantKey, ResourceId, Work};
 
 use super::super::rules::{ENTITLEMENT, target};
+use super::super::licences::{self, Decided};
 use super::super::{Ctx, Error};
-use super::Follow;
+use super::{Book, Follow};
 
 /// Among the facts of a right that ended: what became of it.
 const ENDED: &str = "ended";
@@ -30,6 +31,8 @@ const ENTITLEMENTS: &str = "entitlements";
 pub(in crate::directory) struct Subject<'s> {
     /// The User.
     pub(in crate::directory) id: ResourceId,
+    /// Its document as it is stored.
+    pub(in crate::directory) before: Option<&'s Map<String, Value>>,
     /// Its document as it shall be.
     pub(in crate::directory) document: &'s Map<String, Value>,
     /// Whether it is only now created.
@@ -44,7 +47,7 @@ pub(in crate::directory) struct Subject<'s> {
 
 impl Subject<'_> {
     /// What the account may hold: by its state; without a policy by `active`.
-    fn account(&self) -> Account {
+    pub(in crate::directory) fn account(&self) -> Account {
         match self.state {
             None if self.document.get("active") == Some(&Value::Bool(false)) => Account::Rests,
             None | Some(lifecycle::State::Active | lifecycle::State::Ending) => Account::Holds,
@@ -73,15 +76,18 @@ pub(in crate::directory) struct Judgement {
     has: BTreeSet<String>,
     /// The values of the targets that are entitlements.
     values: BTreeMap<String, Value>,
+    /// What becomes of its seats of limited entitlements.
+    seats: Decided,
 }
 
 /// Works out what the rules say of a User.
 pub(in crate::directory) fn judge(
     ctx: &Ctx,
     work: &mut Work<'_>,
-    rules: &[Arc<Rule>],
+    book: &Book,
     subject: &Subject<'_>,
 ) -> Result<Judgement, Error> {
+    let rules = book.rules();
     let day = subject.calendar.day_of(ctx.now);
     let case = Case::new(&subject.id.to_string(), subject.document, day);
     let claims = find_claims(ctx, work, rules, &case, subject)?;
@@ -89,6 +95,8 @@ pub(in crate::directory) fn judge(
     let (mut held, mut rows) = remembered(stored, rules);
     let mut targets: BTreeSet<String> = claims.iter().filter_map(|claim| claim.target.clone().ok()).collect();
     targets.extend(held.iter().map(|one| one.target.clone()));
+    let limited = book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
+    targets.extend(limited.map(|(id, _)| id.to_string()));
     let (has, values) = possessions(work, subject, &targets)?;
     for target in &has {
         if !held.iter().any(|one| one.target == *target && one.state == State::Held) {
@@ -99,11 +107,18 @@ pub(in crate::directory) fn judge(
     }
     let by_hand = held_by_hand(work, rules, subject, &claims, &held)?;
     let account = subject.account();
-    let judged = weigh(claims, &case, &held, &[], &by_hand, account);
+    let mut judged = weigh(claims, &case, &held, &[], &by_hand, account);
+    let seats = licences::decide(ctx, work, book.pools(), subject, &case, &held, &mut judged)?;
+    for (one, row) in held.iter_mut().zip(&rows) {
+        // What stands in the document beside a seat, or without one, is nobody's ground.
+        if row.is_none() && (seats.kept.contains(&one.target) || seats.without.contains(&one.target)) {
+            one.state = State::Lapsed;
+        }
+    }
     let plan = plan(&judged, &held, account);
     let next = rules.iter().filter_map(|rule| rule.next_turn(&case)).min();
     let dates = held.iter().map(|one| rules.iter().find_map(|rule| rule.dates_of(&case, &one.ground))).collect();
-    Ok(Judgement { judged, held, rows, dates, plan, next, has, values })
+    Ok(Judgement { judged, held, rows, dates, plan, next, has, values, seats })
 }
 
 /// Every claim of the rules, with the resource that each means.
@@ -207,7 +222,7 @@ fn possessions(
 }
 
 /// Where among a User's entitlements a value stands.
-fn position(document: &Map<String, Value>, value: &Value) -> Option<usize> {
+pub(in crate::directory) fn position(document: &Map<String, Value>, value: &Value) -> Option<usize> {
     document.get(ENTITLEMENTS)?.as_array()?.iter().position(|element| is_value(element, value))
 }
 
@@ -244,14 +259,17 @@ fn held_by_hand(
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
-    rules: &[Arc<Rule>],
+    book: &Book,
     subject: &Subject<'_>,
     follow: &mut Follow,
 ) -> Result<Option<Value>, Error> {
-    if rules.is_empty() && (subject.is_new || work.grants_of(subject.id)?.is_empty()) {
+    let has_seats = !book.pools().is_empty() || work.count(licences::ASSIGNMENT) > 0;
+    if book.rules().is_empty() && !has_seats && (subject.is_new || work.grants_of(subject.id)?.is_empty()) {
         return Ok(None);
     }
-    let judgement = judge(ctx, work, rules, subject)?;
+    let mut judgement = judge(ctx, work, book, subject)?;
+    follow.seats = std::mem::take(&mut judgement.seats.moves);
+    follow.look_again(judgement.seats.due);
     follow.look_again(judgement.next.map(|day| subject.calendar.start_of(day)));
     judgement.write_grants(ctx, subject, follow);
     Ok(judgement.move_targets(subject, follow))
@@ -331,7 +349,9 @@ impl Judgement {
             subject.document.get(ENTITLEMENTS).and_then(Value::as_array).cloned().unwrap_or_default();
         let before = entitlements.clone();
         let mut gone: BTreeSet<&str> = self.plan.take.iter().map(String::as_str).collect();
-        gone.retain(|target| !after.contains(target));
+        after.retain(|target| !self.seats.without.contains(*target));
+        gone.extend(self.seats.without.iter().map(String::as_str));
+        gone.retain(|target| !after.contains(target) && !self.seats.kept.contains(*target));
         for target in gone {
             match (self.values.get(target), target.parse::<ResourceId>()) {
                 (Some(value), _) => entitlements.retain(|element| !is_value(element, value)),

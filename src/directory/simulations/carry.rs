@@ -2,6 +2,7 @@
 //! broke off is worked out anew, since what was found before is of another register; a change of the rules meanwhile begins
 //! it anew too. To apply one is to work it out again and compare.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use scim::resource::Notes;
@@ -18,6 +19,7 @@ use super::{DIFFERENCES, Lists, State, attempts, lists};
 use crate::directory::patch::patching;
 use crate::directory::revise::Revising;
 use crate::directory::settle::RULE;
+use crate::directory::licences::{self, Winners};
 use crate::directory::{Ctx, Directory, Error, Precondition};
 
 /// What the lease is called.
@@ -184,7 +186,10 @@ impl Simulator {
             at: ctx.now,
             plan: None,
         };
-        let way = Arc::new(Way { ctx, document: document.clone() });
+        let mut way = Way { ctx, document: document.clone() };
+        let Some(winners) = self.allot(tenant, &way).await? else { return Ok(Passed::Over) };
+        way.ctx.winners = winners;
+        let way = Arc::new(way);
         let (mut targets, mut digest) = (Targets::new(), Sha256::new());
         let (mut after, mut passed, mut told) = (None, 0_u64, 0_u64);
         loop {
@@ -229,6 +234,36 @@ impl Simulator {
         }
         found.digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Passed::Done(Box::new(found)))
+    }
+
+    /// Who of all Users would get the seats of limited entitlements that there would be: asked of everybody before anything
+    /// is told of anybody. `Some(None)`: nothing is limited; `None`: another process is at it.
+    async fn allot(&self, tenant: TenantId, way: &Way) -> Result<Option<Option<Winners>>, Error> {
+        let mut asking = way.clone();
+        asking.ctx.winners = Some(Winners::default());
+        let asking = Arc::new(asking);
+        let (mut after, mut asks) = (None, Vec::new());
+        let mut freed: BTreeMap<ResourceId, i64> = BTreeMap::new();
+        loop {
+            if !self.hold(tenant).await? {
+                return Ok(None);
+            }
+            let slice = self.slice(&asking, after).await?;
+            if slice.free.is_empty() {
+                return Ok(Some(None));
+            }
+            after = slice.last;
+            asks.extend(slice.asks);
+            for (of, more) in slice.freed {
+                *freed.entry(of).or_default() += more;
+            }
+            if after.is_none() {
+                for (of, free) in slice.free {
+                    *freed.entry(of).or_default() += free;
+                }
+                return Ok(Some(Some(licences::winners(&freed, asks))));
+            }
+        }
     }
 
     async fn slice(&self, way: &Arc<Way>, after: Option<ResourceId>) -> Result<Slice, Error> {
@@ -399,6 +434,7 @@ fn add(counts: &mut Counts, more: &Counts) {
     counts.purged += more.purged;
     counts.begins += more.begins;
     counts.ends += more.ends;
+    counts.waits += more.waits;
     counts.failed += more.failed;
     counts.items += more.items;
 }
@@ -409,6 +445,7 @@ fn merge(targets: &mut Targets, more: Targets) {
             Some(known) => {
                 known.begins += target.begins;
                 known.ends += target.ends;
+                known.waits += target.waits;
             }
             None => drop(targets.insert(key, target)),
         }

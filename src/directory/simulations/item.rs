@@ -61,6 +61,9 @@ pub struct Item {
     /// What it would have no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<Turn>,
+    /// What it would only wait for, since there is not enough of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Turn>,
     /// Why it cannot be worked out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -81,6 +84,9 @@ pub struct Target {
     pub begins: u64,
     /// How many would lose it.
     pub ends: u64,
+    /// How many would only wait for it.
+    #[serde(default)]
+    pub waits: u64,
 }
 
 /// A User of whom something else would change than was shown.
@@ -152,7 +158,7 @@ pub fn cells(item: &Item) -> Vec<[String; 8]> {
         let path = change.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
         row("attribute", [path, text(change.get("before")), text(change.get("after")), String::new(), String::new()]);
     }
-    for (what, turns) in [("begins", &item.begins), ("ends", &item.ends)] {
+    for (what, turns) in [("begins", &item.begins), ("ends", &item.ends), ("waits", &item.waits)] {
         for turn in turns {
             let path = format!("{} {}", turn.kind, turn.display);
             if turn.reasons.is_empty() {

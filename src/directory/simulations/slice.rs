@@ -13,7 +13,7 @@ use store::{Grant, ResourceId, Seq, Work, format_instant};
 use super::item::{Item, Reason, Target, Turn};
 use super::plan::Plan;
 use crate::directory::settle::{Foreseen, RULE, USER, foresee};
-use crate::directory::{Ctx, Error, differences};
+use crate::directory::{Ctx, Error, differences, licences};
 
 /// The result of a simulation in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub(super) struct Counts {
     pub(super) purged: u64,
     pub(super) begins: u64,
     pub(super) ends: u64,
+    pub(super) waits: u64,
     pub(super) targets: u64,
     pub(super) failed: u64,
     pub(super) items: u64,
@@ -60,6 +61,11 @@ pub(super) struct Slice {
     /// Rules and policies with their versions.
     pub(super) versions: Vec<Value>,
     pub(super) plan: Plan,
+    /// Of each limited entitlement, how many seats are free, and how many more by what becomes of these Users.
+    pub(super) free: BTreeMap<ResourceId, i64>,
+    pub(super) freed: BTreeMap<ResourceId, i64>,
+    /// Who would wait for a seat, each with its place as a text that sorts.
+    pub(super) asks: Vec<(ResourceId, String, ResourceId)>,
 }
 
 /// Works out the next `limit` Users after one. Fails for rules that are not as the simulation needs them.
@@ -84,21 +90,45 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
         seq,
         versions,
         plan,
+        free: BTreeMap::new(),
+        freed: BTreeMap::new(),
+        asks: Vec::new(),
     };
     slice.plan.pretend(ctx, work)?;
+    let taken = licences::taken(work)?;
+    slice.free = taken.iter().map(|(id, (permitted, used))| (*id, permitted - used)).collect();
     let until = slice.plan.until.unwrap_or(ctx.now).max(ctx.now);
     let ids = work.ids_of(USER, after, limit)?;
     slice.last = ids.last().copied().filter(|_| i64::try_from(ids.len()) == Ok(limit));
     for id in ids {
         slice.passed += 1;
         if !is_covered(covered.as_ref(), id, work)? {
+            // Who is not looked at and waits, waits before others all the same.
+            slice.asks.extend(licences::waits_for(work, id)?.into_iter().map(|(of, turn)| (of, turn, id)));
             continue;
         }
         slice.counts.users += 1;
+        let mut asks = Vec::new();
+        let mut freed = BTreeMap::new();
         let told = work.rehearse(|work| match foresee(ctx, work, id, until)? {
-            Some(foreseen) => teller.tell(id, &foreseen, work),
+            Some(foreseen) => {
+                asks.extend(foreseen.waits[1].iter().map(|(of, turn)| (*of, turn.clone(), id)));
+                if !taken.is_empty() {
+                    for (of, (_, used)) in licences::taken(work)? {
+                        let before = taken.get(&of).map_or(used, |(_, used)| *used);
+                        freed.insert(of, before - used);
+                    }
+                }
+                teller.tell(id, &foreseen, work)
+            }
             None => Ok(None),
         });
+        if told.is_ok() {
+            slice.asks.extend(asks);
+            for (of, more) in freed {
+                *slice.freed.entry(of).or_default() += more;
+            }
+        }
         let item = match told {
             Ok(item) => item,
             Err(error @ Error::Store(Busy | Full | Unavailable(_))) => return Err(error),
@@ -126,6 +156,7 @@ fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Er
         changes: Vec::new(),
         begins: Vec::new(),
         ends: Vec::new(),
+        waits: Vec::new(),
         reason: Some(error.to_string()),
     })
 }
@@ -148,11 +179,15 @@ impl Slice {
         }
         counts.begins += item.begins.len() as u64;
         counts.ends += item.ends.len() as u64;
+        counts.waits += item.waits.len() as u64;
         for turn in &item.begins {
             target(&mut self.targets, turn).begins += 1;
         }
         for turn in &item.ends {
             target(&mut self.targets, turn).ends += 1;
+        }
+        for turn in &item.waits {
+            target(&mut self.targets, turn).waits += 1;
         }
         self.items.push(item);
     }
@@ -166,6 +201,7 @@ fn target<'t>(targets: &'t mut Targets, turn: &Turn) -> &'t mut Target {
         display: turn.display.clone(),
         begins: 0,
         ends: 0,
+        waits: 0,
     })
 }
 
@@ -186,8 +222,16 @@ impl Teller<'_> {
             Some(after) => differences(self.user, Some(&found.before), Some(after)),
             None => Vec::new(),
         };
-        if found.after.is_some() && changes.is_empty() && found.begins.is_empty() && found.ends.is_empty() {
+        let [waited, waits] = &found.waits;
+        let newly = waits.iter().map(|(of, _)| *of).filter(|of| !waited.iter().any(|(known, _)| known == of));
+        let newly: Vec<ResourceId> = newly.collect();
+        let is_same = changes.is_empty() && found.begins.is_empty() && found.ends.is_empty() && newly.is_empty();
+        if found.after.is_some() && is_same {
             return Ok(None);
+        }
+        let mut waits = Vec::new();
+        for target in newly {
+            waits.push(self.turn(target, [], work)?);
         }
         let (mut begins, mut ends) = (Vec::new(), Vec::new());
         for target in &found.begins {
@@ -199,7 +243,7 @@ impl Teller<'_> {
             let grounds: Vec<&Grant> = found.grants.iter().filter(is_over).collect();
             ends.push(self.turn(*target, grounds, work)?);
         }
-        for turns in [&mut begins, &mut ends] {
+        for turns in [&mut begins, &mut ends, &mut waits] {
             turns.sort_by(|one, other| {
                 (&one.kind, &one.display, &one.value).cmp(&(&other.kind, &other.display, &other.value))
             });
@@ -212,6 +256,7 @@ impl Teller<'_> {
             changes,
             begins,
             ends,
+            waits,
             reason: None,
         }))
     }

@@ -1,11 +1,12 @@
 //! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], the
-//! [`types`] that a tenant adds, what is particular about [`views`], [`feeds`] and [`simulations`], and `named`: names of
+//! [`types`] that a tenant adds, what is particular about [`views`], [`feeds`], [`licences`] and [`simulations`], and `named`: names of
 //! the client's own.
 
 pub(super) mod bulk;
 pub(super) mod credentials;
 pub(super) mod discovery;
 pub(super) mod feeds;
+pub(super) mod licences;
 mod named;
 pub(super) mod resources;
 pub(super) mod search;

@@ -48,6 +48,8 @@ pub enum Standing {
     Rests(String),
     /// It will once the account is active: a licence is reserved meanwhile.
     Reserved,
+    /// It will once there is a seat: there is only so much of it, and others come before.
+    Waiting,
     /// Somebody took the User out of the rule, and why.
     Excluded(String),
     /// Another rule of the family ranks higher: its name.

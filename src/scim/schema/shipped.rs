@@ -27,7 +27,7 @@ macro_rules! document {
 }
 
 /// All of it.
-pub const SHIPPED: [Shipped; 6] = [
+pub const SHIPPED: [Shipped; 8] = [
     Shipped {
         name: "device",
         about: "devices on a network (RFC 9944), at /Devices",
@@ -48,6 +48,27 @@ pub const SHIPPED: [Shipped; 6] = [
         schema: document!("entitlement"),
         resource_type: document!("types/entitlement"),
         indexes: &[],
+    },
+    Shipped {
+        name: "licence",
+        about: "price, queue and reclaim of entitlements of which there are only so many",
+        schema: document!("licence"),
+        resource_type: document!("types/licence"),
+        indexes: &[],
+    },
+    Shipped {
+        name: "assignment",
+        about: "seats of limited entitlements and who waits for one, at /Assignments",
+        schema: document!("assignment"),
+        resource_type: document!("types/assignment"),
+        indexes: &[
+            ("Assignment", "entitlement.value"),
+            ("Assignment", "user.value"),
+            ("Assignment", "person"),
+            ("Assignment", "turn"),
+            ("Assignment", "idle"),
+            ("Assignment", "reclaim"),
+        ],
     },
     Shipped {
         name: "person",
@@ -83,7 +104,7 @@ pub const SHIPPED: [Shipped; 6] = [
 ];
 
 /// What a municipality needs, in the order it is installed.
-pub const MUNICIPALITY: [&str; 4] = ["person", "organizational-unit", "people", "entitlement"];
+pub const MUNICIPALITY: [&str; 6] = ["person", "organizational-unit", "people", "entitlement", "licence", "assignment"];
 
 /// What is shipped by that name.
 pub fn of_name(name: &str) -> Option<&'static Shipped> {

@@ -5,6 +5,7 @@
 mod chain;
 pub(crate) mod references;
 pub(crate) mod rows;
+mod seats;
 
 use std::collections::BTreeMap;
 use std::fmt;

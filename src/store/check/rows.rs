@@ -6,6 +6,7 @@ use std::sync::Arc;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use scim::mapping::Mapping;
 
+use super::seats::Seats;
 use super::{Check, ROWS, SLICE};
 use crate::clock::Clock;
 use crate::index::{IndexRow, Indexes};
@@ -177,6 +178,7 @@ impl Check<'_, '_> {
         let indexes = self.reader.shared.indexes(&mut self.reader.db, self.tenant)?;
         let total = clock.counts.values().sum::<i64>().unsigned_abs();
         let mut passed = Passed::default();
+        let mut seats = Seats::default();
         let mut done = 0;
         for (kind, rows_of) in indexes.kinds() {
             let mut after = None;
@@ -194,6 +196,7 @@ impl Check<'_, '_> {
                             continue;
                         }
                     };
+                    seats.pass(record.id, &document);
                     let row = |values: Vec<Value>| (values, record.id);
                     // An index that is being built may lack rows still, but must have none too many.
                     let rows = rows_of.rows(&document);
@@ -215,6 +218,7 @@ impl Check<'_, '_> {
             }
         }
         self.kinds(&indexes)?;
+        self.seats(&seats)?;
         self.beside(&indexes, &passed)
     }
 

@@ -14,6 +14,7 @@ mod forms;
 mod keyed;
 mod layer;
 mod provision;
+mod queued;
 mod read;
 mod repair;
 mod types;

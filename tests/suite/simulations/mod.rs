@@ -16,19 +16,19 @@ use crate::lifecycle::town::Town;
 use crate::support::register::id;
 
 /// Whoever works simulations out at the moment of the town.
-pub(super) fn simulator(town: &Town) -> Simulator {
+pub(crate) fn simulator(town: &Town) -> Simulator {
     let now = town.now();
     let directory = town.register.directory.clone();
     Simulator::new(directory, &Random::os(), Arc::new(move || now), Arc::new(|_, _| {})).expect("a simulator")
 }
 
 /// Has all that waits worked out.
-pub(super) async fn attend(town: &Town) {
+pub(crate) async fn attend(town: &Town) {
     assert!(simulator(town).attend(town.register.tenant).await.expect("it is done"), "nobody else is at it");
 }
 
 /// A simulation that is worked out: its id and its document.
-pub(super) async fn simulated(town: &Town, more: Value) -> (String, Value) {
+pub(crate) async fn simulated(town: &Town, more: Value) -> (String, Value) {
     let mut body = json!({ "name": "what if" });
     for (name, value) in more.as_object().expect("an object") {
         body[name] = value.clone();
@@ -40,14 +40,14 @@ pub(super) async fn simulated(town: &Town, more: Value) -> (String, Value) {
     (id, document)
 }
 
-pub(super) async fn document(town: &Town, id: &str) -> Value {
+pub(crate) async fn document(town: &Town, id: &str) -> Value {
     let id: ResourceId = id.parse().expect("an id");
     let found = town.register.directory.simulation(&town.admin(), id).await.expect("read");
     Value::Object(found.expect("it is there"))
 }
 
 /// The items of one of its lists.
-pub(super) async fn list<T: serde::de::DeserializeOwned>(town: &Town, id: &str, list: &str) -> Vec<T> {
+pub(crate) async fn list<T: serde::de::DeserializeOwned>(town: &Town, id: &str, list: &str) -> Vec<T> {
     let id: ResourceId = id.parse().expect("an id");
     let found = town.register.directory.simulated(&town.admin(), id, list, (0, 10_000)).await.expect("read");
     let places: Vec<i64> = found.iter().map(|(place, _)| *place).collect();
@@ -56,22 +56,22 @@ pub(super) async fn list<T: serde::de::DeserializeOwned>(town: &Town, id: &str, 
 }
 
 /// The items of the result.
-pub(super) async fn items(town: &Town, id: &str) -> Vec<Item> {
+pub(crate) async fn items(town: &Town, id: &str) -> Vec<Item> {
     list(town, id, matrikel::directory::simulations::OBJECTS).await
 }
 
 /// Names of what begins or ends for somebody.
-pub(super) fn names(turns: &[matrikel::directory::simulations::Turn]) -> Vec<&str> {
+pub(crate) fn names(turns: &[matrikel::directory::simulations::Turn]) -> Vec<&str> {
     turns.iter().map(|turn| turn.display.as_str()).collect()
 }
 
 /// Decides that one is applied.
-pub(super) async fn decide(town: &Town, ctx: &Ctx, id: &str) -> Result<Value, matrikel::directory::Error> {
+pub(crate) async fn decide(town: &Town, ctx: &Ctx, id: &str) -> Result<Value, matrikel::directory::Error> {
     town.patch(ctx, SIMULATION, id, json!([{ "op": "replace", "path": "decision", "value": "apply" }])).await
 }
 
 /// A rule as it is stored.
-pub(super) async fn rule_of(town: &Town, id: &str) -> Value {
+pub(crate) async fn rule_of(town: &Town, id: &str) -> Value {
     let definition = town.definition("Rule");
     let (projection, none) = (Projection::whole(&definition), Precondition::none());
     let found = town.register.directory.fetch(&town.admin(), &definition, id, &none, &projection).await;
