@@ -22,6 +22,7 @@ use super::shape::take_apart;
 use super::views::{lay_forms, refuse_missing};
 use super::{
     Ctx, Directory, Error, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units,
+    work_items,
 };
 
 /// A creation with all done that needs no lock.
@@ -49,6 +50,7 @@ impl Creation {
         let members = moves.deltas(ctx, &self.definition, id, work)?;
         clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
         feeds::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new(), work)?;
+        work_items::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new())?;
         issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
         rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
         let mut draft = Draft { members, ..self.draft.clone() };

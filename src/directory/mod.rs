@@ -49,6 +49,7 @@ pub mod types;
 mod units;
 pub mod version;
 pub mod views;
+pub mod work_items;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use super::shape::id_of;
 use super::views::{lay_forms, refuse_use};
 use super::{
     Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, persons, rules, settle, simulations, units,
+    work_items,
 };
 
 /// A removal that needs nothing but the lock.
@@ -39,8 +40,9 @@ impl Removal {
             return Ok(());
         }
         refuse_use(kind, self.id, work)?;
-        feeds::forget(&record, work)?;
-        simulations::forget(&record, work);
+        feeds::forget(ctx, &record, work)?;
+        work_items::refuse_removal(&record)?;
+        simulations::forget(ctx, &record, work)?;
         persons::refuse_removal(&self.definition, &record)?;
         clients::forget_routes(&self.definition, self.id, work)?;
         issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
@@ -49,6 +51,7 @@ impl Removal {
         match follows {
             true => settle::purge(ctx, work, &record)?,
             false => {
+                work_items::forget(ctx, work, self.id)?;
                 persons::leave(work, &record)?;
                 work.remove(self.id)?;
             }

@@ -21,7 +21,7 @@ use super::shape::{Parts, id_of, put_together, take_apart};
 use super::views::{lay_forms, refuse_missing};
 use super::{
     Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle,
-    simulations, units,
+    simulations, units, work_items,
 };
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
@@ -169,6 +169,7 @@ impl Revising {
             clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
             clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
             feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
+            work_items::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc)?;
             rules::check_among(definition.name(), id, &next.parts.doc, work)?;
             simulations::decide(ctx, &record, &mut next.parts.doc, work)?;
         }

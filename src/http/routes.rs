@@ -118,6 +118,14 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
+        // what a person has to decide
+        .service(path("/scim/v2/{endpoint:WorkItems}", READ).route(get().to(search::by_query)))
+        .service(
+            path("/scim/v2/{endpoint:WorkItems}/{id}", RUN)
+                .route(get().to(resources::fetch))
+                .route(web::patch().to(resources::patch))
+                .route(web::delete().to(resources::remove)),
+        )
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

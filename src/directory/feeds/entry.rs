@@ -25,6 +25,7 @@ use crate::directory::authority::guard;
 use crate::directory::create::Creation;
 use crate::directory::remove::Removal;
 use crate::directory::revise::{Revising, Revision};
+use crate::directory::work_items::{self, Item, Kind};
 use crate::directory::{Ctx, Directory, Error, Precondition};
 
 /// What all entries of a run have in common.
@@ -388,8 +389,21 @@ impl Task {
         let after = self.in_detail.then(|| self.document(record.resource, work)).transpose()?.flatten();
         let op = if record.run == self.run { record.op } else { Op::Updated.as_str().to_owned() };
         let id = record.resource;
+        self.note_references(id, &left, work)?;
         work.put_feed_record(feed_key, FeedRecord { open: written(&left), op, run: self.run, ..record });
         Ok(Done { op: Op::Updated, id: Some(id), open: left, cut: None, before, after })
+    }
+
+    /// Has somebody look at the references of a resource that lead nowhere; without any, no more.
+    fn note_references(&self, id: ResourceId, open: &[Reference], work: &mut Work<'_>) -> Result<(), Error> {
+        if open.is_empty() {
+            return work_items::close(&self.ctx, work, Kind::OpenReference, id, false);
+        }
+        let summary = "A source refers to something that is not there: have it sent, or correct the key.";
+        let mut item = Item::new(Kind::OpenReference, id, summary, &format!("feed {}", self.map.source));
+        item.owner = Some(self.ctx.caller.id);
+        item.details = open.iter().map(|one| format!("{} {}", one.kind, one.key)).collect();
+        work_items::open(&self.ctx, work, &item)
     }
 
     fn document(&self, id: ResourceId, work: &mut Work<'_>) -> Result<Option<Object<String, Value>>, Error> {

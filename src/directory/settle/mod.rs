@@ -24,7 +24,7 @@ use provisioning::units::KIND as UNIT;
 use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
-use super::{Ctx, Error, membership};
+use super::{Ctx, Error, membership, work_items};
 
 pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
@@ -53,6 +53,8 @@ pub(super) struct Follow {
     pub(super) grants: Vec<Grant>,
     /// When something changes next by itself, µs since 1970.
     pub(super) due: Option<i64>,
+    /// What a person has to look at, or no more.
+    pub(super) notices: Vec<work_items::Notice>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
 }
@@ -122,7 +124,9 @@ fn conclude(
         calendar: &calendar,
         units: book.units(),
     };
-    let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
+    let (entitlements, by_hand) = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
+    let states = (before.and_then(held_state), subject.state);
+    follow.notices.extend(work_items::notice(id, before, after, states, &by_hand, (&calendar, ctx.now)));
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
     }
@@ -139,6 +143,12 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, follow: Fol
     }
     for grant in follow.grants {
         work.put_grant(grant);
+    }
+    for notice in follow.notices {
+        match notice {
+            work_items::Notice::Open(item) => work_items::open(ctx, work, &item)?,
+            work_items::Notice::Close(kind, about) => work_items::close(ctx, work, kind, about, false)?,
+        }
     }
     let due = follow.due.map(Due::at);
     if work.due_of(id)? != due {

@@ -17,7 +17,7 @@ use store::{Record, Work, format_instant};
 
 use super::feeds::{instant, object};
 use super::settle::USER;
-use super::{Ctx, Error, ResourceId, rules};
+use super::{Ctx, Error, ResourceId, rules, work_items};
 use plan::{Plan, covered, rules_of};
 
 pub use carry::{Clock, Simulator, Watch};
@@ -196,7 +196,7 @@ pub(super) fn decide(
     }
     document.insert("decided".into(), Value::Object(decided));
     document.insert("state".into(), State::Checking.as_str().into());
-    Ok(())
+    work_items::close(ctx, work, work_items::Kind::Simulation, before.id, true)
 }
 
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
@@ -215,8 +215,10 @@ fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Val
 }
 
 /// What goes with a simulation that is deleted. Whoever works at it finds that out and stops.
-pub(super) fn forget(record: &Record, work: &mut Work<'_>) {
+pub(super) fn forget(ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
     if record.kind == SIMULATION {
         ALL_LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
+        work_items::close(ctx, work, work_items::Kind::Simulation, record.id, true)?;
     }
+    Ok(())
 }

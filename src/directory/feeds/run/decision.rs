@@ -6,7 +6,7 @@ use store::{Record, ResourceId, Work, format_instant};
 
 use super::{RunState, object, running};
 use crate::directory::feeds::{BODY, FEED, Feed, LISTS, RUN};
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, work_items};
 
 /// What a client writes of a run: a decision on one that is held, and nothing else. Called under the lock, with what the
 /// document was before; `None` at a creation.
@@ -47,11 +47,11 @@ pub(in crate::directory) fn decide(
     }
     document.insert("state".into(), state.as_str().into());
     document.insert("decided".into(), decided.into());
-    Ok(())
+    work_items::close(ctx, work, work_items::Kind::HeldRun, before.id, true)
 }
 
 /// What goes with a feed or a run that is deleted. Fails with 409 for one that is being carried out.
-pub(in crate::directory) fn forget(record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
+pub(in crate::directory) fn forget(ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
     let document = match record.kind.as_str() {
         FEED | RUN => document_of(record)?,
         _ => return Ok(()),
@@ -61,7 +61,7 @@ pub(in crate::directory) fn forget(record: &Record, work: &mut Work<'_>) -> Resu
             return Err(scim::Error::status(409, "The run is being carried out.").into());
         }
         LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
-        return Ok(());
+        return work_items::close(ctx, work, work_items::Kind::HeldRun, record.id, true);
     }
     if running(&Feed::of(record)?, work)?.is_some() {
         return Err(scim::Error::status(409, "A run of the feed is being carried out.").into());

@@ -1,0 +1,3 @@
+//! What a person has to decide, what is held until then, and what becomes of it.
+
+mod items;
