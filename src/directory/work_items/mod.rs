@@ -10,6 +10,7 @@ use store::work::document_of;
 use store::{Record, ResourceId, Work, format_instant};
 
 use super::feeds::write_own;
+use super::particular::{Follow, Write};
 use super::{Ctx, Error};
 
 pub(super) use person::{Notice, notice};
@@ -190,35 +191,29 @@ fn unstamp(document: &mut Map<String, Value>) {
     }
 }
 
-/// What a client writes of an item: who decides, by when, that it is done and why. `before` is what it was; `None` at a
-/// creation. Fails as denied for a creation, and with 400 for a state that is none.
-pub(super) fn decide(
-    ctx: &Ctx,
-    kind: &str,
-    before: Option<&Record>,
-    document: &mut Map<String, Value>,
-) -> Result<(), Error> {
-    if kind != WORK_ITEM {
-        return Ok(());
-    }
-    let Some(before) = before else {
+/// Sees to an item that a client writes: who decides, by when, that it is done and why. Fails as denied for a creation, with
+/// 400 for a state that is none, and with 409 where one that is open is removed.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    _: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    let Some(before) = write.before else {
         return Err(Error::Denied("Nobody creates work items: the server opens them.".into()));
     };
     let known = document_of(before)?;
+    let Some(document) = after else {
+        return match is_open(&known) {
+            true => Err(scim::Error::status(409, "It is open. Say that it is done, or dismiss it.").into()),
+            false => Ok(None),
+        };
+    };
     let state = document.entry("state").or_insert_with(|| "open".into()).as_str().map(str::to_owned);
     match state.as_deref() {
         Some("open") => unstamp(document),
-        Some("done" | "dismissed") if known.get("state") != document.get("state") => stamp(ctx, document, true),
+        Some("done" | "dismissed") if known.get("state") != document.get("state") => stamp(write.ctx, document, true),
         Some("done" | "dismissed") => {}
         _ => return Err(scim::Error::invalid_value("state is open, done or dismissed.").into()),
     }
-    Ok(())
-}
-
-/// Whether an item may be deleted: one that is open may not. Fails with 409.
-pub(super) fn refuse_removal(record: &Record) -> Result<(), Error> {
-    if record.kind == WORK_ITEM && is_open(&document_of(record)?) {
-        return Err(scim::Error::status(409, "It is open. Say that it is done, or dismiss it.").into());
-    }
-    Ok(())
+    Ok(None)
 }
