@@ -216,6 +216,8 @@ pub struct Ctx {
     pub once: Option<Arc<Once>>,
     /// Work everything out and store nothing.
     pub simulate: bool,
+    /// Whether it is part of something that was weighed as a whole: it is counted, and not weighed by itself.
+    pub weighed: bool,
     /// Where the liberties that the request needs are noted.
     pub tolerances: Tolerances,
 }
@@ -254,6 +256,7 @@ impl Ctx {
             schemas: 0,
             once: None,
             simulate: false,
+            weighed: false,
             tolerances: Tolerances::default(),
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod calendar;
 pub mod facts;
+pub mod guard;
 pub mod lifecycle;
 pub mod names;
 pub mod number;

@@ -5,9 +5,10 @@
 mod step;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use provisioning::guard::Tally;
 use scim::authority::Absence;
 use scim::resource::Notes;
 use scim::schema::Definition;
@@ -23,6 +24,7 @@ use super::map::{Map, Mode, Part, Reference, Withdrawal};
 use super::run::RunState;
 use crate::directory::authority::guard;
 use crate::directory::create::Creation;
+use crate::directory::guard;
 use crate::directory::remove::Removal;
 use crate::directory::revise::{Revising, Revision};
 use crate::directory::work_items::{self, Item, Kind};
@@ -45,6 +47,8 @@ pub struct Task {
     pub mode: Mode,
     /// Whether each outcome tells the document before and after.
     pub in_detail: bool,
+    /// What was rehearsed does to people.
+    pub weighed: Arc<Mutex<Tally>>,
 }
 
 /// What a file says of one key.
@@ -212,7 +216,9 @@ impl Directory {
             // The writer's queue keeps their order, and commits many of them at a time.
             let write = self.store.write(task.ctx.tenant, task.ctx.origin(), move |work| {
                 task.check_running(work)?;
-                ready.run(&task, work)
+                let done = ready.run(&task, work)?;
+                guard::weigh(&task.ctx, work)?;
+                Ok(done)
             });
             async move { (part, key, row, write.await) }
         });
@@ -226,7 +232,12 @@ impl Directory {
                 reader.simulate(tenant, origin, |work| {
                     let mut told = Vec::with_capacity(ready.len());
                     for ready in &ready {
-                        let done = work.rehearse(|work| ready.run(&task, work));
+                        let done = work.rehearse(|work| {
+                            let done = ready.run(&task, work)?;
+                            let tally = guard::tally(work)?;
+                            task.weighed.lock().unwrap_or_else(PoisonError::into_inner).take_in(tally);
+                            Ok(done)
+                        });
                         told.push((ready.entry.part, ready.entry.key.clone(), ready.entry.row, done));
                     }
                     // What was open may lead somewhere, now that all are there.

@@ -3,6 +3,7 @@
 
 mod decision;
 
+use provisioning::guard::Excess;
 use scim::resource::{label, normalise};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value, json};
@@ -97,12 +98,18 @@ pub struct Counts {
 /// A limit that a run exceeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tripped {
-    /// Which: `creates`, `disables`, `deletes`, `rejects` or `empty`.
+    /// Which: `rejects`, `empty`, or what [`provisioning::guard`] calls it.
     pub limit: String,
     /// How many there would be.
     pub count: u64,
     /// How many are allowed.
     pub most: u64,
+}
+
+impl From<Excess> for Tripped {
+    fn from(Excess { limit, count, most }: Excess) -> Self {
+        Tripped { limit, count, most }
+    }
 }
 
 /// A file as it is received.

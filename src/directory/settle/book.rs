@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use provisioning::calendar::Calendar;
+use provisioning::guard::Guard;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::Rule;
@@ -24,6 +25,8 @@ pub(in crate::directory) struct Book {
     policies: Vec<Policy>,
     /// The organisation's units.
     units: Units,
+    /// What the first policy that guards lets pass.
+    guard: Option<Guard>,
 }
 
 impl Book {
@@ -52,6 +55,11 @@ impl Book {
         &self.units
     }
 
+    /// What may be done within a day, if a policy says so.
+    pub(in crate::directory) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
     /// The days that an account lives by: those of the policy that covers it, else of the first policy.
     pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
         let policy = self.policy_of(document).or(self.policies.first());
@@ -73,6 +81,7 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)? })
+        let guard = policies.iter().find_map(|policy| policy.guard.clone());
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, guard })
     }
 }

@@ -30,6 +30,7 @@ use super::{Ctx, Error, membership, work_items};
 pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
 pub use fall::Fallen;
+pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
@@ -201,4 +202,4 @@ pub(super) fn held_state(document: &Map<String, Value>) -> Option<State> {
 }
 
 /// Stands among what is due for every User of the tenant.
-pub(super) const EVERYBODY: ResourceId = ResourceId::SYSTEM;
+pub const EVERYBODY: ResourceId = ResourceId::SYSTEM;

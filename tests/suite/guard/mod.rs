@@ -1,3 +1,4 @@
 //! What a person has to decide, what is held until then, and what becomes of it.
 
+mod held;
 mod items;

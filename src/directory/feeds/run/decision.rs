@@ -7,7 +7,7 @@ use store::{Record, ResourceId, Work, format_instant};
 use super::{RunState, object, running};
 use crate::directory::feeds::{BODY, Feed, LISTS, RUN};
 use crate::directory::particular::{Follow, Write};
-use crate::directory::{Ctx, Error, work_items};
+use crate::directory::{Ctx, Error, guard, work_items};
 
 /// Sees to a feed or a run that is written or removed: a client decides on a run that is held, and writes nothing else of it.
 pub(in crate::directory) fn attend(
@@ -43,8 +43,11 @@ fn decide(
         }
         _ => return Err(scim::Error::status(409, "Only a run that is held waits for a decision.").into()),
     };
+    let state = guard::decide(ctx, before, &known, decision == Some("allow"), work)?.unwrap_or(state);
     if state == RunState::Rejected {
         work.drop_run_items(before.id, BODY);
+        document.insert("ended".into(), format_instant(ctx.now).into());
+    } else if state == RunState::Applied {
         document.insert("ended".into(), format_instant(ctx.now).into());
     } else {
         document.shift_remove("ended");
