@@ -17,6 +17,7 @@ mod notify;
 mod open;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod schedule;
 mod schema;
@@ -112,6 +113,8 @@ enum Command {
     /// What was done in an organisation's register, and what was denied
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What became of people on a day, whatever caused it
+    Report(report::Arguments),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -160,6 +163,7 @@ pub fn run() -> ExitCode {
         Command::Schedule(command) => schedule::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),
+        Command::Report(arguments) => report::run(&shared, &arguments),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

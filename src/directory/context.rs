@@ -268,7 +268,11 @@ impl Ctx {
 
     /// The origin of the changes this context makes.
     pub(super) fn origin(&self) -> Origin {
-        let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
+        let cause = match self.weighed {
+            _ if self.caller.id == ResourceId::SYSTEM => "operator",
+            true => "feed",
+            false => "request",
+        };
         Origin { actor: self.caller.id, cause, by: self.by.clone(), now: self.now, random: self.random.clone() }
     }
 

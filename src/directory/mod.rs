@@ -37,6 +37,7 @@ mod relation;
 mod remove;
 mod render;
 mod replace;
+pub mod report;
 mod revise;
 mod rule;
 pub mod rules;

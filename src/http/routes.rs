@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, feeds, resources, search, simulations, types, views, why};
+use super::scim::{bulk, credentials, discovery, feeds, report, resources, search, simulations, types, views, why};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
@@ -118,6 +118,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
+        // what became of people on a day
+        .service(path("/scim/v2/Reports/{day}", READ).route(get().to(report::daily)))
         // what a person has to decide
         .service(path("/scim/v2/{endpoint:WorkItems}", READ).route(get().to(search::by_query)))
         .service(

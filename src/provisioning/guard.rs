@@ -281,3 +281,91 @@ impl Guard {
 fn list<'d>(document: &'d Map<String, Value>, name: &str) -> impl Iterator<Item = &'d Map<String, Value>> {
     document.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("an object")
+    }
+
+    /// What one account's way from one document to another counts as: `disables 1, unit A 1`.
+    fn counted(before: Option<Value>, after: Option<Value>) -> String {
+        let mut tally = Tally::default();
+        tally.count(before.map(object).as_ref(), after.map(object).as_ref());
+        let sorts = tally.sorts.iter().map(|(sort, n)| format!("{} {n}", sort.as_str()));
+        sorts.chain(tally.units.iter().map(|(unit, n)| format!("unit {unit} {n}"))).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn every_way_of_an_account_counts_as_what_it_is() {
+        let at = |unit: &str, active: bool| json!({ "active": active, URN: { EMPLOYMENTS: [{ "unit": unit }, { "unit": unit }] } });
+        let blocked = json!({ "active": false, URN: { "block": { "reason": "x" } } });
+        let holds = |values: &[&str]| json!({ "entitlements": values.iter().map(|value| json!({ "value": value })).collect::<Vec<_>>() });
+        let mail = |value: &str| json!({ "emails": [{ "value": "old@x" }, { "value": value, "primary": true }] });
+        let table = [
+            (None, Some(at("A", true)), "creates 1"),
+            (Some(at("A", true)), None, "deletes 1, unit A 1"),
+            (Some(at("A", true)), Some(at("B", false)), "disables 1, unit A 1"),
+            (Some(at("A", false)), Some(at("A", true)), ""),
+            (Some(at("A", false)), Some(at("A", false)), ""),
+            (Some(at("A", true)), Some(blocked.clone()), ""),
+            (Some(json!({})), Some(json!({ "active": false })), "disables 1"),
+            (Some(holds(&["a", "b"])), Some(holds(&["b", "c"])), "licenceRemovals 1"),
+            (Some(mail("a@x")), Some(mail("b@x")), "emailChanges 1"),
+            (Some(mail("a@x")), Some(json!({})), "emailChanges 1"),
+            (Some(json!({})), Some(mail("a@x")), ""),
+            (None, None, ""),
+        ];
+        for (before, after, expected) in table {
+            assert_eq!(counted(before.clone(), after.clone()), expected, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_the_larger_of_a_share_and_a_number_and_a_client_may_have_its_own() {
+        let policy = json!({ "guarded": true,
+            "guardLimits": [
+                { "sort": "disables", "percent": 1, "floor": 3 },
+                { "sort": "disables", "client": "c", "percent": 50 } ],
+            "guardPlanned": [{ "name": "x", "from": "2026-08-10T00:00:00Z", "until": "2026-08-11T00:00:00Z",
+                "percent": 90, "sort": "creates" }] });
+        let guard = Guard::read(&object(policy.clone())).expect("read").expect("it guards");
+        let (before, within) = (0, key::instant("2026-08-10T12:00:00Z").expect("a moment"));
+        let table = [
+            ("d", Sort::Disables, before, 100, 3),
+            ("d", Sort::Disables, before, 1_000, 10),
+            ("c", Sort::Disables, before, 1_000, 500),
+            ("c", Sort::Deletes, before, 1_000, 20),
+            ("d", Sort::Creates, before, 1_000, 200),
+            ("d", Sort::Creates, within, 1_000, 900),
+            ("d", Sort::Disables, within, 1_000, 10),
+        ];
+        for (client, sort, now, living, expected) in table {
+            assert_eq!(guard.threshold(client, sort, now).limit(living), expected, "{client} {sort:?} {now}");
+        }
+        assert_eq!((guard.is_planned(before), guard.is_planned(within)), (false, true));
+        assert_eq!((guard.fewest("d", before), guard.fewest("c", before)), (4, 1));
+        let mut off = object(policy);
+        off.insert("guarded".into(), false.into());
+        assert_eq!(Guard::read(&off).expect("read"), None);
+        assert_eq!((unit_limit(9), unit_limit(10), unit_limit(11)), (None, Some(5), Some(5)));
+    }
+
+    #[test]
+    fn what_a_policy_says_wrongly_is_named_by_its_place() {
+        let table = [
+            (json!({ "guardLimits": [{ "sort": "smiles", "percent": 1 }] }), "guardLimits[0].sort"),
+            (json!({ "guardLimits": [{ "sort": "deletes", "percent": -1 }] }), "guardLimits[0]"),
+            (json!({ "guardLimits": [{ "sort": "deletes", "percent": 1, "floor": -1 }] }), "guardLimits[0]"),
+            (json!({ "guardPlanned": [{ "name": "x", "percent": 1 }] }), "guardPlanned[0]"),
+        ];
+        for (policy, place) in table {
+            let error = Guard::read(&object(policy.clone())).expect_err("refused");
+            assert!(error.detail.starts_with(place), "{policy}: {}", error.detail);
+        }
+    }
+}

@@ -494,6 +494,7 @@ def check_feeds(server):
         server.send(method, run, 403, at=at, body=body, token=server.consumer)
         check_refusals(server, [(method, run, at, body)])
     check_work_items(server)
+    check_report(server)
     server.send("PATCH", run, 200, at=at, body=patch)
     server.send("PATCH", run, 409, at=at, body=PATCH | {"Operations": [change | {"path": "remark"}]})
     server.send("OPTIONS", run, 204, at=at)
@@ -506,6 +507,17 @@ def check_feeds(server):
         server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
         server.send(method, where, 403, body=body, token=server.consumer)
         check_refusals(server, [(method, where, where, body)])
+
+
+def check_report(server):
+    """What became of people on a day, and a day that is none."""
+    one, at = "/scim/v2/Reports/2026-08-11", "/scim/v2/Reports/{day}"
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 200, at=at)
+        server.send(method, "/scim/v2/Reports/yesterday", 400, at=at)
+        server.send(method, one, 403, at=at, token=server.consumer)
+        check_refusals(server, [(method, one, at, None)])
+    server.send("OPTIONS", one, 204, at=at)
 
 
 def check_work_items(server):

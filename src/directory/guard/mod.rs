@@ -12,9 +12,11 @@ use std::collections::BTreeSet;
 use provisioning::guard::{Excess, Guard, Tally, UNIT_LOSSES, unit_limit};
 use provisioning::person::{EMPLOYMENTS, URN, USER};
 use serde_json::json;
+use store::change::Op;
 use store::{Pass, PassState, ResourceId, Work, format_instant};
 
 use super::feeds::{RUN, RunState, object, write_own};
+use super::rules::GROUP;
 use super::settle::{Book, POLICY};
 use super::work_items::{self, Item, Kind};
 use super::{Ctx, Directory, Error};
@@ -106,8 +108,12 @@ pub(super) fn tally(work: &mut Work<'_>) -> Result<Tally, Error> {
             closed.insert(id);
         }
     }
-    let left = left.iter().filter(|member| !closed.contains(member)).count();
-    tally.add(provisioning::guard::Sort::MemberRemovals, left as u64);
+    let mut lost = left.iter().filter(|member| !closed.contains(member)).count();
+    let gone = work.changes().iter().filter(|change| change.kind == GROUP && change.op == Op::Delete);
+    for group in gone.map(|change| change.resource).collect::<Vec<_>>() {
+        lost += work.members(group)?.iter().filter(|member| member.kind == USER).count();
+    }
+    tally.add(provisioning::guard::Sort::MemberRemovals, lost as u64);
     Ok(tally)
 }
 

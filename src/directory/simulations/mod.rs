@@ -22,6 +22,7 @@ use super::{Ctx, Error, ResourceId, rules, work_items};
 use plan::{Plan, covered, rules_of};
 
 pub use carry::{Clock, Simulator, Watch};
+pub(super) use item::plain;
 pub use item::{Difference, Item, Reason, Target, Turn, cells, heads};
 
 /// The resource type of simulations.

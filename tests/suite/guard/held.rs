@@ -169,6 +169,11 @@ async fn every_sort_has_its_limit_and_a_client_may_have_its_own(town: &Town) {
     let out = |id: &str| json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]);
     town.patch(&town.hr(), "Group", &group, out(&ids[0])).await.expect("one");
     assert_eq!(held(town.patch(&town.hr(), "Group", &group, out(&ids[1])).await.map(drop)), "memberRemovals 2/1");
+    assert_eq!(
+        held(town.delete(&town.hr(), "Group", &group).await),
+        "memberRemovals 3/1",
+        "a group that goes takes all"
+    );
     let mail = |to: &str| json!([{ "op": "replace", "path": "emails", "value": [{ "value": to, "type": "work" }] }]);
     for (n, id) in ids.iter().enumerate() {
         town.patch(&town.hr(), "User", id, mail(&format!("a{n}@x.example"))).await.expect("a first address");

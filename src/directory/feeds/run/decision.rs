@@ -65,7 +65,12 @@ fn decide(
 /// What goes with a feed or a run that is deleted. Fails with 409 for one that is being carried out.
 fn forget(ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
     if record.kind == RUN {
-        if matches!(RunState::of(&document_of(record)?), Some(RunState::Running | RunState::Waiting)) {
+        let document = document_of(record)?;
+        if RunState::of(&document) == Some(RunState::Held) {
+            // Whoever waits for a decision that nobody can give any more is looked at again.
+            guard::decide(ctx, record, &document, false, work)?;
+        }
+        if matches!(RunState::of(&document), Some(RunState::Running | RunState::Waiting)) {
             return Err(scim::Error::status(409, "The run is being carried out.").into());
         }
         LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
