@@ -366,6 +366,8 @@ impl Directory {
             guard::weigh(&weigher, work)?;
             Ok(done)
         };
+        #[cfg(feature = "opentelemetry")]
+        let _span = crate::trace::within(if ctx.simulate { "simulate" } else { "write" });
         if ctx.simulate {
             return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
