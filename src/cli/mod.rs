@@ -18,6 +18,7 @@ mod notify;
 mod open;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod schedule;
 mod schema;
@@ -116,6 +117,8 @@ enum Command {
     /// What was done in an organisation's register, and what was denied
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What became of people on a day, whatever caused it
+    Report(report::Arguments),
     /// Whether registers are whole; --repair mends what is derived
     Check(check::Arguments),
     /// Copy the embedded database while it is served
@@ -165,6 +168,7 @@ pub fn run() -> ExitCode {
         Command::Licences(command) => licences::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),
+        Command::Report(arguments) => report::run(&shared, &arguments),
         Command::Check(arguments) => check::run(&shared, &arguments),
         Command::Backup(arguments) => backup::backup(&shared, &arguments),
         Command::Restore(arguments) => backup::restore(&shared, &arguments),

@@ -217,6 +217,8 @@ pub struct Ctx {
     pub once: Option<Arc<Once>>,
     /// Work everything out and store nothing.
     pub simulate: bool,
+    /// Whether it is part of something that was weighed as a whole: it is counted, and not weighed by itself.
+    pub weighed: bool,
     /// Where the liberties that the request needs are noted.
     pub tolerances: Tolerances,
     /// Who is given a seat of a limited entitlement, if it is not for the register to say: in simulations.
@@ -257,6 +259,7 @@ impl Ctx {
             schemas: 0,
             once: None,
             simulate: false,
+            weighed: false,
             tolerances: Tolerances::default(),
             winners: None,
         }
@@ -269,7 +272,11 @@ impl Ctx {
 
     /// The origin of the changes this context makes.
     pub(super) fn origin(&self) -> Origin {
-        let cause = if self.caller.id == ResourceId::SYSTEM { "operator" } else { "request" };
+        let cause = match self.weighed {
+            _ if self.caller.id == ResourceId::SYSTEM => "operator",
+            true => "feed",
+            false => "request",
+        };
         Origin { actor: self.caller.id, cause, by: self.by.clone(), now: self.now, random: self.random.clone() }
     }
 

@@ -1,5 +1,7 @@
 //! Why a use case was not carried out. Nothing of it is stored then.
 
+use super::guard::Held;
+
 /// A refused or failed use case.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -9,6 +11,9 @@ pub enum Error {
     /// The memory could not.
     #[error(transparent)]
     Store(store::Error),
+    /// The caller has done too much within a day.
+    #[error("{0}")]
+    Held(Box<Held>),
     /// The caller may not do that.
     #[error("{0}")]
     Denied(String),

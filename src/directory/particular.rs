@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views};
+use super::{Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views, work_items};
 
 /// A resource that is about to be written.
 pub(super) struct Write<'w> {
@@ -40,6 +40,7 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         issuers::ISSUER => Some(issuers::attend),
         feeds::FEED | feeds::RUN => Some(feeds::attend),
         simulations::SIMULATION => Some(simulations::attend),
+        work_items::WORK_ITEM => Some(work_items::attend),
         settle::RULE => Some(rules::attend),
         _ if licences::are(definition) => Some(licences::attend),
         rules::ENTITLEMENT => Some(licences::attend_entitlement),

@@ -8,7 +8,7 @@ use store::{Record, ResourceId, Work};
 use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
-use super::{Ctx, Directory, Error, Planned, Precondition, particular, persons, settle};
+use super::{Ctx, Directory, Error, Planned, Precondition, particular, persons, settle, work_items};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -42,6 +42,7 @@ impl Removal {
         match follows {
             true => settle::purge(ctx, work, &record)?,
             false => {
+                work_items::forget(ctx, work, self.id)?;
                 persons::leave(work, &record)?;
                 work.remove(self.id)?;
             }

@@ -18,7 +18,9 @@ use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Planned, Precondition, Written, particular, password, persons, rules, settle};
+use super::{
+    Ctx, Directory, Error, Planned, Precondition, Written, guard, particular, password, persons, rules, settle,
+};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -358,21 +360,36 @@ impl Directory {
         T: Send + 'static,
         F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     {
-        let (tenant, origin) = (ctx.tenant, ctx.origin());
+        let (tenant, origin, weigher) = (ctx.tenant, ctx.origin(), ctx.clone());
+        let mut run = move |work: &mut Work<'_>| {
+            let done = run(work)?;
+            guard::weigh(&weigher, work)?;
+            Ok(done)
+        };
         #[cfg(feature = "opentelemetry")]
         let _span = crate::trace::within(if ctx.simulate { "simulate" } else { "write" });
         if ctx.simulate {
             return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
         if ctx.once.is_none() {
-            return self.store.write(tenant, origin, run).await;
+            let written = self.store.write(tenant, origin, run).await;
+            return self.ask_if_held(ctx, written).await;
         }
         let caller = ctx.clone();
         let once = move |work: &mut Work<'_>| match caller.done_before(work)? {
             Some(_) => Err(store::Error::Stale.into()),
             None => run(work),
         };
-        self.store.write(tenant, origin, once).await
+        let written = self.store.write(tenant, origin, once).await;
+        self.ask_if_held(ctx, written).await
+    }
+
+    /// Has a person decide about a write that was refused because its client has done too much.
+    async fn ask_if_held<T>(&self, ctx: &Ctx, written: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Held(held)) = &written {
+            self.ask_about(ctx, held).await?;
+        }
+        written
     }
 
     pub(super) fn written(

@@ -35,6 +35,9 @@ pub enum Failure {
     /// The client may not do that.
     #[error("denied: {0}")]
     Denied(String),
+    /// The client has done too much within a day, and a person decides.
+    #[error("held: {0}")]
+    Held(Box<directory::guard::Held>),
     /// No valid token.
     #[error("no valid bearer token")]
     Unauthenticated,
@@ -65,6 +68,7 @@ impl From<directory::Error> for Failure {
         match error {
             directory::Error::Scim(error) => Failure::Scim(error),
             directory::Error::Store(error) => Failure::Store(error),
+            directory::Error::Held(held) => Failure::Held(held),
             directory::Error::Denied(reason) => Failure::Denied(reason),
         }
     }
@@ -136,6 +140,7 @@ impl Failure {
                 store::Error::Corrupt(_) => scim::Error::status(500, hidden(500)),
             },
             Failure::Denied(reason) => scim::Error::status(403, reason),
+            Failure::Held(held) => scim::Error::status(503, held.to_string()),
             Failure::IssuerAway => scim::Error::status(
                 503,
                 "Whether this token is valid cannot be found out now: its issuer cannot be reached. Try again soon.",
@@ -182,6 +187,9 @@ impl ResponseError for Failure {
             }
             (Failure::Limited { seconds, .. }, _) => {
                 response.insert_header((header::RETRY_AFTER, *seconds));
+            }
+            (Failure::Held(_), _) => {
+                response.insert_header((header::RETRY_AFTER, directory::guard::Held::RETRY_SECONDS));
             }
             (_, 429 | 503 | 507) => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));

@@ -132,6 +132,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         schemas: catalog.registry().revision(),
         once: None,
         simulate: false,
+        weighed: false,
         tolerances,
         winners: None,
     })

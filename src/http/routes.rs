@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, feeds, licences, resources, search, simulations, types, views, why};
+use super::scim::{bulk, credentials, discovery, feeds, licences, report, resources, search, simulations, types, views, why};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.
@@ -120,6 +120,16 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
         // what it was worth that seats of limited entitlements were taken back
         .service(path("/scim/v2/Entitlements/report", READ).route(get().to(licences::report)))
+        // what became of people on a day
+        .service(path("/scim/v2/Reports/{day}", READ).route(get().to(report::daily)))
+        // what a person has to decide
+        .service(path("/scim/v2/{endpoint:WorkItems}", READ).route(get().to(search::by_query)))
+        .service(
+            path("/scim/v2/{endpoint:WorkItems}/{id}", RUN)
+                .route(get().to(resources::fetch))
+                .route(web::patch().to(resources::patch))
+                .route(web::delete().to(resources::remove)),
+        )
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
         .service(one_resource())

@@ -7,8 +7,9 @@ mod tally;
 
 use std::fs::File;
 use std::io::{Seek, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use provisioning::guard::Excess;
 use serde_json::{Map as Object, Value};
 use store::ResourceId;
 use store::feed::FeedKey;
@@ -21,7 +22,7 @@ use super::scan::{Scan, Standing, scan};
 use super::{Intake, IntakeError, Reject};
 use crate::directory::feeds::map::{Format, Mode};
 use crate::directory::feeds::{
-    BODY, Counts, Ending, Entry, Feed, Op, REJECTS, RunState, Task, WARNINGS, Wish, Write, is_gone, stored_op,
+    BODY, Counts, Ending, Entry, Feed, Op, REJECTS, RunState, Task, Tripped, WARNINGS, Wish, Write, is_gone, stored_op,
 };
 use crate::directory::{Ctx, Error};
 
@@ -108,7 +109,16 @@ impl Intake {
         let format = text(["file", "format"]).and_then(Format::parse).or(map.format).unwrap_or(Format::Csv);
         let is_simulated = document.get("simulated") == Some(&Value::Bool(true));
         let parts: Vec<_> = map.parts.iter().cloned().map(Arc::new).collect();
-        let task = Task { ctx: client, map, parts: parts.into(), feed: feed.id, run, mode, in_detail: is_simulated };
+        let task = Task {
+            ctx: client,
+            map,
+            parts: parts.into(),
+            feed: feed.id,
+            run,
+            mode,
+            in_detail: is_simulated,
+            weighed: Arc::default(),
+        };
         let mut way = Way {
             intake: self,
             feed,
@@ -130,7 +140,19 @@ impl Intake {
         if !has_begun {
             let planned = way.plan(is_simulated).await?;
             let raised = way.feed.raised(ctx.now);
-            let tripped = tripped(&planned, &way.task.map.limits, mode, raised.as_ref().map(|(_, percent)| *percent));
+            let mut tripped =
+                tripped(&planned, &way.task.map.limits, mode, raised.as_ref().map(|(_, percent)| *percent));
+            // What a feed has declared beforehand is declared for its day too.
+            if raised.is_none() {
+                let tally = way.task.weighed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let day = self.directory.weigh_run(&way.task.ctx, tally).await?;
+                let known = |one: &Excess, tripped: &[Tripped]| tripped.iter().any(|known| known.limit == one.limit);
+                for one in day {
+                    if !known(&one, &tripped) {
+                        tripped.push(one.into());
+                    }
+                }
+            }
             let ending =
                 |state| Ending { state, counts: None, planned: Some(planned), tripped: tripped.clone(), reason: None };
             if is_simulated {

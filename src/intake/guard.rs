@@ -1,26 +1,27 @@
-//! Whether a run does too much at once. Pure: counts and limits in, what is exceeded out.
+//! Whether a run of a file does too much at once, by what its map lets pass. Pure: counts and limits in, what is exceeded out,
+//! by the engine of `provisioning`.
 
-use crate::directory::feeds::map::{Limits, Mode, Threshold};
+use provisioning::guard::{Threshold, exceeded};
+
+use crate::directory::feeds::map::{Limits, Mode};
 use crate::directory::feeds::{Counts, Tripped};
 
 /// What of a run exceeds the limits. `raised`: percent that are allowed of each sort for once.
 pub(super) fn tripped(counts: &Counts, limits: &Limits, mode: Mode, raised: Option<f64>) -> Vec<Tripped> {
-    let mut tripped = Vec::new();
-    let mut ask = |limit: &str, count: u64, most: u64| {
-        if count > most {
-            tripped.push(Tripped { limit: limit.to_owned(), count, most });
-        }
-    };
     let most = |threshold: Threshold| {
         let percent = raised.map_or(threshold.percent, |raised| raised.max(threshold.percent));
         Threshold { percent, ..threshold }.limit(counts.living)
     };
-    ask("creates", counts.created, most(limits.creates));
-    ask("disables", counts.disabled, most(limits.disables));
-    ask("deletes", counts.deleted, most(limits.deletes));
     // Rows without a key are no keys: a file of them alone is all refused.
     let keys = counts.keys.max(counts.rejected);
-    ask("rejects", counts.rejected, Threshold { percent: limits.rejects.min(100.0), floor: 0 }.limit(keys));
+    let rejects = Threshold { percent: limits.rejects.min(100.0), floor: 0 };
+    let asked = [
+        ("creates", counts.created, most(limits.creates)),
+        ("disables", counts.disabled, most(limits.disables)),
+        ("deletes", counts.deleted, most(limits.deletes)),
+        ("rejects", counts.rejected, rejects.limit(keys)),
+    ];
+    let mut tripped: Vec<Tripped> = exceeded(asked).into_iter().map(Tripped::from).collect();
     // However few there were before: a snapshot without anybody is a broken export.
     if mode == Mode::Full && counts.keys == 0 {
         tripped.push(Tripped { limit: "empty".into(), count: 0, most: 0 });

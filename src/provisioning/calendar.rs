@@ -20,6 +20,11 @@ impl Default for Calendar {
 }
 
 impl Calendar {
+    /// The name of the time zone.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.iana_name()
+    }
+
     /// The days of UTC.
     pub const UTC: Calendar = Calendar { zone: TimeZone::UTC };
 

@@ -9,6 +9,7 @@
 pub mod calendar;
 pub mod facts;
 pub mod licences;
+pub mod guard;
 pub mod lifecycle;
 pub mod names;
 pub mod number;

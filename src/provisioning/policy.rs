@@ -6,6 +6,7 @@ use scim::schema::Definition;
 use serde_json::{Map, Value};
 
 use crate::calendar::Calendar;
+use crate::guard::Guard;
 use crate::lifecycle::{Offsets, Terms};
 use crate::names::Scheme;
 use crate::person;
@@ -35,6 +36,8 @@ pub struct Policy {
     pub reuse: Reuse,
     /// How names are made; `None`: as is usual.
     pub names: Option<Scheme>,
+    /// What may be done within a day; `None`: whatever is asked.
+    pub guard: Option<Guard>,
 }
 
 /// Most days that an offset may have: ten years.
@@ -99,6 +102,7 @@ impl Policy {
             },
             reuse,
             names: document.get("names").and_then(Value::as_object).map(Scheme::read).transpose()?,
+            guard: Guard::read(document)?,
         })
     }
 

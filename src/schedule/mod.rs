@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
-use crate::directory::{Ctx, Directory, Error, Fallen, Random, ResourceId, TenantId};
+use crate::directory::guard::days::Days;
+use crate::directory::{Ctx, Directory, EVERYBODY, Error, Fallen, Random, ResourceId, TenantId};
 
 /// What is looked at in one batch.
 const BATCH: i64 = 256;
@@ -87,12 +88,16 @@ impl Scheduler {
 
     async fn look_after(&self, tenant: TenantId, clock: &(impl Fn() -> i64 + Send + Sync)) -> Result<Done, Error> {
         let mut done = Done::default();
+        let mut weighed = None;
         loop {
             let now = clock();
             let ctx = Ctx::system(tenant, now, Random::os());
-            let due = self.directory.due(&ctx, now, BATCH).await?;
+            let mut due = self.directory.due(&ctx, now, BATCH).await?;
             if due.is_empty() || !self.directory.take_schedule(&ctx, self.holder, now.saturating_add(LEASE)).await? {
                 break;
+            }
+            if !self.weigh(&ctx, &mut due, &mut weighed).await? {
+                continue;
             }
             let batch = self.carry_out(&ctx, &due).await;
             self.count(&batch);
@@ -119,6 +124,7 @@ impl Scheduler {
     ) -> Result<Option<Done>, Error> {
         let mut done = Done::default();
         let mut moment = i64::MIN;
+        let mut weighed = None;
         loop {
             let now = clock();
             let here = Ctx::system(tenant, now, Random::os());
@@ -135,11 +141,35 @@ impl Scheduler {
             };
             due.retain(|(_, at)| *at <= moment);
             let ctx = Ctx { now: moment, ..here.clone() };
+            if !self.weigh(&ctx, &mut due, &mut weighed).await? {
+                continue;
+            }
             done.add(self.carry_out(&ctx, &due).await);
             told(moment, &done);
         }
         self.directory.drop_schedule(&Ctx::system(tenant, clock(), Random::os()), self.holder).await?;
         Ok(Some(done))
+    }
+
+    /// Has what is due weighed, once for all that is due at a moment; `false`: it is too much, and waits for a person's
+    /// decision. Where rules have changed for everybody, `due` becomes that alone, so that who is concerned is known
+    /// before anything is done.
+    async fn weigh(
+        &self,
+        ctx: &Ctx,
+        due: &mut Vec<(ResourceId, i64)>,
+        weighed: &mut Option<i64>,
+    ) -> Result<bool, Error> {
+        let latest = due.iter().map(|(_, at)| *at).max();
+        if latest <= *weighed && !due.iter().any(|(id, _)| *id == EVERYBODY) {
+            return Ok(true);
+        }
+        match self.directory.weigh_days(ctx).await? {
+            Days::Go => *weighed = Some(ctx.now),
+            Days::Spread => *due = vec![(EVERYBODY, ctx.now)],
+            Days::Held => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Does each, in order; what cannot be done is put off, and nothing waits for it.

@@ -123,3 +123,14 @@ pub(crate) fn store(
     delete(db, "due", &["tenant_id", "resource_id"], gone)?;
     Ok(())
 }
+
+/// What is due at exactly that instant.
+pub(crate) fn just_at(db: &mut Db, tenant: TenantId, at: i64) -> Result<Vec<ResourceId>, Error> {
+    let rows = Statement::<Binary>::new("SELECT resource_id FROM due WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND at = ")
+        .bind(at)
+        .sql(" ORDER BY resource_id")
+        .load::<Vec<u8>>(db)?;
+    rows.iter().map(|id| resource_id(id)).collect()
+}

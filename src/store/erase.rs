@@ -16,7 +16,7 @@ pub const ERASING: &str = "erasing";
 pub const ERASED: &str = "erased";
 
 /// Every table of tenants with its key. The clock is the first: without it nothing can be written.
-const TABLES: [(&str, &str); 26] = [
+const TABLES: [(&str, &str); 28] = [
     ("tenant_clock", "tenant_id"),
     ("route", "key"),
     ("credential", "credential_id"),
@@ -29,6 +29,8 @@ const TABLES: [(&str, &str); 26] = [
     ("run_item", "run_id, list, place"),
     ("import_state", "tenant_id"),
     ("lease", "name"),
+    ("guard_count", "client_id, sort, hour"),
+    ("guard_pass", "client_id, sort"),
     ("due", "resource_id"),
     ("grant_", "user_id, target_id, ground_kind, ground_id, since"),
     ("tombstone", "namespace, value"),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Text};
+use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
 use crate::record::resource_id;
@@ -133,4 +133,15 @@ pub(crate) fn of_kind(
     let row =
         |(value, id): (String, Vec<u8>)| Ok((ExternalKey { domain, kind: kind.to_owned(), value }, resource_id(&id)?));
     rows.into_iter().map(row).collect()
+}
+
+/// How many resources of a kind a domain has keys for.
+pub(crate) fn count(db: &mut Db, tenant: TenantId, domain: ResourceId, kind: &str) -> Result<i64, Error> {
+    Ok(Statement::<BigInt>::new("SELECT COUNT(*) FROM external_id WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND domain_id = ")
+        .bind(domain)
+        .sql(" AND kind = ")
+        .bind(kind)
+        .get_result::<i64>(db)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! From the ground up: `db` opens a connection, `statement` builds a statement, `dialect` holds what differs
 //! between the two databases, `migrate` lays the tables. One module a table family: [`record`] (resources), `index`,
-//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`feed`], [`idempotency`], `seal`, [`secret`], `signing`, [`tenant`], [`audit`], and for what follows by rule [`due`], [`grant`], [`tombstone`], `lease`. [`work`] is the overlay of a write,
+//! `unique`, [`external`], [`membership`], [`change`], [`credential`], [`deferred`], [`feed`], [`idempotency`], `seal`, [`secret`], `signing`, [`tenant`], [`audit`], and for what follows by rule [`due`], [`grant`], [`tombstone`], [`guard`], `lease`. [`work`] is the overlay of a write,
 //! `queue` holds what waits and `writer` commits it in groups, `reader` runs reads on threads of their own, [`Point`] is what a GET reads, [`meter`] counts what is done; [`scan`] answers searches by
 //! "the index proposes, the filter disposes"; `scan/links` those about memberships as resources (`link`), along parts of the `relation`; [`roll`] writes the text of a large group; `check` finds what is not as it must be; `transfer` writes a
 //! tenant out and reads it in; `backup` copies a file and puts it back, and `hold` says who uses it. [`Store`] is the door to all of it.
@@ -28,6 +28,7 @@ mod error;
 pub mod external;
 pub mod feed;
 pub mod grant;
+pub mod guard;
 mod hold;
 pub mod idempotency;
 mod ids;
@@ -77,6 +78,7 @@ pub use due::Due;
 pub use error::{Error, OpenError};
 pub use external::ExternalKey;
 pub use grant::{Grant, GrantKey};
+pub use guard::{Pass, PassState};
 pub use ids::{ResourceId, Seq, TenantId};
 pub use known::Book;
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};

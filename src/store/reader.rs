@@ -20,7 +20,7 @@ use crate::work::{Origin, Work};
 use crate::{
     Credential, Deferred, Due, Error, Grant, Record, ResourceId, Route, SealKey, Seq, SigningKey, Tenant, TenantId,
     Tombstone, change, credential, deferred, dialect, due, grant, idempotency, membership, meter, record, route, seal,
-    secret, signing, tenant, tombstone,
+    secret, signing, tenant, tombstone, trace,
 };
 
 /// Members read at a time.
@@ -409,6 +409,11 @@ impl Reader {
         limit: i64,
     ) -> Result<Vec<Stored>, Error> {
         change::read(&mut self.db, tenant, after, head, limit)
+    }
+
+    /// What a resource's document was before the change of that number; `None`: it was not there, or it is erased.
+    pub fn image_before(&mut self, tenant: TenantId, resource: ResourceId, seq: Seq) -> Result<Option<String>, Error> {
+        trace::image_before(&mut self.db, tenant, resource, seq)
     }
 
     /// Number and digest of the newest change.

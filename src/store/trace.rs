@@ -1,7 +1,7 @@
 //! What the audit tells of changes: their rows without content, the newest first. Verifies nothing.
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::change::{ByRow, ByTypes, Change, HeaderRow, HeaderTypes, read_header};
 use crate::db::Db;
@@ -44,4 +44,24 @@ pub(crate) fn instant_from(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Op
         .sql(" ORDER BY seq LIMIT 1")
         .get_result::<(i64, i64)>(db)
         .optional()?)
+}
+
+/// What a resource's document was before a change, by the newest change before it that has one; `None`: it was not there, or
+/// what it said is erased.
+pub(crate) fn image_before(
+    db: &mut Db,
+    tenant: TenantId,
+    resource: ResourceId,
+    seq: Seq,
+) -> Result<Option<String>, Error> {
+    let row = Statement::<(Text, Nullable<Text>)>::new("SELECT op, doc FROM change WHERE tenant_id = ")
+        .bind(tenant)
+        .sql(" AND resource_id = ")
+        .bind(resource)
+        .sql(" AND seq < ")
+        .bind(seq)
+        .sql(" AND (doc IS NOT NULL OR op = 'delete') ORDER BY seq DESC LIMIT 1")
+        .get_result::<(String, Option<String>)>(db)
+        .optional()?;
+    Ok(row.and_then(|(_, doc)| doc))
 }

@@ -228,7 +228,7 @@ def check_routes(server):
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
     endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "Feeds", "Runs"]
-    endpoints += ["AuditEvents"]
+    endpoints += ["AuditEvents", "WorkItems"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -493,12 +493,58 @@ def check_feeds(server):
         server.send(method, run, 400, at=at, body=body, headers={"If-Match": "unquoted"})
         server.send(method, run, 403, at=at, body=body, token=server.consumer)
         check_refusals(server, [(method, run, at, body)])
+    check_work_items(server)
+    check_report(server)
     server.send("PATCH", run, 200, at=at, body=patch)
     server.send("PATCH", run, 409, at=at, body=PATCH | {"Operations": [change | {"path": "remark"}]})
     server.send("OPTIONS", run, 204, at=at)
     server.send("OPTIONS", run + "/items", 204, at=at + "/items")
     server.send("DELETE", run, 204, at=at)
     many = "/scim/v2/Runs"
+    for method, where, body in (("GET", many, None), ("HEAD", many, None), ("POST", many + "/.search", SEARCH)):
+        server.send(method, where, 200, body=body)
+        wrong = {"filter": "nothing is"}
+        server.send(method, where, 400, **({"params": wrong} if body is None else {"body": body | wrong}))
+        server.send(method, where, 403, body=body, token=server.consumer)
+        check_refusals(server, [(method, where, where, body)])
+
+
+def check_report(server):
+    """What became of people on a day, and a day that is none."""
+    one, at = "/scim/v2/Reports/2026-08-11", "/scim/v2/Reports/{day}"
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 200, at=at)
+        server.send(method, "/scim/v2/Reports/yesterday", 400, at=at)
+        server.send(method, one, 403, at=at, token=server.consumer)
+        check_refusals(server, [(method, one, at, None)])
+    server.send("OPTIONS", one, 204, at=at)
+
+
+def check_work_items(server):
+    """What a person has to decide: a run is held, and somebody says that it is seen to."""
+    many, at = "/scim/v2/WorkItems", "/scim/v2/WorkItems/{id}"
+    found = server.send("GET", many, 200, params={"filter": 'kind eq "heldRun" and state eq "open"'}).json()
+    check(found["totalResults"] == 1, f"{found['totalResults']} held runs are to be decided on")
+    one = f"{many}/{found['Resources'][0]['id']}"
+    missing = many + "/01913a52-0000-7000-8000-000000000000"
+    patch = PATCH | {"Operations": [{"op": "replace", "path": "state", "value": "dismissed"}]}
+    etag = server.send("GET", one, 200, at=at).headers["ETag"]
+    for method in ("GET", "HEAD"):
+        server.send(method, one, 304, at=at, headers={"If-None-Match": etag})
+        server.send(method, one, 400, at=at, params={"attributes": "id", "excludedAttributes": "meta"})
+        server.send(method, one, 403, at=at, token=server.consumer)
+        server.send(method, missing, 404, at=at)
+        check_refusals(server, [(method, one, at, None)])
+    for method, body in (("PATCH", patch), ("DELETE", None)):
+        server.send(method, one, 412, at=at, body=body, headers={"If-Match": 'W/"999.0"'})
+        server.send(method, missing, 404, at=at, body=body)
+        server.send(method, one, 400, at=at, body=body, headers={"If-Match": "unquoted"})
+        server.send(method, one, 403, at=at, body=body, token=server.consumer)
+        check_refusals(server, [(method, one, at, body)])
+    server.send("DELETE", one, 409, at=at)
+    server.send("PATCH", one, 200, at=at, body=patch)
+    server.send("OPTIONS", one, 204, at=at)
+    server.send("DELETE", one, 204, at=at)
     for method, where, body in (("GET", many, None), ("HEAD", many, None), ("POST", many + "/.search", SEARCH)):
         server.send(method, where, 200, body=body)
         wrong = {"filter": "nothing is"}

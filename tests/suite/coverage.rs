@@ -76,7 +76,12 @@ async fn run(server: &Server) {
             path if path.contains("/Groups/") => crew.as_str(),
             _ => client.as_str(),
         };
-        let path = operation.path.replace("{id}", id).replace("{urn}", "urn:x").replace("{name}", "X");
+        let path = operation
+            .path
+            .replace("{id}", id)
+            .replace("{urn}", "urn:x")
+            .replace("{name}", "X")
+            .replace("{day}", "2026-08-11");
         let path = path.replace("{credential}", id);
         for (who, stranger) in [
             ("nobody", &Client::anonymous(&server.base_url)),

@@ -45,6 +45,8 @@ mod forms;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http;

@@ -139,6 +139,9 @@ impl Directory {
             rehearsed.await?;
         } else {
             self.write_units(&ctx, units).await;
+            for held in table.held() {
+                self.ask_about(&ctx, &held).await?;
+            }
         }
         Ok((self.conclude(&ctx, &request, &table), !table.is_unsettled()))
     }

@@ -9,7 +9,7 @@ use store::{ResourceId, Work};
 use super::ledger::{Ledger, Noted, place};
 use super::prepare::Step;
 use super::table::{Row, Slot, Table};
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, guard};
 
 /// Why a unit left nothing behind.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Unit {
                 pending.remove(&id.to_string());
             }
         }
-        Ok(())
+        guard::weigh(&self.ctx, work).map_err(|error| (self.members.first().copied().unwrap_or_default(), error))
     }
 
     fn run_step(&self, (index, row): (usize, &Row), step: &Step, work: &mut Work<'_>) -> Result<Slot, Error> {

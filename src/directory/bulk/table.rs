@@ -10,6 +10,7 @@ use scim::resource::Notes;
 use store::ResourceId;
 
 use super::prepare::{Prepared, Step};
+use crate::directory::guard::Held;
 use crate::directory::{Error, Planned};
 
 /// What became of an operation.
@@ -115,6 +116,17 @@ impl Table {
         if let Some(place) = self.slots().get_mut(index) {
             *place = slot;
         }
+    }
+
+    /// What was refused because its client has done too much.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let slots = self.slots();
+        let held = slots.iter().filter_map(|slot| match slot {
+            Slot::Failed(Error::Held(held)) => Some((**held).clone()),
+            _ => None,
+        });
+        // The last has asked for the most.
+        held.last().into_iter().collect()
     }
 
     /// What became of an operation so far.

@@ -5,9 +5,10 @@
 mod step;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use provisioning::guard::Tally;
 use scim::authority::Absence;
 use scim::resource::Notes;
 use scim::schema::Definition;
@@ -23,8 +24,10 @@ use super::map::{Map, Mode, Part, Reference, Withdrawal};
 use super::run::RunState;
 use crate::directory::authority::guard;
 use crate::directory::create::Creation;
+use crate::directory::guard;
 use crate::directory::remove::Removal;
 use crate::directory::revise::{Revising, Revision};
+use crate::directory::work_items::{self, Item, Kind};
 use crate::directory::{Ctx, Directory, Error, Precondition};
 
 /// What all entries of a run have in common.
@@ -44,6 +47,8 @@ pub struct Task {
     pub mode: Mode,
     /// Whether each outcome tells the document before and after.
     pub in_detail: bool,
+    /// What was rehearsed does to people.
+    pub weighed: Arc<Mutex<Tally>>,
 }
 
 /// What a file says of one key.
@@ -211,7 +216,9 @@ impl Directory {
             // The writer's queue keeps their order, and commits many of them at a time.
             let write = self.store.write(task.ctx.tenant, task.ctx.origin(), move |work| {
                 task.check_running(work)?;
-                ready.run(&task, work)
+                let done = ready.run(&task, work)?;
+                guard::weigh(&task.ctx, work)?;
+                Ok(done)
             });
             async move { (part, key, row, write.await) }
         });
@@ -225,7 +232,12 @@ impl Directory {
                 reader.simulate(tenant, origin, |work| {
                     let mut told = Vec::with_capacity(ready.len());
                     for ready in &ready {
-                        let done = work.rehearse(|work| ready.run(&task, work));
+                        let done = work.rehearse(|work| {
+                            let done = ready.run(&task, work)?;
+                            let tally = guard::tally(work)?;
+                            task.weighed.lock().unwrap_or_else(PoisonError::into_inner).take_in(tally);
+                            Ok(done)
+                        });
                         told.push((ready.entry.part, ready.entry.key.clone(), ready.entry.row, done));
                     }
                     // What was open may lead somewhere, now that all are there.
@@ -388,8 +400,21 @@ impl Task {
         let after = self.in_detail.then(|| self.document(record.resource, work)).transpose()?.flatten();
         let op = if record.run == self.run { record.op } else { Op::Updated.as_str().to_owned() };
         let id = record.resource;
+        self.note_references(id, &left, work)?;
         work.put_feed_record(feed_key, FeedRecord { open: written(&left), op, run: self.run, ..record });
         Ok(Done { op: Op::Updated, id: Some(id), open: left, cut: None, before, after })
+    }
+
+    /// Has somebody look at the references of a resource that lead nowhere; without any, no more.
+    fn note_references(&self, id: ResourceId, open: &[Reference], work: &mut Work<'_>) -> Result<(), Error> {
+        if open.is_empty() {
+            return work_items::close(&self.ctx, work, Kind::OpenReference, id, false);
+        }
+        let summary = "A source refers to something that is not there: have it sent, or correct the key.";
+        let mut item = Item::new(Kind::OpenReference, id, summary, &format!("feed {}", self.map.source));
+        item.owner = Some(self.ctx.caller.id);
+        item.details = open.iter().map(|one| format!("{} {}", one.kind, one.key)).collect();
+        work_items::open(&self.ctx, work, &item)
     }
 
     fn document(&self, id: ResourceId, work: &mut Work<'_>) -> Result<Option<Object<String, Value>>, Error> {

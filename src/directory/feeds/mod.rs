@@ -128,6 +128,7 @@ impl Directory {
             caller,
             once: None,
             simulate: false,
+            weighed: true,
             tolerances: super::Tolerances::default(),
             winners: None,
             ..ctx.clone()

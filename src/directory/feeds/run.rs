@@ -3,6 +3,7 @@
 
 mod decision;
 
+use provisioning::guard::Excess;
 use scim::resource::{label, normalise};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value, json};
@@ -11,6 +12,7 @@ use store::{Record, ResourceId, Work, format_instant};
 
 use super::map::{Format, Mode};
 use super::{FEED, Feed, RUN};
+use crate::directory::work_items::{self, Item, Kind};
 use crate::directory::{Ctx, Directory, Error};
 
 /// What a resource says.
@@ -96,12 +98,18 @@ pub struct Counts {
 /// A limit that a run exceeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tripped {
-    /// Which: `creates`, `disables`, `deletes`, `rejects` or `empty`.
+    /// Which: `rejects`, `empty`, or what [`provisioning::guard`] calls it.
     pub limit: String,
     /// How many there would be.
     pub count: u64,
     /// How many are allowed.
     pub most: u64,
+}
+
+impl From<Excess> for Tripped {
+    fn from(Excess { limit, count, most }: Excess) -> Self {
+        Tripped { limit, count, most }
+    }
 }
 
 /// A file as it is received.
@@ -269,7 +277,7 @@ impl Directory {
 
     /// Ends a run that is running, or holds it; one that was rejected meanwhile stays so.
     pub async fn end_run(&self, ctx: &Ctx, run: ResourceId, ending: Ending) -> Result<Object<String, Value>, Error> {
-        let now = ctx.now;
+        let (caller, now) = (ctx.clone(), ctx.now);
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
             let (record, mut document) = run_of(work, run)?.ok_or(store::Error::NotFound)?;
             if let Some(held) = feed_of(&document).map(|feed| work.record(feed)).transpose()?.flatten() {
@@ -311,6 +319,7 @@ impl Directory {
             if ending.state == RunState::Held {
                 // What was decided was about less.
                 ["decision", "remark", "decided"].into_iter().for_each(|name| set(name, None));
+                work_items::open(&caller, work, &to_decide(run, &ending.tripped))?;
             }
             write_own(work, run, RUN, Some(&record), document.clone())?;
             Ok::<_, Error>(document)
@@ -338,6 +347,15 @@ impl Directory {
         open.sort_unstable();
         Ok(open.into_iter().map(|(_, id)| id).collect())
     }
+}
+
+/// What a person has to decide of a run that is held.
+fn to_decide(run: ResourceId, tripped: &[Tripped]) -> Item {
+    let summary =
+        "A file would do too much at once, and nothing of it was applied: look at the run, and allow or reject it.";
+    let mut item = Item::new(Kind::HeldRun, run, summary, "feed");
+    item.details = tripped.iter().map(|one| format!("{} {} of at most {}", one.limit, one.count, one.most)).collect();
+    item
 }
 
 fn in_progress(feed: &Feed, begin: &Begin, work: &mut Work<'_>) -> Result<Option<ResourceId>, Error> {

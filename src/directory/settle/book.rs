@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use provisioning::calendar::Calendar;
+use provisioning::guard::Guard;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::Rule;
@@ -27,6 +28,8 @@ pub(in crate::directory) struct Book {
     units: Units,
     /// What is agreed on of limited entitlements.
     pools: Pools,
+    /// What the first policy that guards lets pass.
+    guard: Option<Guard>,
 }
 
 impl Book {
@@ -60,6 +63,11 @@ impl Book {
         &self.pools
     }
 
+    /// What may be done within a day, if a policy says so.
+    pub(in crate::directory) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
     /// The days that an account lives by: those of the policy that covers it, else of the first policy.
     pub(in crate::directory) fn calendar_of(&self, document: &Map<String, Value>) -> Calendar {
         let policy = self.policy_of(document).or(self.policies.first());
@@ -81,7 +89,7 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        let pools = licences::pools(work)?;
-        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, pools })
+        let (pools, guard) = (licences::pools(work)?, policies.iter().find_map(|policy| policy.guard.clone()));
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, pools, guard })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons};
+use super::super::{Ctx, Error, persons, work_items};
 use super::{Book, conclude, end, follow, standing};
 
 /// Names of login.
@@ -88,6 +88,7 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
         }
     }
     end(ctx, work, record.id)?;
+    work_items::forget(ctx, work, record.id)?;
     persons::leave(work, record)?;
     Ok(work.remove(record.id)?)
 }

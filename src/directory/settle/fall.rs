@@ -7,7 +7,7 @@ use store::{Due, Record, ResourceId, TenantId, Work};
 use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
-use super::super::{Ctx, Directory, Error, licences};
+use super::super::{Ctx, Directory, Error, guard, licences};
 use super::{Book, EVERYBODY, conclude, depart, end, follow};
 
 /// What the lease is called.
@@ -107,7 +107,9 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         return Ok(Fallen::Same);
     };
     let changes = work.changes().len();
-    if look(ctx, work, &record)?.is_none() {
+    let is_over = look(ctx, work, &record)?.is_none();
+    guard::weigh(ctx, work)?;
+    if is_over {
         return Ok(Fallen::Purged);
     }
     Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same })
@@ -115,7 +117,11 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
 
 /// Looks at a User again and writes what follows. Answers when that changes next by itself, µs since 1970; `None`: it was
 /// over, and is purged.
-pub(super) fn look(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<Option<Option<i64>>, Error> {
+pub(in crate::directory) fn look(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    record: &Record,
+) -> Result<Option<Option<i64>>, Error> {
     let before = document_of(record)?;
     let mut after = before.clone();
     let book = Book::of(work)?;

@@ -25,11 +25,12 @@ use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, licences, membership, persons};
+use super::{Ctx, Error, licences, membership, persons, work_items};
 
 pub(super) use book::Book;
 pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
 pub use fall::Fallen;
+pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
@@ -56,6 +57,8 @@ pub(super) struct Follow {
     pub(super) due: Option<i64>,
     /// Whose account it was taken for, where the accounts of a person share seats.
     pub(super) person: Option<Option<ResourceId>>,
+    /// What a person has to look at, or no more.
+    pub(super) notices: Vec<work_items::Notice>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
 }
@@ -130,7 +133,9 @@ fn conclude(
         calendar: &calendar,
         units: book.units(),
     };
-    let entitlements = rights::settle(ctx, work, book, &subject, &mut follow)?;
+    let (entitlements, by_hand) = rights::settle(ctx, work, book, &subject, &mut follow)?;
+    let states = (before.and_then(held_state), subject.state);
+    follow.notices.extend(work_items::notice(id, before, after, states, &by_hand, (&calendar, ctx.now)));
     if licences::follows_person(book.pools(), work) {
         follow.person = Some(persons::person_of(after));
     }
@@ -156,6 +161,12 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
     }
     for grant in follow.grants {
         work.put_grant(grant);
+    }
+    for notice in follow.notices {
+        match notice {
+            work_items::Notice::Open(item) => work_items::open(ctx, work, &item)?,
+            work_items::Notice::Close(kind, about) => work_items::close(ctx, work, kind, about, false)?,
+        }
     }
     let due = follow.due.map(Due::at);
     if work.due_of(id)? != due {
@@ -216,4 +227,4 @@ pub(super) fn held_state(document: &Map<String, Value>) -> Option<State> {
 }
 
 /// Stands among what is due for every User of the tenant.
-pub(super) const EVERYBODY: ResourceId = ResourceId::SYSTEM;
+pub const EVERYBODY: ResourceId = ResourceId::SYSTEM;

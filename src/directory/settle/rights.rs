@@ -11,13 +11,14 @@ use serde_json::{Map, Value, json};
 use provisioning::calendar::Calendar;
 use provisioning::lifecycle;
 use provisioning::rules::{
-    Account, Case, Claim, Ground, Held, Judged, Kind, Plan, Rule, Sort, State, When, claims, plan, weigh,
+    Account, Case, Claim, Ground, Held, Judged, Kind, Plan, Rule, Sort, Standing, State, When, claims, plan, weigh,
 };
 use provisioning::units::Units;
 use store::{Grant, GrantKey, ResourceId, Work};
 
 use super::super::rules::{ENTITLEMENT, target};
 use super::super::licences::{self, Decided};
+use super::super::work_items::{self, Item, Notice};
 use super::super::{Ctx, Error};
 use super::{Book, Follow};
 
@@ -255,27 +256,56 @@ fn held_by_hand(
     Ok(found)
 }
 
-/// Says what follows from the rules for a User, and writes its entitlements into the document.
+/// Says what follows from the rules for a User: its entitlements as they shall be, if they change, and what it holds by hand.
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
     book: &Book,
     subject: &Subject<'_>,
     follow: &mut Follow,
-) -> Result<Option<Value>, Error> {
+) -> Result<(Option<Value>, BTreeSet<String>), Error> {
     let has_seats = !book.pools().is_empty() || work.count(licences::ASSIGNMENT) > 0;
     if book.rules().is_empty() && !has_seats && (subject.is_new || work.grants_of(subject.id)?.is_empty()) {
-        return Ok(None);
+        return Ok((None, BTreeSet::new()));
     }
     let mut judgement = judge(ctx, work, book, subject)?;
     follow.seats = std::mem::take(&mut judgement.seats.moves);
     follow.look_again(judgement.seats.due);
     follow.look_again(judgement.next.map(|day| subject.calendar.start_of(day)));
     judgement.write_grants(ctx, subject, follow);
-    Ok(judgement.move_targets(subject, follow))
+    judgement.note_conflicts(book.rules(), subject, follow);
+    let by_hand = judgement.by_hand();
+    Ok((judgement.move_targets(subject, follow), by_hand))
 }
 
 impl Judgement {
+    /// Tells of rights that are withheld because they must not be combined with others, and that none is any more.
+    fn note_conflicts(&self, rules: &[Arc<Rule>], subject: &Subject<'_>, follow: &mut Follow) {
+        let withheld = self.judged.iter().filter_map(|one| match &one.standing {
+            Standing::Withheld(by) => Some(format!("{}: {by}", one.claim.rule.name)),
+            _ => None,
+        });
+        let details: BTreeSet<String> = withheld.collect();
+        if !details.is_empty() {
+            let summary = "Rights that must not be combined: decide which of them this person is to have.";
+            let mut item = Item::new(work_items::Kind::Conflict, subject.id, summary, "rule");
+            item.details = details.into_iter().collect();
+            follow.notices.push(Notice::Open(item));
+        } else if !subject.is_new && rules.iter().any(|rule| !rule.not_with.is_empty()) {
+            follow.notices.push(Notice::Close(work_items::Kind::Conflict, subject.id));
+        }
+    }
+
+    /// What is held by hand, as far as a row tells of it.
+    fn by_hand(&self) -> BTreeSet<String> {
+        let rows = self
+            .held
+            .iter()
+            .zip(&self.rows)
+            .filter(|(held, row)| held.kind == Kind::Hand && held.state == State::Held && row.is_some());
+        rows.map(|(held, _)| held.target.clone()).collect()
+    }
+
     /// The grounds that end, begin, are held again or have other dates.
     fn write_grants(&self, ctx: &Ctx, subject: &Subject<'_>, follow: &mut Follow) {
         for (at, becomes) in &self.plan.end {

@@ -388,7 +388,7 @@ impl Simulator {
             for revising in &revisions {
                 revising.run(&caller, &mut Notes::new(), work)?;
             }
-            end(work, &record, document, &ending, &[old.objects, old.targets])?;
+            end(&caller, work, &record, document, &ending, &[old.objects, old.targets])?;
             Ok::<_, Error>(Passed::Over)
         });
         write.await

@@ -188,7 +188,7 @@ fn text(value: Option<&Value>) -> String {
 }
 
 /// A cell that a spreadsheet takes for text.
-fn plain(cell: String) -> String {
+pub(in crate::directory) fn plain(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 

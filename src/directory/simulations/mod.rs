@@ -18,10 +18,11 @@ use store::{Record, Work, format_instant};
 use super::feeds::{instant, object};
 use super::particular::{Follow, Write};
 use super::settle::USER;
-use super::{Ctx, Error, ResourceId, rules};
+use super::{Ctx, Error, ResourceId, rules, work_items};
 use plan::{Plan, covered, rules_of};
 
 pub use carry::{Clock, Simulator, Watch};
+pub(super) use item::plain;
 pub use item::{Difference, Item, Reason, Target, Turn, cells, heads};
 
 /// The resource type of simulations.
@@ -147,7 +148,10 @@ pub(super) fn attend(
     match (write.before, after) {
         (None, Some(document)) => begin(write.ctx, document, work)?,
         (Some(before), Some(document)) => decide(write.ctx, before, document, work)?,
-        (_, None) => ALL_LISTS.iter().for_each(|list| work.drop_run_items(write.id, list)),
+        (_, None) => {
+            ALL_LISTS.iter().for_each(|list| work.drop_run_items(write.id, list));
+            work_items::close(write.ctx, work, work_items::Kind::Simulation, write.id, true)?;
+        }
     }
     Ok(None)
 }
@@ -204,7 +208,7 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
     }
     document.insert("decided".into(), Value::Object(decided));
     document.insert("state".into(), State::Checking.as_str().into());
-    Ok(())
+    work_items::close(ctx, work, work_items::Kind::Simulation, before.id, true)
 }
 
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.

@@ -10,6 +10,7 @@ use store::{Record, ResourceId, Work, format_instant};
 use super::{ALL_LISTS, SIMULATION, State, expires, object};
 use crate::directory::feeds::write_own;
 use crate::directory::settle::RULE;
+use crate::directory::work_items::{self, Item, Kind};
 use crate::directory::{Ctx, Directory, Error};
 
 /// A document of a simulation.
@@ -139,9 +140,9 @@ impl Directory {
         ending: Value,
         without: Vec<&'static str>,
     ) -> Result<(), Error> {
-        let hold = hold.clone();
+        let (hold, caller) = (hold.clone(), ctx.clone());
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| match hold.find(work)? {
-            Some((record, document)) => end(work, &record, document, &ending, &without),
+            Some((record, document)) => end(&caller, work, &record, document, &ending, &without),
             None => Ok(()),
         });
         write.await
@@ -162,10 +163,11 @@ impl Directory {
                 _ => State::Expired,
             };
             let ending = json!({ "state": state.as_str(), "digest": null, "decision": null, "progress": null });
+            let caller = ctx.clone();
             let write = self.store.write(ctx.tenant, ctx.origin(), move |work| match find(work, id)? {
                 // Somebody may have decided on it just now.
                 Some((_, document)) if State::of(&document).is_none_or(State::is_open) => Ok(()),
-                Some((record, document)) => end(work, &record, document, &ending, &ALL_LISTS),
+                Some((record, document)) => end(&caller, work, &record, document, &ending, &ALL_LISTS),
                 None => Ok::<_, Error>(()),
             });
             write.await?;
@@ -196,6 +198,7 @@ impl Directory {
 
 /// The same within a write.
 pub(super) fn end(
+    ctx: &Ctx,
     work: &mut Work<'_>,
     record: &Record,
     mut document: Document,
@@ -209,5 +212,13 @@ pub(super) fn end(
         }
     }
     without.iter().for_each(|list| work.drop_run_items(record.id, list));
+    match State::of(&document) {
+        Some(State::Changed) => {
+            let summary =
+                "What was decided on would do something else by now: look at the difference, and decide anew.";
+            work_items::open(ctx, work, &Item::new(Kind::Simulation, record.id, summary, "simulation"))?;
+        }
+        _ => work_items::close(ctx, work, Kind::Simulation, record.id, false)?,
+    }
     write(work, record, document)
 }

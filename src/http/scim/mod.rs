@@ -1,5 +1,5 @@
 //! The handlers of RFC 7644, one file a part: [`resources`] by id, [`search`], [`bulk`], [`discovery`], the
-//! [`types`] that a tenant adds, what is particular about [`views`], [`feeds`], [`licences`] and [`simulations`], and `named`: names of
+//! [`types`] that a tenant adds, what is particular about [`views`], [`feeds`], [`licences`] and [`simulations`], the daily [`report`], and `named`: names of
 //! the client's own.
 
 pub(super) mod bulk;
@@ -8,6 +8,7 @@ pub(super) mod discovery;
 pub(super) mod feeds;
 pub(super) mod licences;
 mod named;
+pub(super) mod report;
 pub(super) mod resources;
 pub(super) mod search;
 pub(super) mod simulations;

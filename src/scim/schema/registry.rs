@@ -103,6 +103,7 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../schemas/feed.json"),
     include_str!("../../../schemas/run.json"),
     include_str!("../../../schemas/simulation.json"),
+    include_str!("../../../schemas/work-item.json"),
     include_str!("../../../schemas/audit-event.json"),
     include_str!("../../../schemas/rule.json"),
     include_str!("../../../schemas/schema.json"),
@@ -122,6 +123,7 @@ const RESOURCE_TYPES: &[&str] = &[
     include_str!("../../../schemas/types/feed.json"),
     include_str!("../../../schemas/types/run.json"),
     include_str!("../../../schemas/types/simulation.json"),
+    include_str!("../../../schemas/types/work-item.json"),
     include_str!("../../../schemas/types/audit-event.json"),
 ];
 

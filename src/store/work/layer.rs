@@ -10,6 +10,7 @@ use crate::audit::Entry;
 use crate::change::Change;
 use crate::external::ExternalKey;
 use crate::feed::{FeedKey, FeedRecord};
+use crate::guard::{Counted, Pass, Passing};
 use crate::idempotency::Keyed;
 use crate::index::PathChange;
 use crate::membership::Membership;
@@ -67,6 +68,10 @@ pub(super) struct Layer {
     pub(super) due: HashMap<ResourceId, Option<Due>>,
     pub(super) grants: HashMap<GrantKey, Grant>,
     pub(super) tombstones: HashMap<Buried, Tombstone>,
+    /// What clients have done, to be added.
+    pub(super) counts: BTreeMap<Counted, i64>,
+    /// What is decided about them.
+    pub(super) passes: BTreeMap<Passing, Option<Pass>>,
     /// What becomes of indexed paths.
     pub(super) paths: Vec<PathChange>,
 }
@@ -122,6 +127,10 @@ impl Layer {
         self.due.extend(upper.due);
         self.grants.extend(upper.grants);
         self.tombstones.extend(upper.tombstones);
+        for (key, n) in upper.counts {
+            *self.counts.entry(key).or_default() += n;
+        }
+        self.passes.extend(upper.passes);
         self.paths.extend(upper.paths);
     }
 

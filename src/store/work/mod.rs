@@ -11,6 +11,7 @@ mod feed;
 mod find;
 mod flush;
 mod forms;
+mod guard;
 mod keyed;
 mod layer;
 mod provision;

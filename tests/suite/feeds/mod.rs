@@ -154,7 +154,7 @@ impl<'m> Files<'m> {
 
     /// The number of the newest change.
     fn changes(&self) -> i64 {
-        self.place.server.number("SELECT COUNT(*) FROM change WHERE kind NOT IN ('Feed', 'Run')")
+        self.place.server.number("SELECT COUNT(*) FROM change WHERE kind NOT IN ('Feed', 'Run', 'WorkItem')")
     }
 }
 

@@ -71,7 +71,8 @@ pub(crate) async fn groups(town: &Town, user: &str) -> Vec<String> {
     names
 }
 
-async fn entered(town: &Town, body: Value) -> String {
+/// Has a source enter somebody; the id.
+pub(crate) async fn entered(town: &Town, body: Value) -> String {
     town.enter(&town.hr(), body).await["id"].as_str().expect("an id").to_owned()
 }
 

@@ -60,6 +60,7 @@ impl Ready {
             Op::Updated if is_active(&was) != Some(false) && is_active(&is) == Some(false) => Op::Disabled,
             op => op,
         };
+        self.note_open(task, id, known.as_ref(), work)?;
         self.note(task, key, id, op, known, work);
         let told = |document: Option<Object<String, Value>>| document.filter(|_| task.in_detail);
         let after = if op == Op::Unchanged { None } else { told(is) };
@@ -71,6 +72,24 @@ impl Ready {
             Wish::Say { digest, .. } => !is_gone(&known.op) && known.digest == *digest,
             Wish::Withdraw => is_gone(&known.op),
             Wish::Refer => false,
+        }
+    }
+
+    /// Has somebody look at references that lead nowhere, and no more at those that did.
+    fn note_open(
+        &self,
+        task: &Task,
+        id: Option<ResourceId>,
+        known: Option<&FeedRecord>,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let was_open = known.is_some_and(|known| known.open.is_some());
+        let is_said = matches!(self.entry.wish, Wish::Say { .. });
+        match id.or(known.map(|known| known.resource)) {
+            Some(id) if was_open || !self.open.is_empty() => {
+                task.note_references(id, if is_said { &self.open } else { &[] }, work)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use provisioning::guard::{Sort, Threshold};
 use scim::filter::{Checked, Filter};
 use scim::schema::Definition;
 
@@ -92,30 +93,6 @@ pub enum Withdrawal {
     Keep,
 }
 
-/// How many changes of one sort a run may make without being held: the larger of a share and a number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Threshold {
-    /// Percent of the living records of the feed.
-    pub percent: f64,
-    /// At least so many are always allowed.
-    pub floor: u64,
-}
-
-impl Threshold {
-    /// The most that is allowed where `living` records live.
-    pub fn limit(&self, living: u64) -> u64 {
-        // Counts are far below what a float holds exactly, and the share is not negative: checked when the map is read.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a share of a count"
-        )]
-        let share = (self.percent / 100.0 * living as f64).floor() as u64;
-        share.max(self.floor)
-    }
-}
-
 /// When a run is held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -132,9 +109,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            creates: Threshold { percent: 20.0, floor: 50 },
-            disables: Threshold { percent: 5.0, floor: 10 },
-            deletes: Threshold { percent: 2.0, floor: 5 },
+            creates: Sort::Creates.usual(),
+            disables: Sort::Disables.usual(),
+            deletes: Sort::Deletes.usual(),
             rejects: 5.0,
         }
     }

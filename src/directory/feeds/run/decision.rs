@@ -7,7 +7,7 @@ use store::{Record, ResourceId, Work, format_instant};
 use super::{RunState, object, running};
 use crate::directory::feeds::{BODY, Feed, LISTS, RUN};
 use crate::directory::particular::{Follow, Write};
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, guard, work_items};
 
 /// Sees to a feed or a run that is written or removed: a client decides on a run that is held, and writes nothing else of it.
 pub(in crate::directory) fn attend(
@@ -17,7 +17,7 @@ pub(in crate::directory) fn attend(
 ) -> Result<Option<Follow>, Error> {
     match (after, write.before) {
         (Some(document), before) if write.definition.name() == RUN => decide(write.ctx, before, document, work)?,
-        (None, Some(record)) => forget(record, work)?,
+        (None, Some(record)) => forget(write.ctx, record, work)?,
         _ => {}
     }
     Ok(None)
@@ -43,8 +43,11 @@ fn decide(
         }
         _ => return Err(scim::Error::status(409, "Only a run that is held waits for a decision.").into()),
     };
+    let state = guard::decide(ctx, before, &known, decision == Some("allow"), work)?.unwrap_or(state);
     if state == RunState::Rejected {
         work.drop_run_items(before.id, BODY);
+        document.insert("ended".into(), format_instant(ctx.now).into());
+    } else if state == RunState::Applied {
         document.insert("ended".into(), format_instant(ctx.now).into());
     } else {
         document.shift_remove("ended");
@@ -56,17 +59,22 @@ fn decide(
     }
     document.insert("state".into(), state.as_str().into());
     document.insert("decided".into(), decided.into());
-    Ok(())
+    work_items::close(ctx, work, work_items::Kind::HeldRun, before.id, true)
 }
 
 /// What goes with a feed or a run that is deleted. Fails with 409 for one that is being carried out.
-fn forget(record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
+fn forget(ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
     if record.kind == RUN {
-        if matches!(RunState::of(&document_of(record)?), Some(RunState::Running | RunState::Waiting)) {
+        let document = document_of(record)?;
+        if RunState::of(&document) == Some(RunState::Held) {
+            // Whoever waits for a decision that nobody can give any more is looked at again.
+            guard::decide(ctx, record, &document, false, work)?;
+        }
+        if matches!(RunState::of(&document), Some(RunState::Running | RunState::Waiting)) {
             return Err(scim::Error::status(409, "The run is being carried out.").into());
         }
         LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
-        return Ok(());
+        return work_items::close(ctx, work, work_items::Kind::HeldRun, record.id, true);
     }
     if running(&Feed::of(record)?, work)?.is_some() {
         return Err(scim::Error::status(409, "A run of the feed is being carried out.").into());

@@ -1,0 +1,2 @@
+DROP TABLE guard_pass;
+DROP TABLE guard_count;
