@@ -20,7 +20,7 @@ mod progress;
 mod run;
 mod schedule;
 mod schema;
-mod serve;
+pub mod serve;
 mod signing_key;
 mod simulate;
 mod tenant;

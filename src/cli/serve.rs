@@ -13,7 +13,7 @@ use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::{Directory, Random};
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Clock, Oldest, Peers, Settings, Tls};
 use crate::jose::Algorithm;
 use crate::schedule::Scheduler;
 use crate::telemetry;
@@ -113,7 +113,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     let outcome = wait(async {
         let pause = Duration::from_secs(config.schedule_seconds);
         let scheduler = (!pause.is_zero()).then(|| Scheduler::new(directory.clone(), &Random::os())).transpose()?;
-        let running = start(&config, directory)?;
+        let running = start(&config, directory, Clock::of_machine())?;
         // A limit on the size of files is a full disk, and no reason to end: the write that meets it fails.
         let _survived = signal(SignalKind::from_raw(SIGXFSZ))?;
         if let Some(address) = running.metrics_address() {
@@ -145,8 +145,8 @@ async fn look(scheduler: Scheduler, pause: Duration) {
     }
 }
 
-/// Begins to serve as configured.
-pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Running> {
+/// Begins to serve as configured. `clock` says what time it is; it need not be the machine's.
+pub fn start(config: &Config, directory: Directory, clock: Clock) -> anyhow::Result<Running> {
     let listen = Listen {
         address: config.listen.clone(),
         metrics: config.metrics_listen.clone(),
@@ -180,6 +180,7 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         issuers: issuers(config),
         limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
+        clock,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
         error @ (StartError::Tls(_) | StartError::Federation(_)) => ConfigError::new(error.to_string()).into(),

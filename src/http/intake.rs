@@ -8,7 +8,7 @@ use std::time::Duration;
 use store::{Random, TenantId};
 use tokio::sync::{Mutex as Lane, Semaphore};
 
-use super::{State, extract};
+use super::State;
 use crate::directory::Ctx;
 use crate::directory::feeds::RUN;
 use crate::intake::{Intake, IntakeError};
@@ -33,7 +33,12 @@ impl Default for Lanes {
 impl State {
     /// The means to carry out feeds on behalf of whoever `ctx` is about.
     pub(super) fn intake(&self, ctx: Ctx) -> Intake {
-        Intake { directory: self.directory.clone(), ctx, clock: Arc::new(extract::now), watch: Arc::new(|_, _, _| {}) }
+        Intake {
+            directory: self.directory.clone(),
+            ctx,
+            clock: self.settings.clock.shared(),
+            watch: Arc::new(|_, _, _| {}),
+        }
     }
 }
 
@@ -56,7 +61,7 @@ pub(super) fn kick(state: &Arc<State>, tenant: TenantId) {
 }
 
 async fn carry(state: &Arc<State>, tenant: TenantId) -> Result<(), IntakeError> {
-    let system = || Ctx::system(tenant, extract::now(), Random::os());
+    let system = || Ctx::system(tenant, state.now(), Random::os());
     let is_active = state.directory.store().tenant(tenant).await?.is_some_and(|tenant| tenant.state == "active");
     if !is_active {
         return Ok(());

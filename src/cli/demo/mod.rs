@@ -8,6 +8,7 @@ mod names;
 pub(in crate::cli) mod person;
 mod places;
 pub(in crate::cli) mod random;
+pub mod year;
 
 mod client;
 mod prepare;
@@ -29,6 +30,7 @@ use super::progress::bar;
 use super::{Shared, open, output, serve, wait};
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::http::Clock;
 use crate::telemetry;
 
 /// Arguments of `matrikel demo`.
@@ -123,7 +125,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
 
 async fn perform(config: &Config, arguments: &Arguments, directory: Directory) -> anyhow::Result<()> {
     let register = prepare::register(&directory, &arguments.data, arguments.people(), arguments.seed).await?;
-    let running = serve::start(config, directory)?;
+    let running = serve::start(config, directory, Clock::of_machine())?;
     let base_url = running.base_url();
     let stop = serve::stop_signal();
     tokio::pin!(stop);
