@@ -229,7 +229,7 @@ impl Year {
     }
 
     /// The last day.
-    pub fn last(&self) -> Date {
+    pub fn last_day(&self) -> Date {
         self.last
     }
 

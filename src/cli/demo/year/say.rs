@@ -107,7 +107,7 @@ fn spell(name: &str, spelling: Spelling) -> String {
 }
 
 /// The resource that a source sends for a line of its file, with its own key as `externalId`: a User, a unit, or of a phone
-/// the message that sets the number.
+/// the message that makes it the number of the User.
 pub fn to_scim(source: Source, row: &Value) -> Value {
     let said = |name: &str| row.get(name).cloned().unwrap_or_default();
     let mut person = Map::new();
@@ -152,8 +152,8 @@ pub fn to_scim(source: Source, row: &Value) -> Value {
         }
         Source::Phones => json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-            "Operations": [{ "op": "replace", "path": format!("phoneNumbers[type eq {}]", said("type")),
-                "value": { "type": said("type"), "value": said("value") } }],
+            "Operations": [{ "op": "replace", "path": "phoneNumbers",
+                "value": [{ "type": said("type"), "value": said("value") }] }],
         }),
     }
 }
