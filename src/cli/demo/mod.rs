@@ -7,7 +7,7 @@ pub mod municipality;
 mod names;
 pub(in crate::cli) mod person;
 mod places;
-pub(in crate::cli) mod play;
+pub mod play;
 pub(in crate::cli) mod random;
 pub mod year;
 

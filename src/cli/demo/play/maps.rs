@@ -40,6 +40,7 @@ preferredLanguage = "language"
 userType = {{ constant = "Employee" }}
 "{ENTERPRISE}:employeeNumber" = "number"
 "{PERSON}:personalNumber" = {{ column = "personal", secret = true }}
+"{PERSON}:personalNumberType" = "personalType"
 "{PERSON}:protectedIdentity" = "protected"
 "{PERSON}:formerNames" = {{ column = "former", split = "|" }}
 
@@ -87,6 +88,7 @@ withdraw = "delete"
 "name.familyName" = "family"
 userType = {{ constant = "Pupil" }}
 "{PERSON}:personalNumber" = {{ column = "personal", secret = true }}
+"{PERSON}:personalNumberType" = "personalType"
 
 [[resource.list]]
 path = "{PERSON}:enrolments"

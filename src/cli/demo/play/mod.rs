@@ -3,7 +3,7 @@
 
 mod maps;
 mod tally;
-pub(in crate::cli) mod town;
+pub mod town;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) struct Play {
 }
 
 /// What follows in the town: whose accounts live by their dates, how they are called, and who gets what.
-pub(in crate::cli) fn policy() -> Value {
+pub fn policy() -> Value {
     json!({
         "name": "municipality", "zone": ZONE, "purge": true, "purgeAfter": 60,
         "kinds": [{ "type": "substitute", "bridgeDays": 30 }, { "type": "enrolment", "bridgeDays": 20 }],
@@ -52,7 +52,7 @@ pub(in crate::cli) fn policy() -> Value {
 }
 
 /// Name, filter and groups of rules.
-pub(in crate::cli) const RULES: [(&str, &str, &str); 6] = [
+pub const RULES: [(&str, &str, &str); 6] = [
     ("staff", "employments[start pr]", "all-staff"),
     ("staff of units", "employments[unit pr]", "{{ unit.code }}-staff"),
     ("nurses", "employments[taskCode eq \"nurse\" and current eq true]", "nurses"),
@@ -62,7 +62,7 @@ pub(in crate::cli) const RULES: [(&str, &str, &str); 6] = [
 ];
 
 /// A rule as it is entered, active at once.
-pub(in crate::cli) fn rule((name, filter, group): (&str, &str, &str)) -> Value {
+pub fn rule((name, filter, group): (&str, &str, &str)) -> Value {
     json!({
         "name": name, "lifecycle": "active", "filter": filter,
         "grants": [{ "type": "group", "value": group, "missing": "create" }],

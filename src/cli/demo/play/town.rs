@@ -18,43 +18,45 @@ use crate::schedule::{Done, Pace, Scheduler};
 
 /// A tenant and the moment it is there.
 #[derive(Clone)]
-pub(in crate::cli) struct Town {
-    pub(in crate::cli) directory: Directory,
-    pub(in crate::cli) tenant: TenantId,
+pub struct Town {
+    /// The authority.
+    pub directory: Directory,
+    /// Whose register it is.
+    pub tenant: TenantId,
     now: Arc<AtomicI64>,
     scheduler: Scheduler,
 }
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Ran {
+pub struct Ran {
     /// Runs that were held and then allowed.
-    pub(in crate::cli) held: u64,
+    pub held: u64,
     /// Keys that were refused.
-    pub(in crate::cli) refused: u64,
+    pub refused: u64,
     /// Resources that are new or another.
-    pub(in crate::cli) changed: u64,
+    pub changed: u64,
 }
 
 impl Town {
     /// At a moment, µs since 1970.
-    pub(in crate::cli) fn at(directory: Directory, tenant: TenantId, now: i64) -> anyhow::Result<Self> {
+    pub fn at(directory: Directory, tenant: TenantId, now: i64) -> anyhow::Result<Self> {
         let scheduler = Scheduler::new(directory.clone(), &Random::os())?;
         Ok(Town { directory, tenant, now: Arc::new(AtomicI64::new(now)), scheduler })
     }
 
     /// The moment.
-    pub(in crate::cli) fn now(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }
 
     /// The operator at that moment.
-    pub(in crate::cli) fn ctx(&self) -> Ctx {
+    pub fn ctx(&self) -> Ctx {
         Ctx::system(self.tenant, self.now(), Random::os())
     }
 
     /// Installs what a municipality needs, makes the clients that are not there, and writes the policy.
-    pub(in crate::cli) async fn prepare(&self, policy: Value) -> anyhow::Result<()> {
+    pub async fn prepare(&self, policy: Value) -> anyhow::Result<()> {
         let ctx = self.ctx();
         schema::bring(&self.directory, &ctx, &["municipality".to_owned()], |_, _, _| Ok(())).await?;
         let staff = json!({ "names": "generated", "accountDomain": "administration" });
@@ -76,7 +78,7 @@ impl Town {
     }
 
     /// Creates a resource as the operator; its id.
-    pub(in crate::cli) async fn create(&self, kind: &str, body: Value) -> anyhow::Result<String> {
+    pub async fn create(&self, kind: &str, body: Value) -> anyhow::Result<String> {
         let ctx = self.ctx();
         let catalog = self.directory.fresh_catalog(self.tenant, ctx.now).await?;
         let definition = catalog.registry().definition(kind).cloned().with_context(|| format!("there is no {kind}"))?;
@@ -86,7 +88,7 @@ impl Town {
     }
 
     /// Days pass, and on the way happens what falls due.
-    pub(in crate::cli) async fn wait_until(&self, moment: i64) -> anyhow::Result<Done> {
+    pub async fn wait_until(&self, moment: i64) -> anyhow::Result<Done> {
         let run = self.scheduler.run(self.tenant, || self.now(), moment, Pace::AsItWas, |_, _| {});
         let done = run.await?.context("another process looks after the days of this tenant")?;
         self.now.fetch_max(moment, Ordering::Relaxed);
@@ -94,7 +96,7 @@ impl Town {
     }
 
     /// A source sends a file of such lines. A run that is held is looked at and allowed.
-    pub(in crate::cli) async fn send(
+    pub async fn send(
         &self,
         source: Source,
         rows: impl IntoIterator<Item = Value>,

@@ -28,6 +28,8 @@ impl Employee {
             "leaves": self.leaves.iter().map(leave).collect::<Vec<_>>(),
         });
         put(&mut row, "personal", self.personal.clone());
+        // Some could be Swedish numbers too.
+        put(&mut row, "personalType", self.personal.is_some().then(|| "fi".to_owned()));
         put(&mut row, "protected", self.is_protected.then(|| "turvakielto".to_owned()));
         put(&mut row, "former", (!self.former.is_empty()).then(|| self.former.join("|")));
         Some(row)
@@ -42,6 +44,8 @@ impl Pupil {
             "enrolments": self.enrolments.iter().map(enrolment).collect::<Vec<_>>(),
         });
         put(&mut row, "personal", self.personal.clone());
+        // Some could be Swedish numbers too.
+        put(&mut row, "personalType", self.personal.is_some().then(|| "fi".to_owned()));
         row
     }
 }
@@ -129,6 +133,7 @@ pub fn to_scim(source: Source, row: &Value) -> Value {
         }
         Source::Staff => {
             set("personalNumber", said("personal"));
+            set("personalNumberType", said("personalType"));
             set("protectedIdentity", said("protected"));
             let former = said("former").as_str().map(|names| names.split('|').collect::<Vec<_>>().into());
             set("formerNames", former.unwrap_or_default());
@@ -143,6 +148,7 @@ pub fn to_scim(source: Source, row: &Value) -> Value {
         }
         Source::School => {
             set("personalNumber", said("personal"));
+            set("personalNumberType", said("personalType"));
             set("enrolments", said("enrolments"));
             json!({
                 "schemas": [USER, PERSON], "externalId": said("id"), "userName": said("id"),
