@@ -34,6 +34,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
   schedule_seconds  seconds between two looks at what is due, 15; 0: nothing of it here
+  run_items_days    days after which what runs of feeds refused or simulated is erased, 90; 0: never
   announce_memberships                 whether /ResourceTypes lists GroupMembership, false
   password_min, password_max           8 and 256 characters
   trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
@@ -180,6 +181,7 @@ pub fn start(config: &Config, directory: Directory, clock: Clock) -> anyhow::Res
         issuers: issuers(config),
         limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
+        run_items_days: config.run_items_days,
         clock,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {

@@ -15,6 +15,8 @@ use crate::intake::{Intake, IntakeError};
 
 /// How often runs that were left are looked for.
 const PERIOD: Duration = Duration::from_secs(600);
+/// µs.
+const DAY: i64 = 86_400_000_000;
 /// Runs that are carried out at a time; others wait in the database.
 const SEATS: usize = 2;
 
@@ -75,13 +77,34 @@ async fn carry(state: &Arc<State>, tenant: TenantId) -> Result<(), IntakeError> 
     Ok(())
 }
 
+/// Erases what runs have left long ago.
+async fn expire(state: &State, tenant: TenantId) {
+    let (days, now) = (i64::try_from(state.settings.run_items_days).unwrap_or_default(), state.now());
+    if days == 0 {
+        return;
+    }
+    let ctx = Ctx::system(tenant, now, Random::os());
+    match state.directory.expire_run_items(&ctx, now.saturating_sub(days.saturating_mul(DAY))).await {
+        Ok(0) => {}
+        Ok(runs) => tracing::info!(tenant = tenant.0, runs, "what old runs of feeds had left is erased"),
+        Err(error) => {
+            tracing::warn!(tenant = tenant.0, %error, "what old runs have left could not be erased; it is in a while")
+        }
+    }
+}
+
 /// Takes up what was received before the start, and from time to time what another process has left.
 pub(super) async fn keep(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
         ticks.tick().await;
         match state.directory.tenants_having(RUN).await {
-            Ok(tenants) => tenants.into_iter().for_each(|tenant| kick(&state, tenant)),
+            Ok(tenants) => {
+                for tenant in tenants {
+                    expire(&state, tenant).await;
+                    kick(&state, tenant);
+                }
+            }
             Err(error) => tracing::warn!(%error, "runs that were left could not be looked for; they are in a while"),
         }
     }

@@ -92,6 +92,8 @@ pub struct Settings {
     pub limits: Limits,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
+    /// Days after which what runs of feeds have left is erased; 0: never.
+    pub run_items_days: u64,
     /// What time it is.
     pub clock: Clock,
 }

@@ -15,6 +15,7 @@ source = "staff"
 mode = "full"
 [guard]
 creates = { percent = 100, floor = 500 }
+rejects = 50
 [[resource]]
 kind = "User"
 key = "nr"
@@ -155,7 +156,8 @@ async fn the_story(city: &City) {
         "{head}1;Åsa;Öberg;11;2090-01-01;2100-01-11;S1;vaktmästare\n1;Åsa;Öberg;12;2100-01-12;;KÖK;kock\n3;Gun;Alm;31;2099-01-01;2100-01-11;KÖK;kock\n4;Kim;Dahl;41;2100-01-12;;S2;vaktmästare\n2;Bo;Ek;21;2095-01-01;;S1;lärare\n"
     );
     let run = night(city, &city.hr, "staff", "2100-01-12", &next).await;
-    assert_eq!((&run["counts"]["created"], &run["counts"]["updated"]), (&json!(1), &json!(2)), "{run}");
+    let counts = ["created", "updated", "disabled"].map(|name| run["counts"][name].as_u64().unwrap_or_default());
+    assert_eq!(counts, [1, 1, 1], "{run}");
     let second = set(&[
         "Gäst on - ",
         "Öberg on KÖK door-kitchen",
@@ -191,6 +193,20 @@ async fn the_story(city: &City) {
         night(city, &school, "pupils", day, pupils).await;
     }
     assert_eq!(city.changes().await, before);
+
+    // What a run could not read is told with its reason, and is erased in time; the run stays.
+    city.day("2100-01-17").await;
+    let run = night(city, &city.hr, "staff", "2100-01-17", &format!("{without}5;Eva;Ny;51;aldrig;;S1;lärare\n")).await;
+    assert_eq!(run["counts"]["rejected"], 1, "{run}");
+    let (path, items) = (format!("/Runs/{}", run["id"].as_str().expect("an id")), |items: &Value| {
+        items["items"].as_array().map_or(0, Vec::len)
+    });
+    let rejects = format!("{path}/items?list=reject");
+    assert_eq!(items(&city.admin.get(&rejects).await.expect(200).body), 1);
+    assert_eq!(city.expire("2100-01-17").await, 0, "it has just ended");
+    assert_eq!(city.expire("2100-04-17").await, 1);
+    assert_eq!(items(&city.admin.get(&rejects).await.expect(200).body), 0);
+    assert_eq!(city.admin.get(&path).await.expect(200).body["counts"]["rejected"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
