@@ -128,6 +128,8 @@ pub struct Config {
     pub cursor_timeout_seconds: u64,
     /// Seconds between two looks at what is due; 0: this process does nothing of it.
     pub schedule_seconds: u64,
+    /// Days after which what runs of feeds have left is erased; 0: never.
+    pub run_items_days: u64,
     /// Whether memberships stand in the list of resource types.
     pub announce_memberships: bool,
     /// Fewest characters of a password.
@@ -202,6 +204,7 @@ impl Default for Config {
             scan_limit: 100_000,
             cursor_timeout_seconds: 3600,
             schedule_seconds: 15,
+            run_items_days: 90,
             announce_memberships: false,
             password_min: 8,
             password_max: 256,

@@ -22,7 +22,7 @@ mod report;
 mod run;
 mod schedule;
 mod schema;
-mod serve;
+pub mod serve;
 mod signing_key;
 mod simulate;
 mod tenant;

@@ -116,7 +116,8 @@ async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()>
     }
 }
 
-async fn decide(
+/// Notes what a person has decided of a run that is held.
+pub(super) async fn decide(
     directory: &Directory,
     ctx: &Ctx,
     run: ResourceId,

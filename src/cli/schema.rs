@@ -123,6 +123,30 @@ fn offline(command: &Command) -> anyhow::Result<()> {
 }
 
 async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Place) -> anyhow::Result<()> {
+    let mut told = Vec::new();
+    let tell = |kind: &'static str, id: &str, fate: &'static str| -> anyhow::Result<()> {
+        if place.json {
+            told.push(json!({ "kind": kind, "id": id, "outcome": fate }));
+            return Ok(());
+        }
+        Ok(output::say(format!("{kind:<14} {id} {fate}"))?)
+    };
+    bring(directory, ctx, named, tell).await?;
+    if place.json {
+        output::say(json!(told))?;
+    } else {
+        output::remark("A running server notices within a second.")?;
+    }
+    Ok(())
+}
+
+/// Installs what is shipped by that name, or lies in a file of that name, and says what became of each document.
+pub(super) async fn bring(
+    directory: &Directory,
+    ctx: &Ctx,
+    named: &[String],
+    mut told: impl FnMut(&'static str, &str, &'static str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     // Everything is read before anything is written.
     let mut brought = Vec::new();
     for name in named {
@@ -140,7 +164,6 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
             }
         }
     }
-    let mut told = Vec::new();
     for one in brought {
         let id = one.id().to_owned();
         let catalog = directory.fresh_catalog(ctx.tenant, ctx.now).await?;
@@ -165,24 +188,14 @@ async fn install(directory: &Directory, ctx: &Ctx, named: &[String], place: &Pla
             (None, _) => "installed",
             _ => "replaced",
         };
-        if place.json {
-            told.push(json!({ "kind": what.kind(), "id": id, "outcome": fate }));
-        } else {
-            output::say(format!("{:<14} {id} {fate}", what.kind()))?;
-        }
+        told(what.kind(), &id, fate)?;
         if what == Document::ResourceType {
             for (kind, path) in one.shipped.into_iter().flat_map(|shipped| shipped.indexes) {
                 directory.index(ctx, kind, path).await.with_context(|| format!("{path} was not indexed"))?;
             }
         }
     }
-    index::finish(directory.store(), ctx.tenant).await?;
-    if place.json {
-        output::say(json!(told))?;
-    } else {
-        output::remark("A running server notices within a second.")?;
-    }
-    Ok(())
+    index::finish(directory.store(), ctx.tenant).await
 }
 
 /// Whether it is shipped and adds to a type of the server's own, which has no endpoint of its own then.

@@ -13,7 +13,7 @@ use crate::auth::oauth;
 use crate::config::{self, Config, ConfigError, SigningAlgorithm, TlsVersion};
 use crate::directory::{Directory, Random};
 use crate::http::server::{self, Listen, Patience, Running, StartError};
-use crate::http::{ClientCertificates, Oldest, Peers, Settings, Tls};
+use crate::http::{ClientCertificates, Clock, Oldest, Peers, Settings, Tls};
 use crate::jose::Algorithm;
 use crate::schedule::Scheduler;
 use crate::telemetry;
@@ -34,6 +34,7 @@ const KEYS_HELP: &str = "Configuration keys (in the file; MATRIKEL_<KEY> in the 
   page_default, page_max, scan_limit   100, 1000, 100000
   cursor_timeout_seconds               how long a cursor is good for, 3600
   schedule_seconds  seconds between two looks at what is due, 15; 0: nothing of it here
+  run_items_days    days after which what runs of feeds refused or simulated is erased, 90; 0: never
   announce_memberships                 whether /ResourceTypes lists GroupMembership, false
   password_min, password_max           8 and 256 characters
   trusted_proxies   proxies whose Forwarded and X-Forwarded headers are believed: none
@@ -115,7 +116,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
         let traces = crate::trace::start()?;
         let pause = Duration::from_secs(config.schedule_seconds);
         let scheduler = (!pause.is_zero()).then(|| Scheduler::new(directory.clone(), &Random::os())).transpose()?;
-        let running = start(&config, directory)?;
+        let running = start(&config, directory, Clock::of_machine())?;
         // A limit on the size of files is a full disk, and no reason to end: the write that meets it fails.
         let _survived = signal(SignalKind::from_raw(SIGXFSZ))?;
         if let Some(address) = running.metrics_address() {
@@ -152,8 +153,8 @@ async fn look(scheduler: Scheduler, pause: Duration) {
     }
 }
 
-/// Begins to serve as configured.
-pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Running> {
+/// Begins to serve as configured. `clock` says what time it is; it need not be the machine's.
+pub fn start(config: &Config, directory: Directory, clock: Clock) -> anyhow::Result<Running> {
     let listen = Listen {
         address: config.listen.clone(),
         metrics: config.metrics_listen.clone(),
@@ -187,6 +188,8 @@ pub(super) fn start(config: &Config, directory: Directory) -> anyhow::Result<Run
         issuers: issuers(config),
         limits: limits(config),
         hsts_seconds: config.tls.hsts_seconds,
+        run_items_days: config.run_items_days,
+        clock,
     };
     server::start(&listen, settings, directory).map_err(|error| match error {
         error @ (StartError::Tls(_) | StartError::Federation(_)) => ConfigError::new(error.to_string()).into(),

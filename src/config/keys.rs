@@ -148,6 +148,13 @@ pub const KEYS: &[Key] = &[
         number: true,
     },
     Key {
+        name: "run_items_days",
+        help: "the number of days after which what runs of feeds refused or simulated is erased, 1 to 3650; 0: never",
+        set: |config, value| number(&value, 0, 3_650).map(|number| config.run_items_days = number),
+        show: |config| Some(config.run_items_days.to_string()),
+        number: true,
+    },
+    Key {
         name: "announce_memberships",
         help: "true or false: whether /ResourceTypes lists GroupMembership, which is there in either case",
         set: |config, value| boolean(&value).map(|boolean| config.announce_memberships = boolean),

@@ -27,7 +27,7 @@ fn every_key_of_a_file_arrives() {
         "listen = '0.0.0.0:1'\nmetrics_listen = '127.0.0.1:2'\npublic_url = 'https://id.example.se/'\ndata_dir = '/d'\ndatabase_url = 'postgres://h/d'\n\
          workers = 3\nreaders = 4\nwriters = 5\nbody_limit = 2048\n\
          bulk_operations = 6\nbulk_payload = 4096\nfeed_limit = 8192\ndeferred_requests = 7\npage_default = 10\npage_max = 20\nscan_limit = 30\n\
-         cursor_timeout_seconds = 40\nschedule_seconds = 41\nannounce_memberships = true\n\
+         cursor_timeout_seconds = 40\nschedule_seconds = 41\nrun_items_days = 42\nannounce_memberships = true\n\
          password_min = 12\npassword_max = 64\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
          cors_origins = ['https://console.example.se']\nshutdown_seconds = 1\nconnections = 5000\n\
          head_seconds = 1\nbody_seconds = 2\nidle_seconds = 3\nstalled_seconds = 4\n\
@@ -61,6 +61,7 @@ fn every_key_of_a_file_arrives() {
         scan_limit: 30,
         cursor_timeout_seconds: 40,
         schedule_seconds: 41,
+        run_items_days: 42,
         announce_memberships: true,
         password_min: 12,
         password_max: 64,

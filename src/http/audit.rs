@@ -20,7 +20,7 @@ use store::{By, ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::extract::{self, Asker, Doors, RequestId};
+use super::extract::{Asker, Doors, RequestId};
 use super::routes::Pattern;
 use super::{State, proxy};
 use crate::auth::{Meant, oauth};
@@ -170,13 +170,13 @@ pub(super) async fn keep(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
         ticks.tick().await;
-        state.denials.write(&state, extract::now(), false).await;
+        state.denials.write(&state, state.now(), false).await;
     }
 }
 
 /// Writes all that was noted, when the server stops.
 pub(super) async fn finish(state: &State) {
-    state.denials.write(state, extract::now(), true).await;
+    state.denials.write(state, state.now(), true).await;
 }
 
 /// Notes the answer to a request if it is a denial and the tenant is known: the client's, and whichever the request says to
@@ -200,7 +200,7 @@ pub(super) fn look_at(response: &ServiceResponse<BoxBody>, state: &web::Data<Sta
             resource = (claimed.map(|id| id.0), claimed.map(|_| CLIENT.to_owned()));
         }
         let denial = Denial {
-            at: extract::now(),
+            at: state.now(),
             client,
             by: By { credential, address, request: request_id.clone() },
             method: request.method().as_str().chars().take(16).collect(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ::scim::schema::Definition;
 use store::TenantId;
 
+use super::State;
 use super::error::Failure;
-use super::{State, extract};
 use crate::auth::scope;
 use crate::directory::deferred::Host;
 use crate::directory::scope::Access;
@@ -23,7 +23,7 @@ impl Host for State {
     }
 
     fn now(&self) -> i64 {
-        extract::now()
+        self.settings.clock.now()
     }
 
     fn permit(&self, caller: &Caller, definition: &Definition) -> Result<(), String> {
@@ -46,7 +46,7 @@ pub(super) async fn keep(state: Arc<State>) {
     let mut is_first = true;
     loop {
         ticks.tick().await;
-        let now = extract::now();
+        let now = state.now();
         // What another process has just accepted is in good hands.
         let grace = i64::try_from(PERIOD.as_micros()).unwrap_or(i64::MAX);
         let before = if std::mem::take(&mut is_first) { i64::MAX } else { now.saturating_sub(grace) };

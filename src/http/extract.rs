@@ -77,7 +77,7 @@ pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx,
 
 /// The same for a request whose answer has no body: `Accept` has no meaning there (RFC 9967 section 2.5.1.1).
 pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
-    let now = now();
+    let now = state.now();
     // What is no text is no token either.
     let Ok(authorization) = text(request, &header::AUTHORIZATION) else {
         note_meant(request, state, &Shown::default(), &Refusal::Unauthenticated, now).await;
@@ -363,12 +363,6 @@ pub(super) fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Op
         });
     }
     Ok(joined)
-}
-
-/// Microseconds since the epoch.
-#[expect(clippy::disallowed_methods, reason = "the moment of a request enters here, as Ctx::now")]
-pub(super) fn now() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
 }
 
 #[cfg(test)]

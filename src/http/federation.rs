@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use actix_web::web;
 
+use super::State;
 use super::metrics::{Page, name};
-use super::{State, extract};
 use crate::auth::federation::{Federation, Members, Refreshed};
 
 /// What is told of the federation.
@@ -50,7 +50,7 @@ pub(super) async fn keep(mut federation: Federation, state: web::Data<State>) {
     let mut told = String::new();
     loop {
         let was_known = members.known();
-        let outcome = federation.refresh(extract::now()).await;
+        let outcome = federation.refresh(state.now()).await;
         if was_known.map(|known| known.header.clone()) != members.known().map(|known| known.header.clone()) {
             state.authenticator.forget();
         }
@@ -76,6 +76,6 @@ pub(super) async fn keep(mut federation: Federation, state: web::Data<State>) {
                 }
             }
         }
-        tokio::time::sleep(federation.pause(extract::now())).await;
+        tokio::time::sleep(federation.pause(state.now())).await;
     }
 }

@@ -8,13 +8,15 @@ use std::time::Duration;
 use store::{Random, TenantId};
 use tokio::sync::{Mutex as Lane, Semaphore};
 
-use super::{State, extract};
+use super::State;
 use crate::directory::Ctx;
 use crate::directory::feeds::RUN;
 use crate::intake::{Intake, IntakeError};
 
 /// How often runs that were left are looked for.
 const PERIOD: Duration = Duration::from_secs(600);
+/// µs.
+const DAY: i64 = 86_400_000_000;
 /// Runs that are carried out at a time; others wait in the database.
 const SEATS: usize = 2;
 
@@ -33,7 +35,12 @@ impl Default for Lanes {
 impl State {
     /// The means to carry out feeds on behalf of whoever `ctx` is about.
     pub(super) fn intake(&self, ctx: Ctx) -> Intake {
-        Intake { directory: self.directory.clone(), ctx, clock: Arc::new(extract::now), watch: Arc::new(|_, _, _| {}) }
+        Intake {
+            directory: self.directory.clone(),
+            ctx,
+            clock: self.settings.clock.shared(),
+            watch: Arc::new(|_, _, _| {}),
+        }
     }
 }
 
@@ -56,7 +63,7 @@ pub(super) fn kick(state: &Arc<State>, tenant: TenantId) {
 }
 
 async fn carry(state: &Arc<State>, tenant: TenantId) -> Result<(), IntakeError> {
-    let system = || Ctx::system(tenant, extract::now(), Random::os());
+    let system = || Ctx::system(tenant, state.now(), Random::os());
     let is_active = state.directory.store().tenant(tenant).await?.is_some_and(|tenant| tenant.state == "active");
     if !is_active {
         return Ok(());
@@ -70,13 +77,34 @@ async fn carry(state: &Arc<State>, tenant: TenantId) -> Result<(), IntakeError> 
     Ok(())
 }
 
+/// Erases what runs have left long ago.
+async fn expire(state: &State, tenant: TenantId) {
+    let (days, now) = (i64::try_from(state.settings.run_items_days).unwrap_or_default(), state.now());
+    if days == 0 {
+        return;
+    }
+    let ctx = Ctx::system(tenant, now, Random::os());
+    match state.directory.expire_run_items(&ctx, now.saturating_sub(days.saturating_mul(DAY))).await {
+        Ok(0) => {}
+        Ok(runs) => tracing::info!(tenant = tenant.0, runs, "what old runs of feeds had left is erased"),
+        Err(error) => {
+            tracing::warn!(tenant = tenant.0, %error, "what old runs have left could not be erased; it is in a while")
+        }
+    }
+}
+
 /// Takes up what was received before the start, and from time to time what another process has left.
 pub(super) async fn keep(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
         ticks.tick().await;
         match state.directory.tenants_having(RUN).await {
-            Ok(tenants) => tenants.into_iter().for_each(|tenant| kick(&state, tenant)),
+            Ok(tenants) => {
+                for tenant in tenants {
+                    expire(&state, tenant).await;
+                    kick(&state, tenant);
+                }
+            }
             Err(error) => tracing::warn!(%error, "runs that were left could not be looked for; they are in a while"),
         }
     }

@@ -9,6 +9,7 @@ mod simulations;
 mod accept;
 mod audit;
 mod body;
+mod clock;
 mod cors;
 mod deferred;
 mod extract;
@@ -43,6 +44,7 @@ use crate::auth::federation::Members;
 use crate::auth::limit::{Brake, Limiter, Limits};
 use crate::directory::Directory;
 pub use crate::network::Network;
+pub use clock::Clock;
 use error::Failure;
 pub use peer::{ClientCertificates, Peers};
 pub use tls::{Oldest, Tls, TlsError};
@@ -90,6 +92,10 @@ pub struct Settings {
     pub limits: Limits,
     /// For how many seconds browsers shall insist on https; `None`: nothing is said of it.
     pub hsts_seconds: Option<u64>,
+    /// Days after which what runs of feeds have left is erased; 0: never.
+    pub run_items_days: u64,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// What every handler works with.
@@ -120,6 +126,11 @@ struct State {
 }
 
 impl State {
+    /// The moment, µs since 1970.
+    fn now(&self) -> i64 {
+        self.settings.clock.now()
+    }
+
     /// Needs a Tokio runtime.
     fn new(directory: Directory, settings: Settings, peers: Arc<peer::Reading>, members: Members) -> Self {
         let base_url = settings.public_url.as_ref().map(|url| format!("{url}{BASE_PATH}").into());
@@ -129,7 +140,7 @@ impl State {
         let limiter = Limiter::new(settings.limits);
         let runtime = tokio::runtime::Handle::current();
         let (tolerances, federation) = (tolerance::Counts::default(), federation::Counts::default());
-        let metrics = metrics::Metrics::new(extract::now(), settings.has_metrics);
+        let metrics = metrics::Metrics::new(settings.clock.now(), settings.has_metrics);
         let hsts = settings.hsts_seconds.and_then(|age| HeaderValue::from_str(&format!("max-age={age}")).ok());
         let denials = audit::Denials::default();
         State {

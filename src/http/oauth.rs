@@ -21,7 +21,7 @@ const FORM_LIMIT: usize = 16 * 1024;
 
 /// POST `/oauth/token`.
 pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
-    let now = extract::now();
+    let now = state.now();
     let form = body::read_form(&request, payload, &state.settings, FORM_LIMIT).await?;
     let asked = read(&form).map_err(|sentence| Failure::OAuth(Denial::Request(sentence)))?;
     let unreadable = |_| Failure::OAuth(Denial::Client { by_header: true });
@@ -60,7 +60,7 @@ pub(super) async fn token(request: HttpRequest, payload: web::Payload, state: we
 
 /// GET `/oauth/jwks`.
 pub(super) async fn key_set(state: web::Data<State>) -> Answer {
-    let keys = state.authenticator.published_keys(extract::now()).await?;
+    let keys = state.authenticator.published_keys(state.now()).await?;
     let keys: Vec<Value> = keys.into_iter().map(Value::Object).collect();
     Ok(document("application/jwk-set+json", &json!({ "keys": keys })))
 }

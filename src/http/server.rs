@@ -15,8 +15,7 @@ use tokio::task::JoinHandle;
 use super::peer::{Peers, Reading};
 use super::tls::{Certificates, Tls, TlsError};
 use super::{
-    Settings, State, audit, deferred, extract, intake, metrics, observe, peer, routes, simulations, tenancy, tolerance,
-    used,
+    Settings, State, audit, deferred, intake, metrics, observe, peer, routes, simulations, tenancy, tolerance, used,
 };
 use crate::auth::federation::{self, Federation};
 use crate::directory::Directory;
@@ -105,8 +104,9 @@ pub fn start(listen: &Listen, settings: Settings, directory: Directory) -> Resul
     let certificates = listen.tls.as_ref().map(|tls| Certificates::open(tls, asks)).transpose()?;
     let authorities = listen.peers.open()?;
     let reading = Arc::new(Reading::new(listen.peers.certificates, authorities.current()));
+    let now = settings.clock.now();
     let federation = match &listen.federation {
-        Some(settings) => Some(Federation::open(settings.clone(), extract::now())?),
+        Some(settings) => Some(Federation::open(settings.clone(), now)?),
         None => None,
     };
     let members = federation.as_ref().map(Federation::members).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::{Random, TenantId};
 use tokio::sync::Semaphore;
 
-use super::{State, extract};
+use super::State;
 use crate::directory::Error;
 use crate::directory::simulations::{SIMULATION, Simulator};
 
@@ -49,7 +49,7 @@ pub(super) fn kick(state: &Arc<State>, tenant: TenantId) {
 
 async fn attend(state: &State, tenant: TenantId) -> Result<bool, Error> {
     let Ok(_seat) = state.simulating.0.acquire().await else { return Ok(true) };
-    let (clock, watch) = (Arc::new(extract::now), Arc::new(|_, _| {}));
+    let (clock, watch) = (state.settings.clock.shared(), Arc::new(|_, _| {}));
     Simulator::new(state.directory.clone(), &Random::os(), clock, watch)?.attend(tenant).await
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::work::Origin;
 use store::{By, Random, ResourceId};
 
-use super::{State, extract};
+use super::State;
 
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -22,7 +22,7 @@ pub(super) async fn keep(state: Arc<State>) {
 
 /// Writes what was noted.
 pub(super) async fn write(state: &State) {
-    let now = extract::now();
+    let now = state.now();
     for (tenant, used) in state.authenticator.used.take(now) {
         let origin = Origin { actor: ResourceId::SYSTEM, cause: "use", by: By::default(), now, random: Random::os() };
         let written = state.directory.store().write(tenant, origin, move |work| {

@@ -145,6 +145,16 @@ impl Reader {
         counts(&mut self.db, tenant, feed, run)
     }
 
+    /// The first run after one, in the order of their ids, that holds anything.
+    pub fn run_with_items(&mut self, tenant: TenantId, after: Option<ResourceId>) -> Result<Option<ResourceId>, Error> {
+        let mut statement = Statement::<(Binary,)>::new("SELECT run_id FROM run_item WHERE tenant_id = ").bind(tenant);
+        if let Some(after) = after {
+            statement = statement.sql(" AND run_id > ").bind(after);
+        }
+        let found = statement.sql(" ORDER BY run_id LIMIT 1").get_result::<(Vec<u8>,)>(&mut self.db).optional()?;
+        found.map(|(run,)| crate::record::resource_id(&run)).transpose()
+    }
+
     /// What a run holds in one of its lists: at most `limit`, after a place.
     pub fn run_items(
         &mut self,

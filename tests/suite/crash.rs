@@ -88,30 +88,31 @@ async fn check(server: &Server, client: &Client, acknowledged: &Acknowledged) {
 }
 
 /// How long it goes on.
-struct Span {
+pub(crate) struct Span {
     rounds: u64,
     end: Option<Instant>,
 }
 
 impl Span {
-    fn asked() -> Self {
+    /// As the environment says, else so many rounds.
+    pub(crate) fn asked(short: u64) -> Self {
         let asked = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
         let end = asked("TORTURE_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-        let default = if end.is_some() { u64::MAX } else { ROUNDS };
+        let default = if end.is_some() { u64::MAX } else { short };
         Span { rounds: asked("TORTURE_ROUNDS").unwrap_or(default), end }
     }
 
-    fn is_over(&self, round: u64) -> bool {
+    pub(crate) fn is_over(&self, round: u64) -> bool {
         round >= self.rounds || self.end.is_some_and(|end| Instant::now() >= end)
     }
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("standard error is open");
 }
 
 async fn acknowledged_writes_survive(mut server: Server) {
-    let (span, began) = (Span::asked(), Instant::now());
+    let (span, began) = (Span::asked(ROUNDS), Instant::now());
     let database = if server.is_postgres() { "PostgreSQL" } else { "SQLite" };
     let mut token = server.tenant("town");
     let mut acknowledged = Acknowledged::default();

@@ -112,3 +112,5 @@ mod types;
 mod upkeep;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod year;

@@ -27,6 +27,7 @@ mod whole;
 mod wire;
 mod world;
 mod write;
+mod year;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,9 @@ pub(super) struct Arguments {
     /// The script tools/slapd: measure OpenLDAP beside, with the same people
     #[arg(long, value_name = "FILE")]
     slapd: Option<PathBuf>,
+    /// Measure files of sources, rules and days, in the place of requests
+    #[arg(long, conflicts_with_all = ["url", "slapd", "keep", "only", "list"])]
+    year: bool,
     /// Seed of the people
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -136,6 +140,9 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     // Named from the root, because the server beside it works in another folder.
     let parent = std::path::absolute(arguments.folder.clone().unwrap_or_else(std::env::temp_dir))?;
     let folder = Folder::new(&parent, "run")?;
+    if arguments.year {
+        return year::run(shared, &sizes, arguments.seed, folder.path(), arguments.json.as_deref());
+    }
     // The driver is one thread, so that it takes as little as can be from the server beside it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let book = RefCell::new(Book::default());

@@ -7,7 +7,9 @@ pub mod municipality;
 mod names;
 pub(in crate::cli) mod person;
 mod places;
+pub mod play;
 pub(in crate::cli) mod random;
+pub mod year;
 
 mod client;
 mod prepare;
@@ -16,7 +18,7 @@ mod push;
 mod questions;
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -26,10 +28,15 @@ use self::client::Client;
 use self::municipality::Municipality;
 use self::prepare::{Register, State};
 use super::progress::bar;
-use super::{Shared, open, output, serve, wait};
+use super::{Shared, now, open, output, serve, wait};
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::directory::secret::Keyring;
+use crate::http::Clock;
 use crate::telemetry;
+
+/// The master key, in the folder of the data.
+const KEYS: &str = "demo-keys";
 
 /// Arguments of `matrikel demo`.
 #[derive(clap::Args)]
@@ -40,7 +47,8 @@ use crate::telemetry;
                   readable by you alone, so that a second start finds its data. Neither matrikel.toml nor DATABASE_URL is \
                   read: a demo never fills a real register by mistake.",
     after_long_help = "Examples:\n  matrikel demo\n  matrikel demo --people 500 --listen 127.0.0.1:9000 --data /tmp/town\n  \
-                       matrikel demo --json --people 0 --listen 127.0.0.1:0 --data /tmp/empty\n  matrikel demo --feeds town --size kerava\n\n\
+                       matrikel demo --json --people 0 --listen 127.0.0.1:0 --data /tmp/empty\n  matrikel demo --feeds town --size kerava\n  \
+                       matrikel demo --year --size hultsfred --data /tmp/year\n\n\
                        Exit codes: 0 stopped when asked · 1 failed · 2 wrong usage or configuration"
 )]
 pub(super) struct Arguments {
@@ -56,6 +64,12 @@ pub(super) struct Arguments {
     /// Seed of the municipality: the same seed and size make the same town
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Play a year of the municipality that ends today, with everything that happens in one, and serve what has become of it
+    #[arg(long, conflicts_with = "feeds")]
+    year: bool,
+    /// Days between two files of a source in that year
+    #[arg(long, value_name = "DAYS", default_value_t = 7, requires = "year", value_parser = clap::value_parser!(i64).range(1..=31))]
+    step: i64,
     /// Write the files that the municipality's systems would send into a folder, and stop: see `matrikel import --map`
     #[arg(long, value_name = "DIR")]
     feeds: Option<PathBuf>,
@@ -109,11 +123,20 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     config.log.level = "warn".to_owned();
     config.check()?;
     telemetry::init(&config.log)?;
+    // What of a person is secret is sealed under a key that lies beside the database: good enough for a demo.
+    let keys = arguments.data.join(KEYS);
+    if arguments.year || keys.exists() {
+        config.secrets.key_file = Some(keys);
+    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&arguments.data)
         .with_context(|| format!("the folder {} cannot be made; name another with --data", arguments.data.display()))?;
+    if let Some(keys) = config.secrets.key_file.as_ref().filter(|keys| !keys.exists()) {
+        std::fs::write(keys, format!("{}\n", Keyring::line("demo")?))?;
+        std::fs::set_permissions(keys, std::fs::Permissions::from_mode(0o600))?;
+    }
     let directory = open::migrated(&config, true)?;
     let store = directory.store().clone();
     let outcome = wait(perform(&config, arguments, directory));
@@ -122,8 +145,11 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
 }
 
 async fn perform(config: &Config, arguments: &Arguments, directory: Directory) -> anyhow::Result<()> {
-    let register = prepare::register(&directory, &arguments.data, arguments.people(), arguments.seed).await?;
-    let running = serve::start(config, directory)?;
+    let mut register = prepare::register(&directory, &arguments.data, arguments.people(), arguments.seed).await?;
+    if arguments.year && !register.state.has_year {
+        live_through(&directory, arguments, &mut register.state).await?;
+    }
+    let running = serve::start(config, directory, Clock::of_machine())?;
     let base_url = running.base_url();
     let stop = serve::stop_signal();
     tokio::pin!(stop);
@@ -144,14 +170,44 @@ async fn perform(config: &Config, arguments: &Arguments, directory: Directory) -
     Ok(running.stop().await?)
 }
 
+/// Plays a year in the tenant, which must be empty.
+async fn live_through(directory: &Directory, arguments: &Arguments, state: &mut State) -> anyhow::Result<()> {
+    let tenant = directory.store().tenant_by_slug(prepare::TENANT).await?.context("the tenant is made")?.id;
+    let users = directory.store().read(move |reader| reader.count(tenant, "User")).await?;
+    if users > 0 {
+        anyhow::bail!(
+            "{} holds people already. A year begins in an empty folder: name another with --data",
+            arguments.data.display()
+        );
+    }
+    let today = jiff::Timestamp::from_microsecond(now())?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let employees = arguments.people();
+    let year = play::Play {
+        seed: arguments.seed,
+        employees,
+        pupils: employees * 3,
+        first: today.saturating_sub(jiff::Span::new().days(364)),
+        step: arguments.step,
+        json: arguments.json,
+    };
+    tell(
+        arguments.json,
+        &format!("A year of {employees} employees and {} pupils, from {} to {today}:", year.pupils, year.first),
+    )?;
+    let days = bar(arguments.json, "days", 365);
+    play::play(directory.clone(), tenant, &year, &days).await?;
+    (state.has_year, state.is_loaded) = (true, true);
+    state.write(&arguments.data)
+}
+
 /// Pushes what is missing, pulls everything, and says what there is now.
 async fn fill(base_url: &str, arguments: &Arguments, mut register: Register) -> anyhow::Result<()> {
     let state = &register.state;
     let (source, consumer) =
         (Client::new(base_url, state.token("hr")?)?, Client::new(base_url, state.token("cloud")?)?);
     let town = Municipality::generate(state.seed, state.people);
-    let is_empty_by_wish = state.people == 0;
-    if state.people != arguments.people() {
+    let is_empty_by_wish = state.people == 0 || state.has_year;
+    if state.people != arguments.people() && !state.has_year {
         tell(
             arguments.json,
             &format!(

@@ -19,7 +19,8 @@ use crate::cli::now;
 use crate::directory::clients;
 use crate::directory::{Ctx, Directory, Profile, Random, Role};
 
-const TENANT: &str = "demo";
+/// The tenant of the demo.
+pub(super) const TENANT: &str = "demo";
 const CLIENTS: [(&str, Role); 3] = [("admin", Role::Administrator), ("hr", Role::Source), ("cloud", Role::Consumer)];
 const FILE: &str = "demo-tokens.json";
 
@@ -32,6 +33,9 @@ pub(super) struct State {
     pub(super) seed: u64,
     /// Whether everything has been pushed.
     pub(super) is_loaded: bool,
+    /// Whether it holds a year that was played.
+    #[serde(default)]
+    pub(super) has_year: bool,
     /// Tokens by client.
     pub(super) tokens: BTreeMap<String, String>,
 }
@@ -58,7 +62,7 @@ pub(super) async fn register(
         Some(tenant) => tenant,
         None => clients::create_tenant(directory.store(), TENANT, "Demo", now()).await?,
     };
-    let new = || State { people, seed, is_loaded: false, tokens: BTreeMap::new() };
+    let new = || State { people, seed, is_loaded: false, has_year: false, tokens: BTreeMap::new() };
     let mut state = remembered.unwrap_or_else(new);
     // An empty register may still get its town.
     if state.people == 0 && people > 0 {
@@ -165,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(State::read(folder.path()).expect("no file is fine"), None);
         let tokens = BTreeMap::from([("hr".to_owned(), "mk_x".to_owned())]);
-        let state = State { people: 3, seed: 1, is_loaded: true, tokens };
+        let state = State { people: 3, seed: 1, is_loaded: true, has_year: false, tokens };
         state.write(folder.path()).expect("written");
         state.write(folder.path()).expect("written again");
         let mode = std::fs::metadata(folder.path().join(FILE)).expect("there").permissions().mode();

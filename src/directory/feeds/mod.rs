@@ -5,6 +5,7 @@
 
 mod amend;
 mod entry;
+mod expiry;
 mod item;
 pub mod map;
 mod run;

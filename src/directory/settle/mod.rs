@@ -139,8 +139,11 @@ fn conclude(
     if licences::follows_person(book.pools(), work) {
         follow.person = Some(persons::person_of(after));
     }
-    if let Some(entitlements) = entitlements {
-        after.insert("entitlements".to_owned(), entitlements);
+    match entitlements {
+        // An attribute without values is not there (RFC 7643 section 2.5).
+        Some(Value::Array(none)) if none.is_empty() => drop(after.shift_remove("entitlements")),
+        Some(entitlements) => drop(after.insert("entitlements".to_owned(), entitlements)),
+        None => {}
     }
     Ok(follow)
 }

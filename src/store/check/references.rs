@@ -32,6 +32,12 @@ pub(crate) const STALE_NOTES: &str = "FROM deferred_outcome o LEFT JOIN deferred
 /// A resource that is to be looked at again and is not there.
 pub(crate) const NOT_DUE: &str = "FROM due d LEFT JOIN resource r ON r.tenant_id = d.tenant_id AND \
      r.resource_id = d.resource_id WHERE r.resource_id IS NULL AND d.tenant_id = ";
+/// What a feed has said that is not there.
+const SAID_BY_NOBODY: &str = "FROM feed_record f LEFT JOIN resource r ON r.tenant_id = f.tenant_id AND \
+     r.resource_id = f.feed_id AND r.kind = 'Feed' WHERE r.resource_id IS NULL AND f.tenant_id = ";
+/// What a run, or a simulation, has left that is not there.
+const LEFT_BY_NOBODY: &str = "FROM (SELECT DISTINCT tenant_id, run_id FROM run_item) i LEFT JOIN resource r ON \
+     r.tenant_id = i.tenant_id AND r.resource_id = i.run_id WHERE r.resource_id IS NULL AND i.tenant_id = ";
 /// A right that somebody holds who is not there.
 const HELD_BY_NOBODY: &str = "FROM grant_ h LEFT JOIN resource r ON r.tenant_id = h.tenant_id AND \
      r.resource_id = h.user_id WHERE r.resource_id IS NULL AND h.until IS NULL AND h.tenant_id = ";
@@ -71,6 +77,12 @@ impl Check<'_, '_> {
         }
         for (request, _) in self.pairs("o.request_id, o.request_id", STALE_NOTES)? {
             self.find("deferred_outcome", format!("of request {request}, which does not wait"));
+        }
+        for (feed, resource) in self.pairs("f.feed_id, f.resource_id", SAID_BY_NOBODY)? {
+            self.find("feed_record", format!("of {resource} by feed {feed}, which is not there"));
+        }
+        for (run, _) in self.pairs("i.run_id, i.run_id", LEFT_BY_NOBODY)? {
+            self.find("run_item", format!("of run {run}, which is not there"));
         }
         // What stands for everybody is nobody's row.
         for (id, _) in

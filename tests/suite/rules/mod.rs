@@ -3,4 +3,4 @@
 mod cookbook;
 pub(crate) mod grants;
 pub(crate) mod resource;
-mod same;
+pub(crate) mod same;

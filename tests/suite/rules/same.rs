@@ -156,7 +156,7 @@ async fn happen(town: &Town, event: &Event, people: &[String], rules: &[String],
 }
 
 /// What somebody holds is what the rules say, and every right by rule has a ground that holds.
-async fn check(town: &Town, user: &str, story: &impl Fn() -> String) {
+pub(crate) async fn check(town: &Town, user: &str, story: &impl Fn() -> String) {
     let told = why(town, &town.admin(), user, None, None).await.expect("an answer");
     let mut held = BTreeSet::new();
     for right in told["rights"].as_array().expect("rights") {

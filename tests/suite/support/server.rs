@@ -149,11 +149,7 @@ impl Server {
 
     /// Runs statements on the database behind the server's back.
     pub(crate) fn execute(&self, statements: &str) {
-        let outcome = match self.database_url.strip_prefix("sqlite:") {
-            Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
-            None => PgConnection::establish(&self.database_url).expect("a connection").batch_execute(statements),
-        };
-        outcome.expect("the statements run");
+        execute(&self.database_url, statements);
     }
 
     /// Lets the database refuse every resource that is called `boom`, when it is written and not before.
@@ -289,6 +285,15 @@ fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Chil
         .stderr(output)
         .spawn()
         .expect("the program starts")
+}
+
+/// Runs statements on a database.
+pub(crate) fn execute(database_url: &str, statements: &str) {
+    let outcome = match database_url.strip_prefix("sqlite:") {
+        Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
+        None => PgConnection::establish(database_url).expect("a connection").batch_execute(statements),
+    };
+    outcome.expect("the statements run");
 }
 
 /// The one number that a query on a database answers.
