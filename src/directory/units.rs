@@ -19,6 +19,8 @@ const MANY: i64 = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     keys: BTreeSet<String>,
+    /// Who led it.
+    manager: Option<String>,
 }
 
 impl Standing {
@@ -27,7 +29,8 @@ impl Standing {
         if !are(definition) {
             return Ok(None);
         }
-        Ok(Some(Standing { keys: keys(work, id)? }))
+        let manager = unit(work, id)?.and_then(|unit| unit.manager);
+        Ok(Some(Standing { keys: keys(work, id)?, manager }))
     }
 
     /// After it was written or removed: what lies below it gets its path, and whoever works in any of these units is
@@ -36,8 +39,14 @@ impl Standing {
     /// Fails with 400 invalidValue when the unit is part of itself.
     pub(super) fn follow(mut self, ctx: &Ctx, id: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
         self.keys.extend(keys(work, id)?);
+        let is_led_by = unit(work, id)?.and_then(|unit| unit.manager);
+        let led = if is_led_by == self.manager { None } else { Some(led(work, id, self.keys.clone())?) };
         let moved = spread(work, id, self.keys)?;
-        settle::look_at_units(ctx, work, moved)
+        settle::look_at_units(ctx, work, moved)?;
+        match led {
+            Some((keys, numbers)) => settle::look_at_led(ctx, work, keys, &numbers),
+            None => Ok(()),
+        }
     }
 }
 
@@ -116,6 +125,35 @@ fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>) -> Result
         }
     }
     Ok(moved)
+}
+
+/// Where it matters who leads a unit: the keys of it and of those below it that nobody leads, and the numbers of those who
+/// lead the others.
+fn led(
+    work: &mut Work<'_>,
+    id: ResourceId,
+    keys: BTreeSet<String>,
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
+    let (mut all, mut numbers) = (keys.clone(), BTreeSet::new());
+    let mut seen = BTreeSet::from([id]);
+    let mut open = VecDeque::from([(id, keys)]);
+    while let Some((id, keys)) = open.pop_front() {
+        for child in children(work, id, &keys)? {
+            if !seen.insert(child) {
+                continue;
+            }
+            match unit(work, child)?.map(|unit| unit.manager) {
+                None => {}
+                Some(Some(manager)) => drop(numbers.insert(manager)),
+                Some(None) => {
+                    let keys = self::keys(work, child)?;
+                    all.extend(keys.iter().cloned());
+                    open.push_back((child, keys));
+                }
+            }
+        }
+    }
+    Ok((all, numbers))
 }
 
 fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> Result<(), Error> {

@@ -35,6 +35,8 @@ pub struct Policy {
     pub reuse: Reuse,
     /// How names are made; `None`: as is usual.
     pub names: Option<Scheme>,
+    /// Whether who leads somebody follows from employments and units; it is what clients write otherwise.
+    pub derives_manager: bool,
 }
 
 /// Most days that an offset may have: ten years.
@@ -86,7 +88,13 @@ impl Policy {
             Some("never") => Reuse::Never,
             Some(other) => return Err(refuse(&format!("reuse: {other:?} is neither supplied nor never."))),
         };
+        let derives_manager = match text("manager") {
+            None | Some("given") => false,
+            Some("derived") => true,
+            Some(other) => return Err(refuse(&format!("manager: {other:?} is neither given nor derived."))),
+        };
         Ok(Policy {
+            derives_manager,
             name: text("name").unwrap_or_default().to_owned(),
             priority: document.get("priority").and_then(Value::as_i64).unwrap_or_default(),
             covers,

@@ -10,7 +10,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons};
-use super::{Book, conclude, end, follow, standing};
+use super::{Book, conclude, end, follow, standing, superior};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -18,7 +18,7 @@ pub(in crate::directory) const USER_NAMES: &str = "userName";
 pub(in crate::directory) const ADDRESSES: &str = "email";
 /// Employee numbers.
 pub(in crate::directory) const NUMBERS: &str = "employeeNumber";
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+pub(super) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Addresses are kept from others for ten years, names and numbers for ever.
 const YEARS: i64 = 10;
 
@@ -89,7 +89,8 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     }
     end(ctx, work, record.id)?;
     persons::leave(work, record)?;
-    Ok(work.remove(record.id)?)
+    work.remove(record.id)?;
+    superior::note_gone(ctx, work, &document)
 }
 
 /// The beginning of the day ten years later.

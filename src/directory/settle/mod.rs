@@ -14,6 +14,9 @@ mod naming;
 mod people;
 pub(super) mod rights;
 mod standing;
+mod superior;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -32,7 +35,7 @@ pub use fall::Fallen;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
-pub(super) use people::look_at_units;
+pub(super) use people::{look_at_led, look_at_units};
 pub(super) use standing::keep_block;
 
 /// The resource type of policies.
@@ -55,6 +58,10 @@ pub(super) struct Follow {
     pub(super) due: Option<i64>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
+    /// Employee numbers under which the User is led by others' employments and units, where that has changed.
+    numbers: BTreeSet<String>,
+    /// Users that were kept from a manager by a circle which may be none any more.
+    freed: BTreeSet<ResourceId>,
 }
 
 impl Follow {
@@ -112,6 +119,7 @@ fn conclude(
     follow.look_again(life.next);
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, book, after));
+    superior::settle(ctx, work, book, id, before, after, &mut follow)?;
     follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
@@ -131,6 +139,7 @@ fn conclude(
 
 /// Does what follows, after the User was written or was found to be as it shall be.
 pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, follow: Follow) -> Result<(), Error> {
+    superior::follow(ctx, work, &follow)?;
     for group in follow.leaving {
         membership::set(ctx, work, group, id, false)?;
     }

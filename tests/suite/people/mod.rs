@@ -2,4 +2,5 @@
 
 mod links;
 mod person;
+mod superior;
 mod units;
