@@ -104,7 +104,7 @@ fn note_name(
         }
     }
     let book = Book::of(work)?;
-    let mut given = book.rules().iter().flat_map(|rule| &rule.grants);
+    let mut given = book.rules().iter().flat_map(|rule| rule.gives());
     let means =
         |name: &str, value: &str| name.eq_ignore_ascii_case(value) || name.to_lowercase() == value.to_lowercase();
     let is_meant = given.any(|gives| {

@@ -222,7 +222,7 @@ fn held_by_hand(
     let mut found = Vec::new();
     let concerned = |rule: &Rule| claims.iter().any(|claim| claim.rule.id != rule.id && claim.rule.excludes(rule));
     for rule in rules.iter().filter(|rule| concerned(rule)) {
-        for gives in rule.grants.iter().filter(|gives| !gives.is_template()) {
+        for gives in rule.gives().filter(|gives| !gives.is_template()) {
             let Ok(id) = target::find(gives, &gives.value, work)? else { continue };
             let of_target = held.iter().filter(|one| one.target == id.to_string() && one.state == State::Held);
             let mut by_hand =

@@ -81,7 +81,7 @@ pub fn claims(
     let mut claims = Vec::new();
     for rule in rules.iter().filter(|rule| rule.stage == super::Stage::Active) {
         for (ground, when) in rule.grounds(case) {
-            for gives in &rule.grants {
+            for gives in rule.gives_on(&ground) {
                 let target = target(gives, &ground, &when);
                 let (rule, gives, ground, when) = (rule.clone(), gives.clone(), ground.clone(), when.clone());
                 claims.push(Claim { rule, gives, target, ground, when });
@@ -148,6 +148,7 @@ fn rank(judged: &mut [Judged], others: &Others) {
             one.standing = Standing::Superseded(winner.name.clone());
         }
     }
+    fill_slots(judged);
     // One of a kind for each human being.
     for one in judged.iter_mut().filter(|one| is_on(&one.standing) && one.claim.rule.is_of_person) {
         let of_other = |(rule, target, _): &&(String, String, i64)| {
@@ -155,6 +156,29 @@ fn rank(judged: &mut [Judged], others: &Others) {
         };
         if others.iter().any(|other| of_other(&other)) {
             one.standing = Standing::Withheld("another account of the same person has it".to_owned());
+        }
+    }
+}
+
+/// Of what bears one name only one is given: that of the highest priority, of one rule's own that with the earliest ground.
+fn fill_slots(judged: &mut [Judged]) {
+    let mut best: Vec<(String, i64, (Option<Date>, String), String, String)> = Vec::new();
+    for one in judged.iter().filter(|one| is_on(&one.standing)) {
+        let (Some(slot), Ok(target)) = (&one.claim.gives.slot, &one.claim.target) else { continue };
+        let order = (one.claim.ground.from, one.claim.ground.id.clone());
+        let (slot, priority) = (slot.to_lowercase(), one.claim.rule.priority);
+        let candidate = (slot, priority, order, target.clone(), one.claim.rule.name.clone());
+        match best.iter_mut().find(|known| known.0 == candidate.0) {
+            Some(known) if (candidate.1, &known.2) > (known.1, &candidate.2) => *known = candidate,
+            Some(_) => {}
+            None => best.push(candidate),
+        }
+    }
+    for one in judged.iter_mut().filter(|one| is_on(&one.standing)) {
+        let Some(slot) = one.claim.gives.slot.as_ref().map(|slot| slot.to_lowercase()) else { continue };
+        let Some((.., target, by)) = best.iter().find(|known| known.0 == slot) else { continue };
+        if one.claim.target.as_ref() != Ok(target) {
+            one.standing = Standing::Superseded(by.clone());
         }
     }
 }

@@ -4,3 +4,4 @@ mod cookbook;
 pub(crate) mod grants;
 pub(crate) mod resource;
 mod same;
+mod table;
