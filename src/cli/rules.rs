@@ -75,6 +75,7 @@ async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()>
     let (Command::Import { place, .. } | Command::Export { place, .. }) = command;
     let tenant = open::tenant(directory.store(), &place.tenant).await?.id;
     let ctx = Ctx::system(tenant, now(), Random::os());
+    directory.fresh_catalog(tenant, ctx.now).await?;
     let definition = directory.registry().definition(RULE).cloned().context("there is no resource type Rule")?;
     match command {
         Command::Import { file, rule, filter, create_groups, encoding, place } => {

@@ -33,6 +33,9 @@ impl Removal {
         if follows && settle::withdraw(ctx, work, &record)? {
             return Ok(());
         }
+        if follows {
+            settle::refuse_held(&record)?;
+        }
         let write =
             particular::Write { ctx, definition: &self.definition, id: self.id, before: Some(&record), external: None };
         let particular = match particular::of(&self.definition) {
@@ -42,7 +45,7 @@ impl Removal {
         match follows {
             true => settle::purge(ctx, work, &record)?,
             false => {
-                persons::leave(work, &record)?;
+                persons::leave(ctx, work, &record)?;
                 work.remove(self.id)?;
             }
         }

@@ -76,6 +76,17 @@ pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String
     Ok(())
 }
 
+/// 409 for an account that is on hold: nobody erases it until that is taken away.
+pub(in crate::directory) fn refuse_held(record: &Record) -> Result<(), Error> {
+    match standing::is_on_hold(&document_of(record)?) {
+        true => {
+            let detail = "The user is on legal hold and is not erased. An administrator takes the hold away first.";
+            Err(scim::Error::status(409, detail).into())
+        }
+        false => Ok(()),
+    }
+}
+
 /// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
@@ -88,7 +99,7 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
         }
     }
     end(ctx, work, record.id)?;
-    persons::leave(work, record)?;
+    persons::leave(ctx, work, record)?;
     work.remove(record.id)?;
     superior::note_gone(ctx, work, &document)
 }
@@ -203,7 +214,7 @@ pub(in crate::directory) fn bring_back(
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
     standing::restore(Some(before), after);
-    standing::guard_block(ctx, Some(before), after)?;
+    standing::guard_said(ctx, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
         source.lift();
         source.hold(ctx.now);

@@ -23,21 +23,22 @@ use serde_json::{Map, Value};
 use provisioning::lifecycle::State;
 pub(super) use provisioning::person::USER;
 use provisioning::policy::Policy;
+use provisioning::rules::asks_for_others;
 use provisioning::units::KIND as UNIT;
 use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, membership};
+use super::{Ctx, Error, membership, persons};
 
 pub(super) use book::Book;
-pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
+pub(super) use depart::{bring_back, merged, purge, refuse_held, returning, withdraw};
 pub use fall::Fallen;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
-pub(super) use standing::keep_block;
+pub(super) use standing::keep_said;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
@@ -59,6 +60,8 @@ pub(super) struct Follow {
     pub(super) is_over: bool,
     /// Employee numbers under which the User is led by others' employments and units, where that has changed.
     numbers: BTreeSet<String>,
+    /// The other accounts of the same person, where what they may hold depends on this one.
+    siblings: Vec<ResourceId>,
     /// Users that were kept from a manager by a circle which may be none any more.
     freed: BTreeSet<ResourceId>,
 }
@@ -93,7 +96,7 @@ pub(super) fn settle(
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
     standing::restore(before, after);
-    standing::guard_block(ctx, before, after)?;
+    standing::guard_said(ctx, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, before, after)?;
@@ -133,6 +136,10 @@ fn conclude(
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
     }
+    let is_another = before.is_none_or(|before| before != after) || !follow.grants.is_empty();
+    if is_another && asks_for_others(book.rules()) {
+        follow.siblings = persons::siblings(work, id, after)?;
+    }
     Ok(follow)
 }
 
@@ -147,6 +154,9 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, follow: Fol
     }
     for grant in follow.grants {
         work.put_grant(grant);
+    }
+    for sibling in follow.siblings {
+        work.put_due(sibling, Some(Due::at(ctx.now)));
     }
     let due = follow.due.map(Due::at);
     if work.due_of(id)? != due {

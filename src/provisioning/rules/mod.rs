@@ -32,7 +32,9 @@ pub use case::{Case, Ground, Kind, When};
 pub use clause::filter;
 pub use explain::{why_no_row, why_not};
 pub use plan::{Held, Plan, State, plan};
-pub use weigh::{Account, Claim, Judged, Others, Standing, claims, weigh};
+pub use weigh::{
+    Account, Claim, Judged, Other, Others, Standing, asks_for_others, claims, told_others, weigh, weigh_alone,
+};
 
 /// Most days before a start and after an end.
 const MAX_DAYS: i64 = 3_660;

@@ -2,6 +2,7 @@
 
 mod cookbook;
 pub(crate) mod grants;
+mod person;
 pub(crate) mod resource;
 mod same;
 mod table;
