@@ -19,6 +19,7 @@ mod open;
 mod output;
 mod progress;
 mod report;
+mod rules;
 mod run;
 mod schedule;
 mod schema;
@@ -134,6 +135,9 @@ enum Command {
     /// What was made of the files that sources send, and the decision on one that is held
     #[command(subcommand)]
     Run(run::Command),
+    /// Rules as tables: read one in, write one out
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Work out what rules would make of everybody, and change nothing
     Simulate(Box<simulate::Arguments>),
 }
@@ -176,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Export(arguments) => transfer::export(&shared, &arguments),
         Command::Import(arguments) => transfer::import(&shared, &arguments),
         Command::Run(command) => run::run(&shared, &command),
+        Command::Rules(command) => rules::run(&shared, &command),
         Command::Simulate(arguments) => simulate::run(&shared, &arguments),
     };
     telemetry::flush();

@@ -2,6 +2,7 @@
 //! the decision to apply it.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::open::Place;
 use super::{Shared, now, open, output, progress, schedule};
 use crate::config::ConfigError;
 use crate::directory::simulations::{
-    DIFFERENCES, Difference, Item, OBJECTS, SIMULATION, Simulator, State, TARGETS, Target, Turn, cells, heads,
+    DIFFERENCES, Difference, Item, OBJECTS, SIMULATION, Simulator, State, TARGETS, Target, Turn, cells, heads, page,
 };
 use crate::directory::{Ctx, Directory, Precondition, Random};
 
@@ -67,6 +68,9 @@ pub(super) struct Arguments {
     /// Write all of it as a table
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write it as a page that a browser shows
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand)]
@@ -124,6 +128,9 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
     let document = attend(directory, &ctx, id, arguments.json).await?;
     if let Some(path) = &arguments.csv {
         write_table(directory, &ctx, id, path).await?;
+    }
+    if let Some(path) = &arguments.html {
+        write_page(directory, &ctx, id, &document, path).await?;
     }
     tell(directory, &ctx, id, &document, arguments.json).await
 }
@@ -313,6 +320,32 @@ async fn write_table(directory: &Directory, ctx: &Ctx, id: ResourceId, path: &Pa
     }
     out.flush()?;
     Ok(())
+}
+
+async fn write_page(
+    directory: &Directory,
+    ctx: &Ctx,
+    id: ResourceId,
+    document: &Object<String, Value>,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut out = std::io::BufWriter::new(file);
+    let targets: Vec<(i64, Target)> = directory.simulated(ctx, id, TARGETS, (0, page::MOST_TARGETS)).await?;
+    let targets: Vec<Target> = targets.into_iter().map(|(_, target)| target).collect();
+    out.write_all(page::head(document, &targets).as_bytes())?;
+    let mut after = 0;
+    loop {
+        let span = (after, PAGE.min(page::MOST_PEOPLE - after));
+        let found: Vec<(i64, Item)> = directory.simulated(ctx, id, OBJECTS, span).await?;
+        let Some((last, _)) = found.last() else { break };
+        after = *last;
+        found.iter().try_for_each(|(_, item)| out.write_all(page::person(item).as_bytes()))?;
+    }
+    let people = document.get("counts").and_then(|counts| counts.get("items")?.as_u64()).unwrap_or_default();
+    let rest = people.saturating_sub(u64::try_from(page::MOST_PEOPLE).unwrap_or_default());
+    out.write_all(page::foot(rest).as_bytes())?;
+    Ok(out.flush()?)
 }
 
 fn with_id(id: ResourceId, document: &Object<String, Value>) -> Value {

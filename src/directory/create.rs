@@ -51,7 +51,7 @@ impl Creation {
             Some(attend) => attend(&write, Some(Arc::make_mut(&mut draft.doc)), work)?,
             None => None,
         };
-        let follow = match settle::concerns(&draft.kind, work) {
+        let mut follow = match settle::concerns(&draft.kind, work) {
             true => {
                 let document = Arc::make_mut(&mut draft.doc);
                 let follow = settle::settle(ctx, work, id, None, document)?;
@@ -66,7 +66,8 @@ impl Creation {
             (draft.doc, draft.secret) = (Arc::new(doc.into_owned()), secret);
         }
         if persons::concern(&draft.kind, work) {
-            persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
+            let is_linked = persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
+            follow.iter_mut().filter(|_| is_linked).for_each(|follow| follow.look_again(Some(ctx.now)));
         }
         let mut record = work.create(draft)?;
         if let Some(follow) = particular {
@@ -105,7 +106,7 @@ impl Creation {
             }
         }
         let mut document = settle::merged(&before, &written);
-        let follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
+        let mut follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
         let secrets = Secrets::read(record.secret.as_deref())?;
         let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
         let label = label(&document);
@@ -118,7 +119,8 @@ impl Creation {
         };
         let (kind, external) = (record.kind.clone(), self.draft.external.clone());
         if persons::concern(&kind, work) {
-            persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+            let is_linked = persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+            follow.look_again(is_linked.then_some(ctx.now));
         }
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views, work_items};
+use super::{
+    Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views, work_items,
+};
 
 /// A resource that is about to be written.
 pub(super) struct Write<'w> {

@@ -14,7 +14,7 @@ use store::{Due, Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::remove::is_seen_under_lock;
-use super::{Ctx, Error, licences};
+use super::{Ctx, Error, licences, settle};
 
 /// The resource type.
 const KIND: &str = "Person";
@@ -39,7 +39,7 @@ const MANY: i64 = 20;
 type Known = (Record, Map<String, Value>);
 
 /// Whether the tenant has persons, and they are those that are shipped.
-fn are_there(registry: &Registry) -> bool {
+pub(super) fn are_there(registry: &Registry) -> bool {
     is_installed(registry, KIND, SCHEMA) && registry.definition(USER).is_some_and(|user| user.extension(URN).is_some())
 }
 
@@ -110,19 +110,44 @@ fn put_link(ctx: &Ctx, document: &mut Map<String, Value>, person: ResourceId, ki
     }
 }
 
+/// The other accounts of the human being whose account this is, by its document.
+pub(super) fn siblings(
+    work: &mut Work<'_>,
+    user: ResourceId,
+    document: &Map<String, Value>,
+) -> Result<Vec<ResourceId>, Error> {
+    if !are_there(work.catalog().registry()) {
+        return Ok(Vec::new());
+    }
+    let Some((_, person)) = person_of(document).map(|id| read(work, id)).transpose()?.flatten() else {
+        return Ok(Vec::new());
+    };
+    let all = accounts(&person).iter().filter_map(|one| text(Some(one), "value")?.parse().ok());
+    Ok(all.filter(|id| *id != user).collect())
+}
+
+/// Has accounts looked at, since whose they are has changed: what one human being must not have together may be another.
+fn look_at(ctx: &Ctx, work: &mut Work<'_>, accounts: &[Value]) {
+    if work.count(settle::RULE) == 0 {
+        return;
+    }
+    let ids: Vec<ResourceId> = accounts.iter().filter_map(|one| text(Some(one), "value")?.parse().ok()).collect();
+    ids.into_iter().for_each(|id| work.put_due(id, Some(Due::at(ctx.now))));
+}
+
 /// Sees to the person of an account that is about to be written, with what stands for its number in the document. `before`
-/// is the document as it is stored.
+/// is the document as it is stored. Says whether the account is linked with others from now on.
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
     id: ResourceId,
     before: Option<&Map<String, Value>>,
     document: &mut Map<String, Value>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let number = |document: &Map<String, Value>| part(document, NUMBER).and_then(Value::as_str).map(str::to_owned);
     let own = before.and_then(person_of);
     if own.is_some() && before.and_then(number) == number(document) {
-        return Ok(());
+        return Ok(false);
     }
     let shared = match number(document) {
         Some(number) => sharing(work, id, document, &number)?,
@@ -135,15 +160,17 @@ pub(super) fn settle(
             if is_alone && !was_taken_back(&shared, id) {
                 forget(work, own)?;
                 join(ctx, work, id, document, record, shared)?;
+                return Ok(true);
             }
         }
         (None, Some((record, shared))) if !was_taken_back(&shared, id) => {
-            join(ctx, work, id, document, record, shared)?
+            join(ctx, work, id, document, record, shared)?;
+            return Ok(true);
         }
         (None, _) => begin(ctx, work, id, document)?,
         (Some(_), _) => {}
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The person whose account has the same identity number in another account domain, and none in this one.
@@ -205,6 +232,7 @@ fn join(
 ) -> Result<(), Error> {
     put_link(ctx, document, record.id, Some(ASSERTED));
     let mut all = accounts(&person).to_vec();
+    look_at(ctx, work, &all);
     all.push(account(ctx, user, document, Some(ASSERTED)));
     person.insert(ACCOUNTS.to_owned(), all.into());
     write(work, record, person)
@@ -219,7 +247,7 @@ fn forget(work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
 }
 
 /// An account goes: its person goes with the last one.
-pub(super) fn leave(work: &mut Work<'_>, user: &Record) -> Result<(), Error> {
+pub(super) fn leave(ctx: &Ctx, work: &mut Work<'_>, user: &Record) -> Result<(), Error> {
     if !concern(&user.kind, work) {
         return Ok(());
     }
@@ -233,6 +261,7 @@ pub(super) fn leave(work: &mut Work<'_>, user: &Record) -> Result<(), Error> {
     if left.is_empty() {
         return forget(work, record.id);
     }
+    look_at(ctx, work, &left);
     person.insert(ACCOUNTS.to_owned(), left.into());
     write(work, record, person)
 }
@@ -353,6 +382,13 @@ fn linkable(
 impl Linking {
     /// After the person was written: its accounts say so, and those that left have persons of their own.
     fn follow(self, ctx: &Ctx, person: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
+        if !self.joined.is_empty() || !self.left.is_empty() {
+            let all = read(work, person)?.map(|(_, person)| accounts(&person).to_vec()).unwrap_or_default();
+            look_at(ctx, work, &all);
+        }
+        for user in self.left.iter().filter(|_| work.count(settle::RULE) > 0).copied().collect::<Vec<_>>() {
+            work.put_due(user, Some(Due::at(ctx.now)));
+        }
         for (user, kind) in self.joined {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;

@@ -33,6 +33,9 @@ impl Removal {
         if follows && settle::withdraw(ctx, work, &record)? {
             return Ok(());
         }
+        if follows {
+            settle::refuse_held(&record)?;
+        }
         let write =
             particular::Write { ctx, definition: &self.definition, id: self.id, before: Some(&record), external: None };
         let particular = match particular::of(&self.definition) {
@@ -43,7 +46,7 @@ impl Removal {
             true => settle::purge(ctx, work, &record)?,
             false => {
                 work_items::forget(ctx, work, self.id)?;
-                persons::leave(work, &record)?;
+                persons::leave(ctx, work, &record)?;
                 work.remove(self.id)?;
             }
         }

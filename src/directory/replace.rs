@@ -31,7 +31,7 @@ impl Revision for Replacement {
         let body = settle::body(&self.ctx, name, &self.body, Some(current), "");
         let mut next = replace(&self.definition, current, &body, self.strictness, notes)?;
         if self.definition.name() == provisioning::person::USER {
-            settle::keep_block(current, &mut next);
+            settle::keep_said(current, &mut next);
         }
         Ok(next)
     }

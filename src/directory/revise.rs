@@ -151,7 +151,7 @@ impl Revising {
                 (state.external, next, Arc::new(document), None)
             }
         };
-        let follow = match settle::concerns(&record.kind, work) {
+        let mut follow = match settle::concerns(&record.kind, work) {
             true => Some(next.settle(ctx, work, id, &before)?),
             false => None,
         };
@@ -172,7 +172,8 @@ impl Revising {
         if next.is_changed || !members.is_empty() {
             let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             if persons::concern(&record.kind, work) {
-                persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+                let is_linked = persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+                follow.iter_mut().filter(|_| is_linked).for_each(|follow| follow.look_again(Some(ctx.now)));
             }
             let record = work.update(Draft {
                 id,

@@ -17,7 +17,7 @@ use super::{Error, settle};
 const MANY: i64 = 100_000;
 
 /// Sees to a unit that is written or removed: it has its path, then what lies below it has too, and whoever works in any of
-/// these units, or named it by a key that it had, is looked at.
+/// these units, or named it by a key that it had, is looked at; and so is whoever it concerns that somebody else leads it.
 ///
 /// Fails with 400 invalidValue when the unit would be part of itself.
 pub(super) fn attend(
@@ -26,14 +26,21 @@ pub(super) fn attend(
     work: &mut Work<'_>,
 ) -> Result<Option<Follow>, Error> {
     let mut known = keys(work, write.id)?;
+    let was_led_by = unit(work, write.id)?.and_then(|unit| unit.manager);
     if let Some(document) = after {
         settle(work, write.id, write.external, document)?;
     }
     Ok(Some(Box::new(move |write, _, work| {
         settle::note_change(write.ctx, work, KIND);
         known.extend(keys(work, write.id)?);
+        let is_led_by = unit(work, write.id)?.and_then(|unit| unit.manager);
+        let led = if is_led_by == was_led_by { None } else { Some(led(work, write.id, known.clone())?) };
         let moved = spread(work, write.id, known)?;
-        settle::look_at_units(write.ctx, work, moved)
+        settle::look_at_units(write.ctx, work, moved)?;
+        match led {
+            Some((keys, numbers)) => settle::look_at_led(write.ctx, work, keys, &numbers),
+            None => Ok(()),
+        }
     })))
 }
 
@@ -112,6 +119,35 @@ fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>) -> Result
         }
     }
     Ok(moved)
+}
+
+/// Where it matters who leads a unit: the keys of it and of those below it that nobody leads, and the numbers of those who
+/// lead the others.
+fn led(
+    work: &mut Work<'_>,
+    id: ResourceId,
+    keys: BTreeSet<String>,
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
+    let (mut all, mut numbers) = (keys.clone(), BTreeSet::new());
+    let mut seen = BTreeSet::from([id]);
+    let mut open = VecDeque::from([(id, keys)]);
+    while let Some((id, keys)) = open.pop_front() {
+        for child in children(work, id, &keys)? {
+            if !seen.insert(child) {
+                continue;
+            }
+            match unit(work, child)?.map(|unit| unit.manager) {
+                None => {}
+                Some(Some(manager)) => drop(numbers.insert(manager)),
+                Some(None) => {
+                    let keys = self::keys(work, child)?;
+                    all.extend(keys.iter().cloned());
+                    open.push_back((child, keys));
+                }
+            }
+        }
+    }
+    Ok((all, numbers))
 }
 
 fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> Result<(), Error> {

@@ -6,7 +6,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
-use super::scim::{bulk, credentials, discovery, feeds, licences, report, resources, search, simulations, types, views, why};
+use super::scim::{
+    bulk, credentials, discovery, feeds, licences, report, resources, search, simulations, types, views, why,
+};
 use super::{Answer, health, oauth, respond};
 
 /// What discovery has for everyone.

@@ -4,16 +4,17 @@
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
 //! day by day; [`units`] is the tree of organisational units; [`names`] makes user names and addresses; [`calendar`] turns
 //! dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is, [`policy`] by which days;
-//! [`rules`] says who gets what, and [`licences`] whose turn it is where there is only so much.
+//! [`rules`] says who gets what, [`licences`] whose turn it is where there is only so much, [`superior`] who leads whom.
 
 pub mod calendar;
 pub mod facts;
-pub mod licences;
 pub mod guard;
+pub mod licences;
 pub mod lifecycle;
 pub mod names;
 pub mod number;
 pub mod person;
 pub mod policy;
 pub mod rules;
+pub mod superior;
 pub mod units;

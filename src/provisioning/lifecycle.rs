@@ -139,6 +139,8 @@ pub struct Standing {
     pub is_back: bool,
     /// Whether somebody blocks it.
     pub is_blocked: bool,
+    /// Whether it is on hold: nothing purges it.
+    pub is_on_hold: bool,
 }
 
 /// What an account is.
@@ -161,7 +163,7 @@ pub fn judge(terms: &Terms, facts: &Facts, standing: Standing, now: i64) -> Verd
     let next = turns.into_iter().map(|at| (line.at(at), at)).find(|(next, _)| *next != state);
     let purge = match (state, terms.purge_after) {
         // Who is to come back is not purged.
-        (State::Limbo, Some(days)) if !line.is_awaited(now) => {
+        (State::Limbo, Some(days)) if !line.is_awaited(now) && !standing.is_on_hold => {
             let since = terms.calendar.day_of(since);
             Some(terms.calendar.start_of(plus(since, days)))
         }

@@ -38,6 +38,8 @@ pub struct Policy {
     pub names: Option<Scheme>,
     /// What may be done within a day; `None`: whatever is asked.
     pub guard: Option<Guard>,
+    /// Whether who leads somebody follows from employments and units; it is what clients write otherwise.
+    pub derives_manager: bool,
 }
 
 /// Most days that an offset may have: ten years.
@@ -46,7 +48,8 @@ const MOST_DAYS: i64 = 3_653;
 /// What `covers` cannot go by: what is not in the document, and what follows from being covered.
 const DERIVED: [&str; 7] = ["id", "meta", "externalId", "groups", "active", "password", "schemas"];
 /// The same of the Person extension.
-const FOLLOWING: [&str; 6] = ["lifecycle", "block", "sources", "person", "names", "aliases"];
+const FOLLOWING: [&str; 9] =
+    ["lifecycle", "block", "legalHold", "sources", "person", "names", "aliases", "managerFrom", "managersPassed"];
 
 impl Policy {
     /// Reads the document of a policy. `user` is the resource type that it covers. Fails with 400 invalidValue that names
@@ -89,7 +92,13 @@ impl Policy {
             Some("never") => Reuse::Never,
             Some(other) => return Err(refuse(&format!("reuse: {other:?} is neither supplied nor never."))),
         };
+        let derives_manager = match text("manager") {
+            None | Some("given") => false,
+            Some("derived") => true,
+            Some(other) => return Err(refuse(&format!("manager: {other:?} is neither given nor derived."))),
+        };
         Ok(Policy {
+            derives_manager,
             name: text("name").unwrap_or_default().to_owned(),
             priority: document.get("priority").and_then(Value::as_i64).unwrap_or_default(),
             covers,

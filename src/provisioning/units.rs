@@ -155,8 +155,13 @@ impl Units {
 
     /// Employee numbers of those who lead a unit and the units above it, the nearest first.
     pub fn managers(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.leaders(key).map(|(_, manager)| manager)
+    }
+
+    /// The same, with the code of the unit that each leads.
+    pub fn leaders(&self, key: &str) -> impl Iterator<Item = (&str, &str)> {
         let chain = self.find(key).into_iter().flat_map(|unit| self.chain(unit));
-        chain.filter_map(|unit| unit.manager.as_deref())
+        chain.filter_map(|unit| Some((unit.code.as_str(), unit.manager.as_deref()?)))
     }
 }
 

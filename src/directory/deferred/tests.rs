@@ -42,6 +42,7 @@ impl Host for Desk {
             Error::Scim(error) => error,
             Error::Denied(reason) => scim::Error::status(403, reason),
             Error::Store(error) => scim::Error::status(500, error.to_string()),
+            Error::Held(held) => scim::Error::status(503, held.to_string()),
         }
     }
 

@@ -52,8 +52,12 @@ impl Counts {
         let part = document.entry(LICENCE).or_insert_with(|| Value::Object(Map::new()));
         let Some(part) = part.as_object_mut() else { return };
         let over = (self.used - permitted).max(0);
-        let kept =
-            [("reserved", self.reserved), ("reclaimPending", self.reclaiming), ("waiting", self.waiting), ("over", over)];
+        let kept = [
+            ("reserved", self.reserved),
+            ("reclaimPending", self.reclaiming),
+            ("waiting", self.waiting),
+            ("over", over),
+        ];
         for (name, count) in kept {
             part.insert(name.to_owned(), count.into());
         }

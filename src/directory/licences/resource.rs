@@ -89,7 +89,8 @@ pub(in crate::directory) fn attend_entitlement(
         })));
     };
     let is = Terms::read(document)?;
-    let has_counts = before.as_ref().is_some_and(|before| before.get(LICENCE).is_some_and(|part| part.get("over").is_some()));
+    let has_counts =
+        before.as_ref().is_some_and(|before| before.get(LICENCE).is_some_and(|part| part.get("over").is_some()));
     if is.is_some() || has_counts {
         counts.put(document);
         seats::normalise(work, ENTITLEMENT, document);

@@ -318,7 +318,9 @@ impl Move {
     /// The seat that lay idle longest is used again.
     fn take_idle(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<Option<ResourceId>, Error> {
         let first = work.in_order(ASSIGNMENT, "idle", &self.entitlement.to_string(), 1)?.unwrap_or_default();
-        let Some(known) = first.first().map(|id| Known::find(work, *id)).transpose()?.flatten() else { return Ok(None) };
+        let Some(known) = first.first().map(|id| Known::find(work, *id)).transpose()?.flatten() else {
+            return Ok(None);
+        };
         let mut document = known.document;
         document.shift_remove("idle");
         document.insert("usedAgainFrom".to_owned(), at(ctx.now));

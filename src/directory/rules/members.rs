@@ -12,7 +12,7 @@ use store::{Due, Grant, ResourceId, Work};
 use super::USER;
 use crate::directory::particular::{Follow, Write};
 use crate::directory::settle::{Book, RULE, tell_everybody_soon};
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, persons};
 
 /// Members that are looked at one by one; of more, all rights to the group are read at once.
 const FEW: usize = 16;
@@ -33,6 +33,10 @@ pub(in crate::directory) fn keep_ruled(
     if Book::of(work)?.rules().iter().any(|rule| !rule.not_with.is_empty()) {
         for delta in members.iter().filter(|delta| delta.kind == USER) {
             work.put_due(delta.member, Some(Due::at(ctx.now)));
+            let document = work.document_of(delta.member)?.unwrap_or_default();
+            for sibling in persons::siblings(work, delta.member, &document)? {
+                work.put_due(sibling, Some(Due::at(ctx.now)));
+            }
         }
     }
     let leaving: Vec<ResourceId> = members.iter().filter(|delta| !delta.joined).map(|delta| delta.member).collect();
@@ -104,7 +108,7 @@ fn note_name(
         }
     }
     let book = Book::of(work)?;
-    let mut given = book.rules().iter().flat_map(|rule| &rule.grants);
+    let mut given = book.rules().iter().flat_map(|rule| rule.gives());
     let means =
         |name: &str, value: &str| name.eq_ignore_ascii_case(value) || name.to_lowercase() == value.to_lowercase();
     let is_meant = given.any(|gives| {

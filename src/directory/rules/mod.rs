@@ -22,7 +22,7 @@ use store::{ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::settle::RULE;
-use super::{Ctx, Error};
+use super::{Ctx, Error, persons};
 
 pub(super) use members::{attend_group, keep_ruled};
 pub(super) use target::GROUP;
@@ -40,9 +40,9 @@ const STAMPS: [&str; 3] = ["proposedBy", "activatedBy", "activatedAt"];
 
 /// Checks a rule's document against the tenant's User. Errors are 400 invalidValue.
 pub(super) fn check(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
-    if read("", 0, registry, document)?.is_of_person {
+    if read("", 0, registry, document)?.is_of_person && !persons::are_there(registry) {
         return Err(scim::Error::invalid_value(
-            "scope must be user: that all accounts of a person count together is not possible yet.",
+            "scope must be user: this register knows no persons. Install them first: matrikel schema install.",
         ));
     }
     Ok(())

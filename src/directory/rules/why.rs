@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use provisioning::calendar::instant;
-use provisioning::rules::{Case, Gives, Judged, Rule, Standing, State, why_not};
+use provisioning::rules::{Case, Gives, Judged, Rule, Standing, State, why_no_row, why_not};
 use store::work::document_of;
 use store::{Grant, Record, ResourceId, Work};
 
@@ -164,11 +164,22 @@ fn with_failures(
     let claimed: Vec<Value> =
         right.grounds.iter().filter_map(|ground| ground.get("rule")?.get("id").cloned()).collect();
     for rule in rules.iter().filter(|rule| !claimed.contains(&rule.id.as_str().into())) {
-        let mut gives_it = false;
-        for gives in &rule.grants {
-            gives_it |= gives.is_template() || is_meant(gives, target, work)?;
+        let mut known: BTreeMap<&str, bool> = BTreeMap::new();
+        for gives in rule.gives() {
+            if !known.contains_key(gives.value.as_str()) {
+                known.insert(&gives.value, gives.is_template() || is_meant(gives, target, work)?);
+            }
         }
-        let failed = if gives_it { why_not(rule, case) } else { Vec::new() };
+        let gives_it = |gives: &Gives| known.get(gives.value.as_str()).copied().unwrap_or_default();
+        let failed = match rule.gives().any(gives_it) {
+            false => Vec::new(),
+            true => match why_not(rule, case) {
+                failed if rule.table.is_empty() => failed,
+                // Of a table the rows that give it are asked, unless the rule is for others altogether.
+                _ if rule.fits(case) => why_no_row(rule, case, |row| row.gives.iter().any(gives_it)),
+                failed => failed,
+            },
+        };
         if !failed.is_empty() {
             right.grounds.push(json!({ "kind": "rule", "rule": about(rule), "standing": "unfit", "failed": failed }));
         }

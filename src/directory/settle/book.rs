@@ -53,6 +53,11 @@ impl Book {
         self.policies.iter().find(|policy| policy.covers(document))
     }
 
+    /// All policies, in the order in which they are asked.
+    pub(in crate::directory) fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
     /// The organisation's units.
     pub(in crate::directory) fn units(&self) -> &Units {
         &self.units

@@ -10,7 +10,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons, work_items};
-use super::{Book, conclude, end, follow, standing};
+use super::{Book, conclude, end, follow, standing, superior};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -18,7 +18,7 @@ pub(in crate::directory) const USER_NAMES: &str = "userName";
 pub(in crate::directory) const ADDRESSES: &str = "email";
 /// Employee numbers.
 pub(in crate::directory) const NUMBERS: &str = "employeeNumber";
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+pub(super) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Addresses are kept from others for ten years, names and numbers for ever.
 const YEARS: i64 = 10;
 
@@ -76,6 +76,17 @@ pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String
     Ok(())
 }
 
+/// 409 for an account that is on hold: nobody erases it until that is taken away.
+pub(in crate::directory) fn refuse_held(record: &Record) -> Result<(), Error> {
+    match standing::is_on_hold(&document_of(record)?) {
+        true => {
+            let detail = "The user is on legal hold and is not erased. An administrator takes the hold away first.";
+            Err(scim::Error::status(409, detail).into())
+        }
+        false => Ok(()),
+    }
+}
+
 /// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
@@ -89,8 +100,9 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     }
     end(ctx, work, record.id)?;
     work_items::forget(ctx, work, record.id)?;
-    persons::leave(work, record)?;
-    Ok(work.remove(record.id)?)
+    persons::leave(ctx, work, record)?;
+    work.remove(record.id)?;
+    superior::note_gone(ctx, work, &document)
 }
 
 /// The beginning of the day ten years later.
@@ -203,7 +215,7 @@ pub(in crate::directory) fn bring_back(
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
     standing::restore(Some(before), after);
-    standing::guard_block(ctx, Some(before), after)?;
+    standing::guard_said(ctx, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
         source.lift();
         source.hold(ctx.now);

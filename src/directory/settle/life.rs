@@ -40,6 +40,7 @@ pub(super) fn tell(
         withdrawn,
         is_back,
         is_blocked: standing::is_blocked(after),
+        is_on_hold: standing::is_on_hold(after),
     };
     let verdict = judge(terms, &Facts::of(after), standing, ctx.now);
     if verdict.state == State::Purged {

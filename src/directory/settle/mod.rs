@@ -14,12 +14,16 @@ mod naming;
 mod people;
 pub(super) mod rights;
 mod standing;
+mod superior;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use provisioning::lifecycle::State;
 pub(super) use provisioning::person::USER;
 use provisioning::policy::Policy;
+use provisioning::rules::asks_for_others;
 use provisioning::units::KIND as UNIT;
 use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
@@ -28,14 +32,14 @@ use super::particular::{Follow as Written, Write};
 use super::{Ctx, Error, licences, membership, persons, work_items};
 
 pub(super) use book::Book;
-pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
+pub(super) use depart::{bring_back, merged, purge, refuse_held, returning, withdraw};
 pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
-pub(super) use people::look_at_units;
-pub(super) use standing::keep_block;
+pub(super) use people::{look_at_led, look_at_units};
+pub(super) use standing::keep_said;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
@@ -61,6 +65,12 @@ pub(super) struct Follow {
     pub(super) notices: Vec<work_items::Notice>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
+    /// Employee numbers under which the User is led by others' employments and units, where that has changed.
+    numbers: BTreeSet<String>,
+    /// The other accounts of the same person, where what they may hold depends on this one.
+    siblings: Vec<ResourceId>,
+    /// Users that were kept from a manager by a circle which may be none any more.
+    freed: BTreeSet<ResourceId>,
 }
 
 impl Follow {
@@ -80,10 +90,7 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
 /// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
     kind == USER
-        && (work.count(POLICY) > 0
-            || work.count(RULE) > 0
-            || people::has_units(work)
-            || licences::may_concern(work))
+        && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work) || licences::may_concern(work))
 }
 
 /// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the
@@ -97,7 +104,7 @@ pub(super) fn settle(
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
     standing::restore(before, after);
-    standing::guard_block(ctx, before, after)?;
+    standing::guard_said(ctx, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, before, after)?;
@@ -122,6 +129,7 @@ fn conclude(
     follow.look_again(life.next);
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, book, after));
+    superior::settle(ctx, work, book, id, before, after, &mut follow)?;
     follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
@@ -145,6 +153,10 @@ fn conclude(
         Some(entitlements) => drop(after.insert("entitlements".to_owned(), entitlements)),
         None => {}
     }
+    let is_another = before.is_none_or(|before| before != after) || !follow.grants.is_empty();
+    if is_another && asks_for_others(book.rules()) {
+        follow.siblings = persons::siblings(work, id, after)?;
+    }
     Ok(follow)
 }
 
@@ -156,6 +168,7 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
     {
         follow.look_again(Some(ctx.now));
     }
+    superior::follow(ctx, work, &follow)?;
     for group in follow.leaving {
         membership::set(ctx, work, group, id, false)?;
     }
@@ -164,6 +177,9 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
     }
     for grant in follow.grants {
         work.put_grant(grant);
+    }
+    for sibling in follow.siblings {
+        work.put_due(sibling, Some(Due::at(ctx.now)));
     }
     for notice in follow.notices {
         match notice {

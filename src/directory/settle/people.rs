@@ -12,8 +12,8 @@ use store::work::document_of;
 use store::{Due, Work};
 
 use super::super::{Ctx, Error};
-use super::EVERYBODY;
 use super::book::Book;
+use super::{EVERYBODY, superior};
 
 /// So many people are looked at one by one for the sake of a unit; if there are more, everybody is.
 const FEW: i64 = 1_000;
@@ -60,4 +60,20 @@ pub(in crate::directory) fn look_at_units(ctx: &Ctx, work: &mut Work<'_>, keys: 
         None => work.put_due(EVERYBODY, Some(Due::at(ctx.now))),
     }
     Ok(())
+}
+
+/// Somebody else leads a unit. Whoever works there or in one of those below it that nobody leads is looked at (`keys`), and
+/// whoever has passed over the one who leads a unit below it (`numbers`): where managers are derived.
+pub(in crate::directory) fn look_at_led(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    keys: BTreeSet<String>,
+    numbers: &BTreeSet<String>,
+) -> Result<(), Error> {
+    let book = Book::of(work)?;
+    if !superior::is_derived(&book) {
+        return Ok(());
+    }
+    look_at_units(ctx, work, keys)?;
+    superior::look_past(ctx, work, numbers)
 }

@@ -11,15 +11,16 @@ use serde_json::{Map, Value, json};
 use provisioning::calendar::Calendar;
 use provisioning::lifecycle;
 use provisioning::rules::{
-    Account, Case, Claim, Ground, Held, Judged, Kind, Plan, Rule, Sort, Standing, State, When, claims, plan, weigh,
+    Account, Case, Claim, Ground, Held, Judged, Kind, Other, Plan, Rule, Sort, Standing, State, When, asks_for_others,
+    claims, plan, told_others, weigh, weigh_alone,
 };
 use provisioning::units::Units;
 use store::{Grant, GrantKey, ResourceId, Work};
 
-use super::super::rules::{ENTITLEMENT, target};
 use super::super::licences::{self, Decided};
+use super::super::rules::{ENTITLEMENT, target};
 use super::super::work_items::{self, Item, Notice};
-use super::super::{Ctx, Error};
+use super::super::{Ctx, Error, persons};
 use super::{Book, Follow};
 
 /// Among the facts of a right that ended: what became of it.
@@ -91,12 +92,51 @@ pub(in crate::directory) fn judge(
     let rules = book.rules();
     let day = subject.calendar.day_of(ctx.now);
     let case = Case::new(&subject.id.to_string(), subject.document, day);
-    let claims = find_claims(ctx, work, rules, &case, subject)?;
+    let Gathered { claims, mut held, rows, has, values } = gather(ctx, work, book, &case, subject, true)?;
+    let mut by_hand = held_by_hand(work, rules, subject, &claims, &held)?;
+    let kin = kin(ctx, work, book, subject, &claims)?;
+    by_hand.extend(kin.by_hand);
+    let account = subject.account();
+    let mut judged = weigh(claims, &case, &held, &kin.others, &by_hand, account);
+    let seats = licences::decide(ctx, work, book.pools(), subject, &case, &held, &mut judged)?;
+    for (one, row) in held.iter_mut().zip(&rows) {
+        // What stands in the document beside a seat, or without one, is nobody's ground.
+        if row.is_none() && (seats.kept.contains(&one.target) || seats.without.contains(&one.target)) {
+            one.state = State::Lapsed;
+        }
+    }
+    let plan = plan(&judged, &held, account);
+    let next = rules.iter().filter_map(|rule| rule.next_turn(&case)).chain(kin.next).min();
+    let dates = held.iter().map(|one| rules.iter().find_map(|rule| rule.dates_of(&case, &one.ground))).collect();
+    Ok(Judgement { judged, held, rows, dates, plan, next, has, values, seats })
+}
+
+/// What the rules claim for a User, and what it holds.
+struct Gathered {
+    claims: Vec<Claim>,
+    held: Vec<Held>,
+    rows: Vec<Option<Grant>>,
+    has: BTreeSet<String>,
+    values: BTreeMap<String, Value>,
+}
+
+/// `makes`: whether groups that are missing are made.
+fn gather(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    book: &Book,
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    makes: bool,
+) -> Result<Gathered, Error> {
+    let rules = book.rules();
+    let claims = find_claims(ctx, work, rules, case, subject, makes)?;
     let stored = if subject.is_new { Vec::new() } else { work.grants_of(subject.id)? };
     let (mut held, mut rows) = remembered(stored, rules);
     let mut targets: BTreeSet<String> = claims.iter().filter_map(|claim| claim.target.clone().ok()).collect();
     targets.extend(held.iter().map(|one| one.target.clone()));
-    let limited = book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
+    let limited =
+        book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
     targets.extend(limited.map(|(id, _)| id.to_string()));
     let (has, values) = possessions(work, subject, &targets)?;
     for target in &has {
@@ -106,20 +146,41 @@ pub(in crate::directory) fn judge(
             rows.push(None);
         }
     }
-    let by_hand = held_by_hand(work, rules, subject, &claims, &held)?;
-    let account = subject.account();
-    let mut judged = weigh(claims, &case, &held, &[], &by_hand, account);
-    let seats = licences::decide(ctx, work, book.pools(), subject, &case, &held, &mut judged)?;
-    for (one, row) in held.iter_mut().zip(&rows) {
-        // What stands in the document beside a seat, or without one, is nobody's ground.
-        if row.is_none() && (seats.kept.contains(&one.target) || seats.without.contains(&one.target)) {
-            one.state = State::Lapsed;
-        }
+    Ok(Gathered { claims, held, rows, has, values })
+}
+
+/// What the other accounts of the same person claim and have.
+#[derive(Default)]
+struct Kin {
+    others: Vec<Other>,
+    /// Rules of which they have by hand what they give, as far as the User's own claims must not be combined with it.
+    by_hand: Vec<(Arc<Rule>, i64)>,
+    /// When a rule may say something else of one of them.
+    next: Option<Date>,
+}
+
+fn kin(ctx: &Ctx, work: &mut Work<'_>, book: &Book, subject: &Subject<'_>, claims: &[Claim]) -> Result<Kin, Error> {
+    let mut kin = Kin::default();
+    let rules = book.rules();
+    if !asks_for_others(rules) {
+        return Ok(kin);
     }
-    let plan = plan(&judged, &held, account);
-    let next = rules.iter().filter_map(|rule| rule.next_turn(&case)).min();
-    let dates = held.iter().map(|one| rules.iter().find_map(|rule| rule.dates_of(&case, &one.ground))).collect();
-    Ok(Judgement { judged, held, rows, dates, plan, next, has, values, seats })
+    for id in persons::siblings(work, subject.id, subject.document)? {
+        let Some(document) = work.document_of(id)? else { continue };
+        let calendar = book.calendar_of(&document);
+        let state = super::held_state(&document);
+        let (is_new, units) = (false, subject.units);
+        let before = Some(&*document);
+        let other = Subject { id, before, document: &document, is_new, state, calendar: &calendar, units };
+        let user = id.to_string();
+        let case = Case::new(&user, &document, calendar.day_of(ctx.now));
+        let found = gather(ctx, work, book, &case, &other, false)?;
+        kin.by_hand.extend(held_by_hand(work, rules, &other, claims, &found.held)?);
+        let judged = weigh_alone(found.claims, &case, &found.held, other.account());
+        kin.others.extend(told_others(&judged, &user, &found.held));
+        kin.next = rules.iter().filter_map(|rule| rule.next_turn(&case)).chain(kin.next).min();
+    }
+    Ok(kin)
 }
 
 /// Every claim of the rules, with the resource that each means.
@@ -129,13 +190,14 @@ fn find_claims(
     rules: &[Arc<Rule>],
     case: &Case<'_>,
     subject: &Subject<'_>,
+    makes: bool,
 ) -> Result<Vec<Claim>, Error> {
     let mut failed = None;
     let found = claims(rules, case, |gives, ground, when| {
         let name = gives.name(case.document(), ground, |key| unit(subject.units, key));
         let outcome = name.and_then(|name| {
             let found = target::find(gives, &name, work);
-            let is_wanted = *when == When::Holds && subject.account() == Account::Holds;
+            let is_wanted = makes && *when == When::Holds && subject.account() == Account::Holds;
             let found = match found {
                 Ok(Err(_)) if gives.is_made && is_wanted => target::make_group(ctx, work, &name),
                 found => found,
@@ -238,9 +300,9 @@ fn held_by_hand(
     let mut found = Vec::new();
     let concerned = |rule: &Rule| claims.iter().any(|claim| claim.rule.id != rule.id && claim.rule.excludes(rule));
     for rule in rules.iter().filter(|rule| concerned(rule)) {
-        for gives in rule.grants.iter().filter(|gives| !gives.is_template()) {
+        for gives in rule.gives().filter(|gives| !gives.is_template()) {
             let Ok(id) = target::find(gives, &gives.value, work)? else { continue };
-            let of_target = held.iter().filter(|one| one.target == id.to_string() && one.state == State::Held);
+            let of_target = held.iter().filter(|one| one.target == id.to_string() && is_had(one, claims));
             let mut by_hand =
                 of_target.filter(|one| one.kind != Kind::Rule && one.rule() != rule.id).map(|one| one.since);
             let is_known = held.iter().any(|one| one.target == id.to_string() && one.state == State::Held);
@@ -254,6 +316,15 @@ fn held_by_hand(
         }
     }
     Ok(found)
+}
+
+/// Whether something is held, or rests and is held again with the account: what it must not meet is not to come before it.
+fn is_had(held: &Held, claims: &[Claim]) -> bool {
+    let comes_back = || {
+        held.kind != Kind::Rule
+            && (held.ground.is_empty() || claims.iter().any(|claim| held.is_by(claim) && claim.when == When::Holds))
+    };
+    held.state == State::Held || (held.state == State::Rests && comes_back())
 }
 
 /// Says what follows from the rules for a User: its entitlements as they shall be, if they change, and what it holds by hand.

@@ -18,6 +18,8 @@ const LIFECYCLE: &str = "lifecycle";
 const SOURCES: &str = "sources";
 /// Why an administrator keeps it from being active.
 const BLOCK: &str = "block";
+/// Why an administrator keeps it from being purged.
+const HOLD: &str = "legalHold";
 const ACTIVE: &str = "active";
 
 /// A part of the Person extension.
@@ -83,30 +85,45 @@ pub(super) fn restore(before: Option<&Map<String, Value>>, after: &mut Map<Strin
     }
 }
 
-/// A block stays where it is not spoken of: only who takes it away by name lifts it.
-pub(in crate::directory) fn keep_block(current: &Map<String, Value>, next: &mut Map<String, Value>) {
-    if let Some(block) = part(current, BLOCK).filter(|_| part(next, BLOCK).is_none()) {
-        put(next, BLOCK, Some(block.clone()));
+/// A block or a hold stays where it is not spoken of: only who takes it away by name lifts it.
+pub(in crate::directory) fn keep_said(current: &Map<String, Value>, next: &mut Map<String, Value>) {
+    for name in [BLOCK, HOLD] {
+        if let Some(said) = part(current, name).filter(|_| part(next, name).is_none()) {
+            put(next, name, Some(said.clone()));
+        }
     }
 }
 
-/// Sees to the block that a write leaves: who may not block changes nothing of it. Fails as denied for one who tries.
-pub(super) fn guard_block(
+/// Sees to the block and the hold that a write leaves: who may not say them changes nothing of them. Fails as denied for one
+/// who tries.
+pub(super) fn guard_said(
     ctx: &Ctx,
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
 ) -> Result<(), Error> {
-    let was = before.and_then(|before| part(before, BLOCK)).cloned();
-    let reason = |block: &Value| block.get("reason").and_then(Value::as_str).map(str::to_owned);
-    let now = part(after, BLOCK).cloned();
+    let blocks = ctx.caller.scopes.allow("User", Access::Block);
+    guard(ctx, BLOCK, blocks, "administrators and clients with the scope User:block", before, after)?;
+    guard(ctx, HOLD, ctx.caller.scopes.is_admin(), "administrators", before, after)
+}
+
+fn guard(
+    ctx: &Ctx,
+    name: &str,
+    may: bool,
+    whose: &str,
+    before: Option<&Map<String, Value>>,
+    after: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    let was = before.and_then(|before| part(before, name)).cloned();
+    let reason = |said: &Value| said.get("reason").and_then(Value::as_str).map(str::to_owned);
+    let now = part(after, name).cloned();
     let is_same = was.as_ref().and_then(reason) == now.as_ref().and_then(reason);
-    let may = ctx.caller.scopes.allow("User", Access::Block);
     let shall = match (was, now) {
         (was, _) if is_same => was,
         (_, Some(now)) if may => {
             let reason = reason(&now).unwrap_or_default();
             if reason.trim().is_empty() {
-                let detail = format!("{URN}:{BLOCK}.reason is missing: whoever blocks says why.");
+                let detail = format!("{URN}:{name}.reason is missing: whoever says so says why.");
                 return Err(scim::Error::invalid_value(detail).into());
             }
             Some(json!({ "reason": reason, "since": instant(ctx.now), "by": ctx.caller.name.as_ref() }))
@@ -114,13 +131,15 @@ pub(super) fn guard_block(
         (_, None) if may => None,
         // What is not spoken of is not changed.
         (was, None) => was,
-        (_, Some(_)) => {
-            let detail = format!("{URN}:{BLOCK} is changed by administrators and clients with the scope User:block.");
-            return Err(Error::Denied(detail));
-        }
+        (_, Some(_)) => return Err(Error::Denied(format!("{URN}:{name} is changed by {whose}."))),
     };
-    put(after, BLOCK, shall);
+    put(after, name, shall);
     Ok(())
+}
+
+/// Whether nothing purges the account.
+pub(super) fn is_on_hold(document: &Map<String, Value>) -> bool {
+    part(document, HOLD).is_some()
 }
 
 /// Whether an administrator or one of its sources keeps the account from being active.

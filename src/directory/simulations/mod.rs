@@ -6,6 +6,7 @@
 
 mod carry;
 mod item;
+pub mod page;
 mod plan;
 mod record;
 mod slice;

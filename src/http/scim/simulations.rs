@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use scim::page::ListResponse;
 use serde_json::Value;
 use store::ResourceId;
@@ -14,11 +14,13 @@ use store::ResourceId;
 use super::resources;
 use crate::auth::scope;
 use crate::directory::scope::Access;
-use crate::directory::simulations::{DIFFERENCES, Item, OBJECTS, SIMULATION, TARGETS, cells, heads};
+use crate::directory::simulations::{DIFFERENCES, Item, OBJECTS, SIMULATION, TARGETS, Target, cells, heads, page};
 use crate::directory::{Ctx, Directory, Error};
 use crate::http::error::{Failure, SCIM_JSON};
 use crate::http::{Answer, State, extract, simulations};
 
+/// What a page may do in a browser: show itself.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// Items read at a time for a table.
 const SLICE: i64 = 500;
 
@@ -50,7 +52,7 @@ async fn kick(request: &HttpRequest, state: web::Data<State>) -> Result<(), Fail
 }
 
 /// GET `/Simulations/{id}/items`: what would become of each User, of each group and entitlement, or what became another
-/// result; a page as JSON, or a table as CSV, which is sent while it is read.
+/// result; a page as JSON, a table as CSV or all of it as HTML for people, which are sent while they are read.
 pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = extract::context(&request, &state).await?;
     let name = extract::id(&request);
@@ -73,6 +75,21 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
             .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"simulation.csv\""))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .streaming(table(directory, ctx, id, span)));
+    }
+    if asked.is_page {
+        let targets: Vec<(i64, Target)> = state.directory.simulated(&ctx, id, TARGETS, (0, page::MOST_TARGETS)).await?;
+        let targets: Vec<Target> = targets.into_iter().map(|(_, target)| target).collect();
+        let people = document.get("counts").and_then(|counts| counts.get("items")?.as_u64()).unwrap_or_default();
+        let rest = people.saturating_sub(u64::try_from(page::MOST_PEOPLE).unwrap_or_default());
+        let begin = stream::once(std::future::ready(Ok(Bytes::from(page::head(&document, &targets)))));
+        let end = stream::once(std::future::ready(Ok::<_, std::io::Error>(Bytes::from(page::foot(rest)))));
+        let people = told(state.directory.clone(), Arc::new(ctx), id);
+        return Ok(HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+            .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+            .insert_header((header::CONTENT_DISPOSITION, "inline; filename=\"simulation.html\""))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .streaming(begin.chain(people).chain(end)));
     }
     let limits = state.directory.limits();
     let most = i64::try_from(limits.page_max).unwrap_or(i64::MAX);
@@ -104,6 +121,7 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
 struct Asked {
     list: &'static str,
     is_table: bool,
+    is_page: bool,
     /// Beginning with 1.
     start: i64,
     count: Option<i64>,
@@ -111,7 +129,7 @@ struct Asked {
 
 impl Asked {
     fn read(request: &HttpRequest) -> Result<Self, Failure> {
-        let mut asked = Asked { list: OBJECTS, is_table: false, start: 1, count: None };
+        let mut asked = Asked { list: OBJECTS, is_table: false, is_page: false, start: 1, count: None };
         for (name, value) in extract::parameters(request)? {
             let wrong = |what: &str| scim::Error::invalid_value(format!("{name} is {what}."));
             let number = || value.parse::<i64>().map_err(|_| wrong("a number"));
@@ -121,18 +139,35 @@ impl Asked {
                     asked.list = known.ok_or_else(|| wrong("object, target or difference"))?;
                 }
                 "format" if value == "csv" => asked.is_table = true,
+                "format" if value == "html" => asked.is_page = true,
                 "format" if value == "json" => {}
-                "format" => return Err(wrong("json or csv").into()),
+                "format" => return Err(wrong("json, csv or html").into()),
                 "startIndex" => asked.start = number()?.max(1),
                 "count" => asked.count = Some(number()?.max(0)),
                 _ => {}
             }
         }
-        if asked.is_table && asked.list != OBJECTS {
-            return Err(scim::Error::invalid_value("A table is of the list object.").into());
+        if (asked.is_table || asked.is_page) && asked.list != OBJECTS {
+            return Err(scim::Error::invalid_value("A table and a page are of the list object.").into());
         }
         Ok(asked)
     }
+}
+
+/// Each of the people of a page, slice by slice.
+fn told(directory: Directory, ctx: Arc<Ctx>, id: ResourceId) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::try_unfold(0, move |after| {
+        let (directory, ctx) = (directory.clone(), Arc::clone(&ctx));
+        async move {
+            let limit = SLICE.min(page::MOST_PEOPLE - after);
+            let failed = |error: Error| std::io::Error::other(error.to_string());
+            let found: Vec<(i64, Item)> =
+                directory.simulated(&ctx, id, OBJECTS, (after, limit)).await.map_err(failed)?;
+            let Some((last, _)) = found.last() else { return Ok(None) };
+            let text: String = found.iter().map(|(_, item)| page::person(item)).collect();
+            Ok(Some((Bytes::from(text), *last)))
+        }
+    })
 }
 
 /// The items after a place as lines of CSV, slice by slice.

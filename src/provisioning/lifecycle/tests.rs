@@ -408,3 +408,19 @@ proptest! {
         prop_assert_eq!(verdict.state.is_active(), works);
     }
 }
+
+#[test]
+fn what_is_on_hold_is_not_purged_and_is_when_the_hold_is_gone() {
+    let terms = Terms { purge_after: Some(100), ..terms() };
+    let facts = employed(&[("permanent", "2025-01-01", "2025-12-31")]);
+    let limbo = Standing { held: Some((State::Limbo, at("2026-02-01"))), was_dated: true, ..Standing::default() };
+    let held = Standing { is_on_hold: true, ..limbo };
+    let now = at("2026-03-01");
+    assert_eq!(judge(&terms, &facts, limbo, now).next, Some((State::Purged, at("2026-05-12"))));
+    let verdict = judge(&terms, &facts, held, now);
+    assert_eq!((verdict.state, verdict.since, verdict.next), (State::Limbo, at("2026-02-01"), None));
+    // However long it lasts; then it is over at once, if its time has come meanwhile.
+    assert_eq!(judge(&terms, &facts, held, at("2030-01-01")).state, State::Limbo);
+    assert_eq!(judge(&terms, &facts, limbo, at("2030-01-01")).state, State::Purged);
+    assert_eq!(judge(&terms, &facts, limbo, at("2026-05-01")).next, Some((State::Purged, at("2026-05-12"))));
+}

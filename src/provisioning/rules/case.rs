@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
+use super::table::{Asked, Row};
 use super::{HAND_DAYS, Rule};
 use crate::calendar::plus;
 use crate::facts::{Facts, Period};
@@ -63,6 +64,8 @@ pub struct Ground {
     pub facts: Value,
     /// The employment or the place at a school, for templates.
     pub element: Option<Arc<Value>>,
+    /// The row of the rule's table, by its place there.
+    pub row: Option<usize>,
 }
 
 /// How a ground stands on a day.
@@ -153,6 +156,27 @@ impl<'d> Case<'d> {
         told.collect()
     }
 
+    /// The employments that fit a rule's filter on the day, and how they fail each of the rows: key of the employment,
+    /// place of the row, what fails.
+    pub(super) fn rows_failed<'r>(&self, rule: &'r Rule) -> Vec<(&str, &'r Row, Vec<String>)> {
+        let holds = |single: &&Single| {
+            single.list == EMPLOYMENTS
+                && widened(rule, single.period).holds(self.day)
+                && rule.filter.matches(&single.held)
+        };
+        let each = |single: &Single| {
+            let asked = Asked::of(&single.element);
+            rule.table.iter().map(|row| row.failures(&asked)).collect::<Vec<_>>()
+        };
+        let singles = self.singles.iter().filter(holds);
+        singles
+            .flat_map(|single| {
+                let rows = rule.table.iter().zip(each(single));
+                rows.map(|(row, failed)| (single.id.as_str(), row, failed)).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// The User as a rule looks at it: what holds by the rule's own dates alone, and `current` by them.
     pub(super) fn seen_by(&self, rule: &Rule) -> Map<String, Value> {
         let mut document = self.document.clone();
@@ -221,11 +245,21 @@ impl Rule {
     pub fn grounds(&self, case: &Case<'_>) -> Vec<(Ground, When)> {
         let mut grounds = Vec::new();
         let lists: Vec<&str> = [EMPLOYMENTS, ENROLMENTS].into_iter().filter(|list| mentions(self, list, "")).collect();
-        if lists.is_empty() {
+        if !self.table.is_empty() {
+            self.grounds_by_row(case, &mut grounds);
+        } else if lists.is_empty() {
             if self.filter.matches(case.document) {
                 let facts = facts_of(self, case.document);
                 grounds.push((
-                    Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None },
+                    Ground {
+                        kind: Kind::Rule,
+                        id: self.id.clone(),
+                        from: None,
+                        to: None,
+                        facts,
+                        element: None,
+                        row: None,
+                    },
                     When::Holds,
                 ));
             }
@@ -250,6 +284,7 @@ impl Rule {
                 to,
                 facts: element_facts(self, single),
                 element: Some(Arc::clone(&single.element)),
+                row: None,
             };
             if is_held && period.holds(case.day) && fits {
                 holds = true;
@@ -270,10 +305,44 @@ impl Rule {
         if fits && !holds {
             let facts = facts_of(self, &whole);
             grounds.push((
-                Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None },
+                Ground { kind: Kind::Rule, id: self.id.clone(), from: None, to: None, facts, element: None, row: None },
                 When::Holds,
             ));
         }
+    }
+
+    /// Each employment that fits the filter and a row of the table is a ground, within the days of both.
+    fn grounds_by_row(&self, case: &Case<'_>, grounds: &mut Vec<(Ground, When)>) {
+        let fits = self.filter.matches(&case.seen_by(self));
+        for single in case.singles.iter().filter(|single| single.list == EMPLOYMENTS) {
+            if !self.filter.matches(&single.held) {
+                continue;
+            }
+            for (index, row, period) in self.rows_of(single) {
+                let ground = || Ground {
+                    kind: Kind::Rule,
+                    id: format!("{}/{}/{}", self.id, single.id, row.key),
+                    from: Some(period.from),
+                    to: period.to,
+                    facts: row_facts(self, single, row),
+                    element: Some(Arc::clone(&single.element)),
+                    row: Some(index),
+                };
+                if period.holds(case.day) && fits {
+                    grounds.push((ground(), self.rest(case, single)));
+                } else if period.from > case.day {
+                    grounds.push((ground(), When::Ahead));
+                }
+            }
+        }
+    }
+
+    /// The rows that an employment fits, with the days on which both hold.
+    fn rows_of(&self, single: &Single) -> Vec<(usize, &Row, Period)> {
+        let asked = Asked::of(&single.element);
+        let all = widened(self, single.period);
+        let rows = self.table.iter().enumerate().filter(|(_, row)| row.fits(&asked));
+        rows.filter_map(|(index, row)| Some((index, row, row.within(all)?))).collect()
     }
 
     /// Whether what follows from an employment rests on the day of the case.
@@ -301,12 +370,19 @@ impl Rule {
         let leading = case.facts.leading(case.day).map(|employment| employment.id.as_str());
         let of = case.singles.iter().find(|single| single.list == EMPLOYMENTS && Some(single.id.as_str()) == leading);
         let element = of.map(|single| Arc::clone(&single.element));
-        Some((Ground { kind: Kind::Hand, id: self.id.clone(), from: None, to, facts, element }, When::Holds))
+        Some((Ground { kind: Kind::Hand, id: self.id.clone(), from: None, to, facts, element, row: None }, When::Holds))
     }
 
     /// First and last day of a ground of this rule by what the User's document says now; `None`: it says nothing of it.
     pub fn dates_of(&self, case: &Case<'_>, ground: &str) -> Option<(Option<Date>, Option<Date>)> {
         let key = ground.strip_prefix(self.id.as_str())?.strip_prefix('/')?;
+        if !self.table.is_empty() {
+            let of = |single: &Single| Some(key.strip_prefix(single.id.as_str())?.strip_prefix('/')?.to_owned());
+            let (single, row) = case.singles.iter().find_map(|single| Some((single, of(single)?)))?;
+            let row = self.table.iter().find(|known| known.key == row)?;
+            let period = row.within(widened(self, single.period))?;
+            return Some((Some(period.from), period.to));
+        }
         let period = widened(self, case.singles.iter().find(|single| single.id == key)?.period);
         Some((Some(period.from), period.to))
     }
@@ -317,12 +393,16 @@ impl Rule {
         let exceptions = self.include.iter().chain(&self.exclude).filter(|one| one.user == case.user);
         let by_hand = exceptions.filter_map(|one| one.until).map(|until| plus(until, 1));
         // One that does not fit may still stand in the way of another, or be asked for beside it.
-        let singles = case.singles.iter().filter(|single| mentions(self, single.list, ""));
-        let turns = singles.flat_map(|single| {
+        let is_asked = |single: &&Single| {
+            mentions(self, single.list, "") || (single.list == EMPLOYMENTS && !self.table.is_empty())
+        };
+        let turns = case.singles.iter().filter(is_asked).flat_map(|single| {
+            let rows = if self.table.is_empty() { Vec::new() } else { self.rows_of(single) };
+            let rows = rows.into_iter().flat_map(|(_, _, period)| [Some(period.from), period.day_after()]);
             let period = widened(self, single.period);
             let leaves = case.facts.leaves.iter().filter(|leave| leave.employment == single.id);
             let rests = leaves.flat_map(|leave| [Some(leave.period.from), leave.period.day_after()]);
-            [Some(period.from), period.day_after()].into_iter().chain(rests).flatten().collect::<Vec<_>>()
+            [Some(period.from), period.day_after()].into_iter().chain(rests).chain(rows).flatten().collect::<Vec<_>>()
         });
         by_hand.chain(turns).filter(|day| *day > case.day).min()
     }
@@ -356,4 +436,17 @@ fn element_facts(rule: &Rule, single: &Single) -> Value {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     json!({ single.list: [kept] })
+}
+
+/// The same with what a row of the table asked for, and the row.
+fn row_facts(rule: &Rule, single: &Single, row: &Row) -> Value {
+    let mut facts = element_facts(rule, single);
+    for name in ["unitPath", "title", "taskCode", "professionalNumber"] {
+        let is_asked = row.told.get(name).is_some() || (name == "unitPath" && row.told.get("unit").is_some());
+        if let (true, Some(value)) = (is_asked, single.element.get(name)) {
+            facts[single.list][0][name] = value.clone();
+        }
+    }
+    facts["row"] = row.told.clone();
+    facts
 }

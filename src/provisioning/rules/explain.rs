@@ -4,6 +4,7 @@
 use scim::filter::{Checked, Filter, Op, Target};
 use serde_json::{Map, Value};
 
+use super::table::Row;
 use super::{Case, Rule};
 
 /// Most values of one attribute that are told.
@@ -14,7 +15,7 @@ pub fn why_not(rule: &Rule, case: &Case<'_>) -> Vec<String> {
     // All that is said of the person, what is over too: it is the fact on which a clause failed.
     let seen = case.seen_by(rule);
     if rule.filter.matches(&seen) {
-        return Vec::new();
+        return why_no_row(rule, case, |_| true);
     }
     let mut document = case.document().clone();
     super::case::flag(rule, case, &mut document);
@@ -24,6 +25,35 @@ pub fn why_not(rule: &Rule, case: &Case<'_>) -> Vec<String> {
         // What fits is over, or not yet begun.
         true => case.told_dates(rule),
     }
+}
+
+impl Rule {
+    /// Whether its filter fits a User, whatever the rows of its table say.
+    pub fn fits(&self, case: &Case<'_>) -> bool {
+        self.filter.matches(&case.seen_by(self))
+    }
+}
+
+/// Which of the rows that are `wanted` come nearest to each employment, and on which fact they fail. Empty when one fits, or
+/// the rule has no table.
+pub fn why_no_row(rule: &Rule, case: &Case<'_>, wanted: impl Fn(&Row) -> bool) -> Vec<String> {
+    let mut failed = case.rows_failed(rule);
+    failed.retain(|(_, row, _)| wanted(row));
+    let is_dated =
+        |row: &Row| row.from.is_some_and(|from| from > case.day()) || row.to.is_some_and(|to| to < case.day());
+    if failed.iter().any(|(_, row, failed)| failed.is_empty() && !is_dated(row)) {
+        return Vec::new();
+    }
+    failed.sort_by_key(|(_, row, failed)| (failed.len(), row.line));
+    let told = failed.iter().take(MAX_VALUES).map(|(employment, row, failed)| {
+        let why = match (failed.is_empty(), row.from, row.to) {
+            (false, ..) => failed.join(" and "),
+            (true, Some(from), _) if from > case.day() => format!("it counts from {from} on"),
+            (true, _, to) => format!("it counted until {}", to.map(|to| to.to_string()).unwrap_or_default()),
+        };
+        format!("row {}, employments {employment}: {why}", row.line)
+    });
+    told.collect()
 }
 
 #[derive(Clone, Copy)]

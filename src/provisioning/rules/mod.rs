@@ -4,12 +4,14 @@
 //!
 //! [`Rule::read`] makes a document of `/Rules` into a rule, or says what is wrong with it; [`Case`] is one User on one day;
 //! [`Rule::grounds`] says on which grounds the rule gives; [`weigh`] decides between grounds that stand against each other;
-//! [`plan`] compares with what is held; [`why_not`] says which clause failed on which fact.
+//! [`plan`] compares with what is held; [`why_not`] says which clause failed on which fact. [`table`] is rules whose rows say
+//! what each unit, title and task gets.
 
 mod case;
 mod clause;
 mod explain;
 mod plan;
+pub mod table;
 mod weigh;
 
 #[cfg(test)]
@@ -28,9 +30,11 @@ use crate::calendar::date_in;
 
 pub use case::{Case, Ground, Kind, When};
 pub use clause::filter;
-pub use explain::why_not;
+pub use explain::{why_no_row, why_not};
 pub use plan::{Held, Plan, State, plan};
-pub use weigh::{Account, Claim, Judged, Others, Standing, claims, weigh};
+pub use weigh::{
+    Account, Claim, Judged, Other, Others, Standing, asks_for_others, claims, told_others, weigh, weigh_alone,
+};
 
 /// Most days before a start and after an end.
 const MAX_DAYS: i64 = 3_660;
@@ -114,6 +118,8 @@ pub struct Gives {
     pub template: Option<Template>,
     /// Whether a group that is missing is made; it is only reported otherwise.
     pub is_made: bool,
+    /// Of what bears this name somebody has one alone: that of the rule with the highest priority.
+    pub slot: Option<String>,
 }
 
 impl Gives {
@@ -191,8 +197,10 @@ pub struct Rule {
     pub filter: Filter<Checked>,
     /// Canonical paths of what the filter asks about.
     asks: BTreeSet<String>,
-    /// What it gives.
+    /// What it gives; nothing where it is a table.
     pub grants: Vec<Gives>,
+    /// Who gets what, row by row.
+    pub table: Vec<table::Row>,
     /// How many days before the ground it begins.
     pub before: i64,
     /// How many days after the ground it stays.
@@ -244,6 +252,7 @@ impl Rule {
             asks: asks.into_iter().map(str::to_owned).collect(),
             filter,
             grants: grants(document)?,
+            table: table::rows(document, is_made(document)?)?,
             before: days(document, "before")?,
             after: days(document, "after")?,
             family: family(document)?,
@@ -254,6 +263,7 @@ impl Rule {
             include: exceptions(document, "include")?,
             exclude: exceptions(document, "exclude")?,
         };
+        rule.check_table()?;
         rule.check_exceptions()?;
         match rule.not_with.iter().any(|other| rule.is_called(other)) {
             true => Err(wrong("notWith", "names the rule itself")),
@@ -274,6 +284,30 @@ impl Rule {
     /// What was said by hand of a User that still counts on a day.
     pub fn exception<'r>(&self, list: &'r [Exception], user: &str, day: Date) -> Option<&'r Exception> {
         list.iter().find(|exception| exception.user == user && exception.counts(day))
+    }
+
+    /// All that it may give, to whomever.
+    pub fn gives(&self) -> impl Iterator<Item = &Gives> {
+        self.grants.iter().chain(self.table.iter().flat_map(|row| &row.gives))
+    }
+
+    /// What it gives on a ground.
+    pub fn gives_on(&self, ground: &Ground) -> &[Gives] {
+        match ground.row {
+            Some(row) => self.table.get(row).map(|row| row.gives.as_slice()).unwrap_or_default(),
+            None => &self.grants,
+        }
+    }
+
+    fn check_table(&self) -> Result<(), scim::Error> {
+        match (self.grants.is_empty(), self.table.is_empty()) {
+            (true, true) => Err(wrong("grants", "is missing: a rule that gives nothing does nothing")),
+            (false, false) => Err(wrong("grants", "must be empty: the rows of the table say what the rule gives")),
+            (true, false) if !self.include.is_empty() => {
+                Err(wrong("include", "must be empty: who has which row of a table is said by the row"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_exceptions(&self) -> Result<(), scim::Error> {
@@ -309,7 +343,17 @@ pub fn check_together(rule: &Rule, other: &Rule) -> Result<(), scim::Error> {
         );
         return Err(wrong("rank", &detail));
     }
-    Ok(())
+    let shared = rule.grants.iter().find_map(|one| other.grants.iter().find_map(|theirs| same_slot(one, theirs)));
+    match shared.filter(|_| rule.priority == other.priority) {
+        Some(slot) => {
+            let (priority, name) = (rule.priority, &other.name);
+            let detail = format!(
+                "is {priority}, and so is that of the rule {name}, which gives {slot} too; of two, somebody could have only one"
+            );
+            Err(wrong("priority", &detail))
+        }
+        None => Ok(()),
+    }
 }
 
 fn wrong(name: &str, detail: &str) -> scim::Error {
@@ -343,9 +387,42 @@ fn family(document: &Map<String, Value>) -> Result<Option<(String, i64)>, scim::
 fn grants(document: &Map<String, Value>) -> Result<Vec<Gives>, scim::Error> {
     let elements = document.get("grants").and_then(Value::as_array).into_iter().flatten().enumerate();
     let grants: Vec<Gives> = elements.map(|(index, element)| gives(index, element)).collect::<Result<_, _>>()?;
-    match grants.is_empty() {
-        true => Err(wrong("grants", "is missing: a rule that gives nothing does nothing")),
-        false => Ok(grants),
+    for (index, one) in grants.iter().enumerate() {
+        let is_same = |other: &Gives| same_slot(one, other).is_some();
+        if grants.iter().skip(index + 1).any(is_same) {
+            let slot = one.slot.clone().unwrap_or_default();
+            return Err(wrong(
+                &format!("grants[{index}].slot"),
+                &format!("{slot} stands twice, and one alone can give"),
+            ));
+        }
+    }
+    Ok(grants)
+}
+
+/// The slot that two things share.
+fn same_slot<'g>(one: &'g Gives, other: &Gives) -> Option<&'g str> {
+    let (slot, theirs) = (one.slot.as_deref()?, other.slot.as_deref()?);
+    slot.eq_ignore_ascii_case(theirs).then_some(slot)
+}
+
+/// Whether a group that a row names and that there is not is made.
+fn is_made(document: &Map<String, Value>) -> Result<bool, scim::Error> {
+    match document.get("missing").and_then(Value::as_str) {
+        None | Some("report") => Ok(false),
+        Some("create") => Ok(true),
+        Some(_) => Err(wrong("missing", "must be report or create")),
+    }
+}
+
+/// The template that the name of a group is, if it is one. Fails with what is wrong with it.
+fn group(value: &str) -> Result<Option<Template>, String> {
+    if value.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    match value.contains("{{") || value.contains("{%") {
+        true => template("", value).map(Some).map_err(|error| error.detail.trim_start_matches(": ").to_owned()),
+        false => Ok(None),
     }
 }
 
@@ -378,7 +455,7 @@ fn gives(index: usize, element: &Value) -> Result<Gives, scim::Error> {
     match (by == By::ExternalId, &domain) {
         (true, None) => Err(wrong(&place("domain"), "is missing: every client has its own externalId")),
         (false, Some(_)) => Err(wrong(&place("domain"), "is for groups by externalId alone")),
-        _ => Ok(Gives { sort, by, domain, value, template, is_made }),
+        _ => Ok(Gives { sort, by, domain, value, template, is_made, slot: text("slot").map(str::to_owned) }),
     }
 }
 

@@ -1,3 +1,4 @@
+mod table;
 mod weigh;
 
 use std::sync::Arc;

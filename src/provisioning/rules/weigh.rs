@@ -71,8 +71,57 @@ pub struct Judged {
     pub standing: Standing,
 }
 
-/// What the other accounts of the same person hold by rule: rule id, resource, since when (µs since 1970).
-pub type Others = [(String, String, i64)];
+/// What another account of the same person claims, and nothing of its own speaks against.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// The account: the User's id.
+    pub user: String,
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// The resource.
+    pub target: String,
+    /// Since when it holds it by that (µs since 1970); `None`: it does not yet.
+    pub since: Option<i64>,
+    /// First day of the ground.
+    pub from: Option<Date>,
+    /// Whether it is only reserved: the account is not active yet.
+    pub is_reserved: bool,
+}
+
+/// What the other accounts of the same person claim.
+pub type Others = [Other];
+
+/// What of an account's judged claims matters for the other accounts of the same person.
+pub fn told_others(judged: &[Judged], user: &str, held: &[Held]) -> Vec<Other> {
+    let on = judged.iter().filter(|one| is_on(&one.standing));
+    let told = on.filter_map(|one| {
+        let since =
+            held.iter().filter(|held| held.state == State::Held && held.is_by(&one.claim)).map(|held| held.since);
+        Some(Other {
+            user: user.to_owned(),
+            rule: Arc::clone(&one.claim.rule),
+            target: one.claim.target.clone().ok()?,
+            since: since.min(),
+            from: one.claim.ground.from,
+            is_reserved: one.standing == Standing::Reserved,
+        })
+    });
+    told.collect()
+}
+
+/// Whether any of the rules asks about the other accounts of a person: what must not be combined is looked at for the
+/// human being, and so is what a rule of the person gives.
+pub fn asks_for_others(rules: &[Arc<Rule>]) -> bool {
+    rules.iter().any(|rule| rule.is_of_person || !rule.not_with.is_empty())
+}
+
+/// The claims as far as the account alone matters: [`told_others`] says what of it the other accounts are to know.
+pub fn weigh_alone(claims: Vec<Claim>, case: &Case<'_>, held: &[Held], account: Account) -> Vec<Judged> {
+    let mut judged: Vec<Judged> =
+        claims.into_iter().map(|claim| Judged { standing: alone(&claim, case, held, account), claim }).collect();
+    rank(&mut judged);
+    judged
+}
 
 /// Every claim of every active rule on a User. `target` finds the resource that a rule means.
 pub fn claims(
@@ -83,7 +132,7 @@ pub fn claims(
     let mut claims = Vec::new();
     for rule in rules.iter().filter(|rule| rule.stage == super::Stage::Active) {
         for (ground, when) in rule.grounds(case) {
-            for gives in &rule.grants {
+            for gives in rule.gives_on(&ground) {
                 let target = target(gives, &ground, &when);
                 let (rule, gives, ground, when) = (rule.clone(), gives.clone(), ground.clone(), when.clone());
                 claims.push(Claim { rule, gives, target, ground, when });
@@ -103,10 +152,9 @@ pub fn weigh(
     by_hand: &[(Arc<Rule>, i64)],
     account: Account,
 ) -> Vec<Judged> {
-    let mut judged: Vec<Judged> =
-        claims.into_iter().map(|claim| Judged { standing: alone(&claim, case, held, account), claim }).collect();
-    rank(&mut judged, others);
-    separate(&mut judged, held, others, by_hand);
+    let mut judged = weigh_alone(claims, case, held, account);
+    let lost = separate(&mut judged, case.user(), held, others, by_hand);
+    give_one(&mut judged, case.user(), held, others, &lost);
     judged
 }
 
@@ -137,7 +185,7 @@ fn is_on(standing: &Standing) -> bool {
 }
 
 /// Within a family the highest rank gives.
-fn rank(judged: &mut [Judged], others: &Others) {
+fn rank(judged: &mut [Judged]) {
     let rules: Vec<Arc<Rule>> =
         judged.iter().filter(|one| is_on(&one.standing)).map(|one| Arc::clone(&one.claim.rule)).collect();
     for one in judged.iter_mut().filter(|one| is_on(&one.standing)) {
@@ -150,87 +198,134 @@ fn rank(judged: &mut [Judged], others: &Others) {
             one.standing = Standing::Superseded(winner.name.clone());
         }
     }
-    // One of a kind for each human being.
+    fill_slots(judged);
+}
+
+/// Of a rule of the person one account alone has what it gives: the one that has it longest; of those that do not yet, one
+/// that is active before one that is not, the earlier ground, the older account. `lost` are other accounts' rules that give
+/// nothing for what they must not be combined with.
+fn give_one(judged: &mut [Judged], user: &str, held: &[Held], others: &Others, lost: &[(String, String)]) {
+    if !judged.iter().any(|one| one.claim.rule.is_of_person) {
+        return;
+    }
+    let own = told_others(judged, user, held);
+    let order = |one: &Other| (one.since.unwrap_or(i64::MAX), one.is_reserved, one.from, one.user.clone());
+    let is_lost = |other: &Other| lost.iter().any(|(user, rule)| *user == other.user && *rule == other.rule.id);
     for one in judged.iter_mut().filter(|one| is_on(&one.standing) && one.claim.rule.is_of_person) {
-        let of_other = |(rule, target, _): &&(String, String, i64)| {
-            *rule == one.claim.rule.id && one.claim.target.as_ref() == Ok(target)
-        };
-        if others.iter().any(|other| of_other(&other)) {
-            one.standing = Standing::Withheld("another account of the same person has it".to_owned());
+        let is_same =
+            |other: &&Other| other.rule.id == one.claim.rule.id && one.claim.target.as_ref() == Ok(&other.target);
+        let mine = own.iter().filter(is_same).map(order).min();
+        let theirs = others.iter().filter(is_same).filter(|other| !is_lost(other)).min_by_key(|other| order(other));
+        if let Some(theirs) = theirs.filter(|theirs| mine.is_none_or(|mine| order(theirs) < mine)) {
+            let reason = format!("another account of the same person has it ({})", theirs.user);
+            one.standing = Standing::Withheld(reason);
         }
     }
 }
 
-/// A rule with claims that are on, and since when the oldest of its rights is held.
+/// Of what bears one name only one is given: that of the highest priority, of one rule's own that with the earliest ground.
+fn fill_slots(judged: &mut [Judged]) {
+    let mut best: Vec<(String, i64, (Option<Date>, String), String, String)> = Vec::new();
+    for one in judged.iter().filter(|one| is_on(&one.standing)) {
+        let (Some(slot), Ok(target)) = (&one.claim.gives.slot, &one.claim.target) else { continue };
+        let order = (one.claim.ground.from, one.claim.ground.id.clone());
+        let (slot, priority) = (slot.to_lowercase(), one.claim.rule.priority);
+        let candidate = (slot, priority, order, target.clone(), one.claim.rule.name.clone());
+        match best.iter_mut().find(|known| known.0 == candidate.0) {
+            Some(known) if (candidate.1, &known.2) > (known.1, &candidate.2) => *known = candidate,
+            Some(_) => {}
+            None => best.push(candidate),
+        }
+    }
+    for one in judged.iter_mut().filter(|one| is_on(&one.standing)) {
+        let Some(slot) = one.claim.gives.slot.as_ref().map(|slot| slot.to_lowercase()) else { continue };
+        let Some((.., target, by)) = best.iter().find(|known| known.0 == slot) else { continue };
+        if one.claim.target.as_ref() != Ok(target) {
+            one.standing = Standing::Superseded(by.clone());
+        }
+    }
+}
+
+/// A rule with claims that are on, of one account, and since when the oldest of its rights is held.
 struct Duty {
+    user: String,
     rule: Arc<Rule>,
     since: i64,
     from: Option<Date>,
 }
 
-/// What must not be combined: the older right stays, the newer one is withheld; or both are.
-fn separate(judged: &mut [Judged], held: &[Held], others: &Others, by_hand: &[(Arc<Rule>, i64)]) {
+/// What a person's accounts claim, each rule of each account once, in the order in which it counts.
+fn duties(judged: &[Judged], user: &str, held: &[Held], others: &Others) -> Vec<Duty> {
     let mut duties: Vec<Duty> = Vec::new();
-    for one in judged.iter().filter(|one| is_on(&one.standing)) {
-        let since = held
-            .iter()
-            .filter(|held| held.state != State::Lapsed && held.is_by(&one.claim))
-            .map(|held| held.since)
-            .min()
-            .unwrap_or(i64::MAX);
-        match duties.iter_mut().find(|duty| duty.rule.id == one.claim.rule.id) {
-            Some(duty) => {
-                duty.since = duty.since.min(since);
-                duty.from = duty.from.min(one.claim.ground.from);
-            }
-            None => duties.push(Duty { rule: one.claim.rule.clone(), since, from: one.claim.ground.from }),
+    let mut put = |user: &str, rule: &Arc<Rule>, since: i64, from: Option<Date>| match duties
+        .iter_mut()
+        .find(|duty| duty.rule.id == rule.id && duty.user == user)
+    {
+        Some(duty) => {
+            duty.since = duty.since.min(since);
+            duty.from = duty.from.min(from);
         }
+        None => duties.push(Duty { user: user.to_owned(), rule: Arc::clone(rule), since, from }),
+    };
+    for one in judged.iter().filter(|one| is_on(&one.standing)) {
+        let by = held.iter().filter(|held| held.state != State::Lapsed && held.is_by(&one.claim));
+        let since = by.map(|held| held.since).min().unwrap_or(i64::MAX);
+        put(user, &one.claim.rule, since, one.claim.ground.from);
     }
-    // The older first; of what is new at once, the earlier ground, the higher priority, the name.
+    for other in others {
+        put(&other.user, &other.rule, other.since.unwrap_or(i64::MAX), other.from);
+    }
+    // The older first; of what is new at once, the earlier ground, the higher priority, the name, the older account.
     duties.sort_by(|one, other| {
         let key = |duty: &Duty| (duty.since, duty.from, std::cmp::Reverse(duty.rule.priority));
-        key(one)
-            .cmp(&key(other))
-            .then_with(|| one.rule.name.cmp(&other.rule.name))
-            .then_with(|| one.rule.id.cmp(&other.rule.id))
+        let names = |duty: &Duty| (duty.rule.name.clone(), duty.rule.id.clone(), duty.user.clone());
+        key(one).cmp(&key(other)).then_with(|| names(one).cmp(&names(other)))
     });
+    duties
+}
+
+/// What must not be combined in one human being: the older right stays, the newer one is withheld; or both are. Answers which
+/// rules of which other accounts give nothing for that.
+fn separate(
+    judged: &mut [Judged],
+    user: &str,
+    held: &[Held],
+    others: &Others,
+    by_hand: &[(Arc<Rule>, i64)],
+) -> Vec<(String, String)> {
+    let duties = duties(judged, user, held, others);
+    let whose = |duty: &Duty| if duty.user == user { "" } else { " that another account of the same person has" };
     let mut kept: Vec<&Duty> = Vec::new();
-    let mut out: Vec<(String, String)> = Vec::new();
+    let mut out: Vec<(&Duty, String)> = Vec::new();
     for duty in &duties {
         let rule = &duty.rule;
         let denies = |other: &Rule| rule.denies_both || other.denies_both || rule.is_restricted || other.is_restricted;
         let hand = by_hand.iter().find(|(other, since)| {
             other.id != rule.id && rule.excludes(other) && (*since <= duty.since || denies(other))
         });
-        let elsewhere = others.iter().find(|(other, _, since)| {
-            rule.is_of_person && rule.not_with.iter().any(|name| name == other) && *since <= duty.since
-        });
-        let standing =
-            kept.iter().filter(|other| rule.excludes(&other.rule)).map(|other| other.rule.clone()).collect::<Vec<_>>();
+        let standing: Vec<&Duty> = kept.iter().copied().filter(|other| rule.excludes(&other.rule)).collect();
         if let Some((other, _)) = hand {
-            out.push((
-                rule.id.clone(),
-                format!("it must not be combined with what the rule {} gives, which was given by hand", other.name),
-            ));
-        } else if let Some((other, ..)) = elsewhere {
-            out.push((rule.id.clone(), format!("another account of the same person has what the rule {other} gives")));
+            let reason =
+                format!("it must not be combined with what the rule {} gives, which was given by hand", other.name);
+            out.push((duty, reason));
         } else if let Some(other) = standing.first() {
-            out.push((rule.id.clone(), format!("it must not be combined with the rule {}", other.name)));
-            for other in standing.iter().filter(|other| denies(other)) {
-                out.push((
-                    other.id.clone(),
-                    format!("it must not be combined with the rule {}, and neither is given", rule.name),
-                ));
+            out.push((duty, format!("it must not be combined with the rule {}{}", other.rule.name, whose(other))));
+            for other in standing.iter().filter(|other| denies(&other.rule)) {
+                let reason =
+                    format!("it must not be combined with the rule {}{}, and neither is given", rule.name, whose(duty));
+                out.push((other, reason));
             }
         } else {
             kept.push(duty);
         }
     }
+    let (own, theirs): (Vec<_>, Vec<_>) = out.into_iter().partition(|(duty, _)| duty.user == user);
     for one in judged.iter_mut().filter(|one| is_on(&one.standing)) {
-        if let Some((_, reason)) = out.iter().find(|(rule, _)| *rule == one.claim.rule.id) {
+        if let Some((_, reason)) = own.iter().find(|(duty, _)| duty.rule.id == one.claim.rule.id) {
             one.standing = Standing::Withheld(reason.clone());
         }
     }
+    theirs.into_iter().map(|(duty, _)| (duty.user.clone(), duty.rule.id.clone())).collect()
 }
 
 impl Held {

@@ -80,6 +80,8 @@ pub const SHIPPED: [Shipped; 8] = [
             ("User", "urn:matrikel:scim:schemas:1.0:Person:employments.unit"),
             ("User", "urn:matrikel:scim:schemas:1.0:Person:employments.unitPath"),
             ("User", "urn:matrikel:scim:schemas:1.0:Person:employments.manager"),
+            ("User", "urn:matrikel:scim:schemas:1.0:Person:managerFrom.key"),
+            ("User", "urn:matrikel:scim:schemas:1.0:Person:managersPassed.key"),
         ],
     },
     Shipped {

@@ -10,6 +10,7 @@ on_both_databases!(Town:
     a_block_holds_whatever_the_feeds_say_until_it_is_lifted,
     a_source_blocks_and_only_it_or_an_administrator_lifts_that,
     who_has_said_nothing_has_not_blocked,
+    what_is_on_hold_is_not_purged_until_it_is_released,
 );
 
 const DENIED: &str = "is changed by administrators";
@@ -94,4 +95,46 @@ async fn who_has_said_nothing_has_not_blocked(town: &Town) {
     town.replace(&town.source("phones"), id, read).await.expect("taken");
     town.wait_until("2026-01-12").await;
     assert_eq!(town.state(id).await, "active on");
+}
+
+async fn what_is_on_hold_is_not_purged_until_it_is_released(town: &Town) {
+    town.with_policy(json!({ "limboAfter": 10, "purge": true, "purgeAfter": 20 })).await;
+    let mut ids = Vec::new();
+    for name in ["bo", "eva", "ida"] {
+        let entered = town.enter(&town.hr(), person(name, &[("1", "permanent", "2025-01-01", "2026-01-31")])).await;
+        ids.push(entered["id"].as_str().expect("an id").to_owned());
+    }
+    let [bo, eva, ida] = ids.as_slice() else { panic!("three") };
+    let hold = |reason: &str| json!([{ "op": "add", "path": format!("{PERSON}:legalHold.reason"), "value": reason }]);
+    let release = json!([{ "op": "remove", "path": format!("{PERSON}:legalHold") }]);
+    let refused = town.patch(&town.hr(), "User", bo, hold("x")).await.expect_err("HR may not");
+    assert!(matches!(&refused, Error::Denied(detail) if detail.contains(DENIED)), "{refused}");
+    assert!(town.patch(&town.admin(), "User", bo, hold(" ")).await.is_err(), "a reason is needed");
+    for id in [bo, eva] {
+        let held = town.patch(&town.admin(), "User", id, hold("inquiry 2026/17")).await.expect("held");
+        let said = &held[PERSON]["legalHold"];
+        assert_eq!((said["reason"].as_str(), said["by"].as_str()), (Some("inquiry 2026/17"), Some("admin")));
+        assert_eq!(said["since"].as_str().map(at), Some(town.now()));
+    }
+    // HR sends all of it once more: the hold stays.
+    let again = person("bo", &[("1", "permanent", "2025-01-01", "2026-01-31")]);
+    assert_eq!(
+        town.replace(&town.hr(), bo, again).await.expect("taken")[PERSON]["legalHold"]["reason"],
+        "inquiry 2026/17"
+    );
+    town.wait_until("2026-02-12").await;
+    assert_eq!(told(&town.whole(bo).await), "limbo off");
+    assert_eq!(told(&town.whole(ida).await), "limbo off, purged 2026-03-03");
+    let refused = town.delete(&town.admin(), "User", bo).await.expect_err("it is on hold");
+    assert!(refused.to_string().contains("legal hold"), "{refused}");
+    // Released in time, its clock is where it would have been; released late, it is over at once.
+    let freed = town.patch(&town.admin(), "User", eva, release.clone()).await.expect("released");
+    assert_eq!(told(&freed), "limbo off, purged 2026-03-03");
+    town.wait_until("2026-06-01").await;
+    for (id, is_there) in [(bo, true), (eva, false), (ida, false)] {
+        assert_eq!(town.seen(&town.admin(), id).await.is_some(), is_there, "{id}");
+    }
+    town.patch(&town.admin(), "User", bo, release).await.expect("released");
+    town.wait_until("2026-06-02").await;
+    assert!(town.seen(&town.admin(), bo).await.is_none());
 }

@@ -12,7 +12,7 @@ const NUMBER: &str = "811218-9876";
 
 impl Municipality {
     /// A source whose accounts lie in an account domain.
-    async fn source(&self, name: &str, domain: &str) -> Api {
+    pub(crate) async fn source(&self, name: &str, domain: &str) -> Api {
         let token = self.server.client_with(TENANT, name, "source", &["--account-domain", domain]);
         Api { token, ..self.hr.clone() }
     }

@@ -1,5 +1,6 @@
 //! What a municipality knows of its people, over HTTP on either database.
 
-mod links;
+pub(crate) mod links;
 mod person;
+mod superior;
 mod units;

@@ -2,5 +2,7 @@
 
 mod cookbook;
 pub(crate) mod grants;
+mod person;
 pub(crate) mod resource;
 pub(crate) mod same;
+mod table;

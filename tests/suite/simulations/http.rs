@@ -62,7 +62,7 @@ async fn a_client_asks_reads_and_applies(server: &Server) {
     reader.get(&items).await.expect(403);
     hr.get(&items).await.expect(403);
     admin.get("/Simulations/0197a5c0-0000-7000-8000-000000000000/items").await.expect(404);
-    for wrong in ["list=people", "format=html", "startIndex=x", "list=target&format=csv"] {
+    for wrong in ["list=people", "format=pdf", "startIndex=x", "list=target&format=csv", "list=target&format=html"] {
         admin.get(&format!("{items}?{wrong}")).await.expect(400);
     }
     let page = admin.get(&format!("{items}?startIndex=2&count=1")).await.expect(200).body;
@@ -73,7 +73,11 @@ async fn a_client_asks_reads_and_applies(server: &Server) {
         (&targets["Resources"][0]["display"], &targets["Resources"][0]["begins"]),
         (&json!("nurses"), &json!(3))
     );
-    let table = text(&admin, &format!("{items}?format=csv")).await;
+    let shown = text(&admin, &format!("{items}?format=html"), "text/html; charset=utf-8").await;
+    for told in ["<h1>what if</h1>", "activate nurses", "<b>=p001</b>", "+ nurses", "rule nurses", "</html>"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let table = text(&admin, &format!("{items}?format=csv"), "text/csv; charset=utf-8").await;
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");
     assert!(lines[1].contains(";'=p001;begins;Group nurses;") && lines[1].contains(";nurses;"), "{table}");
@@ -99,7 +103,11 @@ async fn a_command_tells_and_applies(server: &Server) {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("all.csv");
     let file = file.to_str().expect("a path");
-    let said = command(url, &["simulate", "--tenant", TENANT, "--activate", "NURSES", "--csv", file]);
+    let page = folder.path().join("all.html");
+    let page = page.to_str().expect("a path");
+    let said = command(url, &["simulate", "--tenant", TENANT, "--activate", "NURSES", "--csv", file, "--html", page]);
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert!(page.starts_with("<!doctype html>") && page.matches("<details").count() == 2, "{page}");
     assert!(said.contains("state       ready") && said.contains("begins      2"), "{said}");
     assert!(said.contains("2      0  Group nurses") && said.contains("=p001: +nurses"), "{said}");
     assert_eq!(std::fs::read_to_string(file).expect("a table").lines().count(), 3);
@@ -126,9 +134,9 @@ async fn a_command_tells_and_applies(server: &Server) {
 }
 
 /// An answer that is no JSON.
-async fn text(api: &Api, path: &str) -> String {
+async fn text(api: &Api, path: &str, media_type: &str) -> String {
     let asked = api.client.get(format!("{}{path}", api.base)).bearer_auth(&api.token).send().await.expect("an answer");
-    assert_eq!(asked.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(asked.headers()["content-type"], media_type);
     asked.text().await.expect("a body")
 }
 

@@ -101,17 +101,72 @@ fn what_was_given_by_hand_counts_for_what_must_not_be_combined() {
     assert!(matches!(&judged[0].standing, Standing::Withheld(reason) if reason.contains("by hand")), "{judged:?}");
 }
 
+/// What another account of the same person claims by a rule.
+fn other(user: &str, rule: &Arc<Rule>, since: Option<i64>) -> Other {
+    let target = format!("{}-group", rule.name);
+    Other { user: user.to_owned(), rule: rule.clone(), target, since, from: None, is_reserved: false }
+}
+
 #[test]
-fn a_rule_about_the_person_looks_at_its_other_accounts() {
-    let one = [for_task("licence", json!({ "scope": "person" }))];
+fn a_rule_of_the_person_gives_to_one_of_its_accounts() {
+    let one = for_task("licence", json!({ "scope": "person" }));
     let document = with_tasks(&["licence"]);
-    let case = Case::new("u", &document, day(AT));
-    let others = [("licence".to_owned(), "licence-group".to_owned(), 3)];
-    let judged = weigh(claims(&one, &case, target), &case, &[], &others, &[], Account::Holds);
-    assert!(matches!(&judged[0].standing, Standing::Withheld(reason) if reason.contains("another account")));
-    let alone = [for_task("licence", json!({}))];
-    let judged = weigh(claims(&alone, &case, target), &case, &[], &others, &[], Account::Holds);
-    assert_eq!(judged[0].standing, Standing::Held);
+    let case = Case::new("m", &document, day(AT));
+    let judge = |rule: &Arc<Rule>, held: &[Held], others: &Others| {
+        let judged = weigh(claims(&[rule.clone()], &case, target), &case, held, others, &[], Account::Holds);
+        judged[0].standing.clone()
+    };
+    let mine = |since| [held(Kind::Rule, "licence-group", "licence/0", since)];
+    let kept = Standing::Held;
+    let theirs = Standing::Withheld("another account of the same person has it (z)".into());
+    // Whoever has it longest keeps it; who has it goes before who does not.
+    assert_eq!(judge(&one, &[], &[other("z", &one, Some(3))]), theirs);
+    assert_eq!(judge(&one, &mine(5), &[other("z", &one, Some(3))]), theirs);
+    assert_eq!(judge(&one, &mine(3), &[other("z", &one, Some(5))]), kept);
+    assert_eq!(judge(&one, &mine(3), &[other("z", &one, None)]), kept);
+    // Of two that are new, the earlier ground, and one that is active before one that is not.
+    assert_eq!(judge(&one, &[], &[other("z", &one, None)]), theirs);
+    let late = Other { from: Some(day("2026-06-01")), ..other("z", &one, None) };
+    assert_eq!(judge(&one, &[], std::slice::from_ref(&late)), kept);
+    assert_eq!(judge(&one, &[], &[Other { is_reserved: true, ..other("z", &one, None) }]), kept);
+    // What the other account may not have for another reason is not in the way.
+    let pays = for_task("pays", json!({ "notWith": ["licence"] }));
+    assert_eq!(
+        judge(&one, &[], &[other("z", &one, None), other("z", &pays, Some(1))]),
+        Standing::Withheld(
+            "it must not be combined with the rule pays that another account of the same person has".into()
+        )
+    );
+    let alone = for_task("licence", json!({}));
+    assert_eq!(judge(&alone, &[], &[other("z", &alone, Some(3))]), kept);
+}
+
+#[test]
+fn duties_are_kept_apart_in_one_human_being_whichever_account_is_asked() {
+    let rules = |more: Value| [for_task("pays", more), for_task("approves", json!({ "notWith": ["pays"] }))];
+    let judge = |user: &str, task: &str, rule: &Arc<Rule>, held: &[Held], others: &Others| {
+        let document = with_tasks(&[task]);
+        let case = Case::new(user, &document, day(AT));
+        let judged = weigh(claims(&[rule.clone()], &case, target), &case, held, others, &[], Account::Holds);
+        matches!(judged[0].standing, Standing::Held)
+    };
+    let [pays, approves] = rules(json!({}));
+    let has = |rule: &str, since| [held(Kind::Rule, &format!("{rule}-group"), &format!("{rule}/0"), since)];
+    // The older stays, asked of either.
+    assert!(judge("a", "pays", &pays, &has("pays", 1), &[other("b", &approves, Some(2))]));
+    assert!(!judge("b", "approves", &approves, &has("approves", 2), &[other("a", &pays, Some(1))]));
+    // Of two that are new exactly one gives.
+    let from = |user: &str, rule: &Arc<Rule>| Other { from: Some(day("2026-01-01")), ..other(user, rule, None) };
+    let first = judge("a", "pays", &pays, &[], &[from("b", &approves)]);
+    let second = judge("b", "approves", &approves, &[], &[from("a", &pays)]);
+    assert!(first != second, "{first} {second}");
+    // Where both are denied, both are, and stay so when nothing is held any more.
+    let [pays, approves] = rules(json!({ "onConflict": "denyBoth" }));
+    for held in [has("pays", 1).to_vec(), Vec::new()] {
+        let since = held.first().map(|held| held.since);
+        assert!(!judge("a", "pays", &pays, &held, &[from("b", &approves)]));
+        assert!(!judge("b", "approves", &approves, &[], &[Other { since, ..from("a", &pays) }]));
+    }
 }
 
 #[test]
