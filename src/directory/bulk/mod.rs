@@ -139,7 +139,7 @@ impl Directory {
             rehearsed.await?;
         } else {
             self.write_units(&ctx, units).await;
-            for held in table.held() {
+            if let Some(held) = table.held() {
                 self.ask_about(&ctx, &held).await?;
             }
         }

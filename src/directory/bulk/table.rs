@@ -118,15 +118,17 @@ impl Table {
         }
     }
 
-    /// What was refused because its client has done too much.
-    pub(super) fn held(&self) -> Vec<Held> {
-        let slots = self.slots();
-        let held = slots.iter().filter_map(|slot| match slot {
-            Slot::Failed(Error::Held(held)) => Some((**held).clone()),
-            _ => None,
-        });
-        // The last has asked for the most.
-        held.last().into_iter().collect()
+    /// What was refused because its client has done too much, of each limit the most.
+    pub(super) fn held(&self) -> Option<Held> {
+        let mut all: Option<Held> = None;
+        for slot in self.slots().iter() {
+            let Slot::Failed(Error::Held(held)) = slot else { continue };
+            match &mut all {
+                None => all = Some((**held).clone()),
+                Some(all) => all.take_in(held),
+            }
+        }
+        all
     }
 
     /// What became of an operation so far.

@@ -46,6 +46,16 @@ pub struct Held {
 impl Held {
     /// After so many seconds another try makes sense.
     pub const RETRY_SECONDS: u32 = 3_600;
+
+    /// What another write has too much of as well.
+    pub(super) fn take_in(&mut self, other: &Held) {
+        for one in &other.tripped {
+            match self.tripped.iter_mut().find(|known| known.limit == one.limit) {
+                Some(known) => known.count = known.count.max(one.count),
+                None => self.tripped.push(one.clone()),
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Held {

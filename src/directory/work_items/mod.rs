@@ -90,8 +90,11 @@ fn key(kind: Kind, about: ResourceId) -> String {
     format!("{} {about}", kind.as_str())
 }
 
+/// An item as it is stored.
+type Found = (Record, Map<String, Value>);
+
 /// The item of a kind about a resource as long as there is a ground for it, whether somebody closed it or not.
-fn find(work: &mut Work<'_>, kind: Kind, about: ResourceId) -> Result<Option<(Record, Map<String, Value>)>, Error> {
+fn find(work: &mut Work<'_>, kind: Kind, about: ResourceId) -> Result<Option<Found>, Error> {
     // Counts are in memory: where there are no items, nothing is paid.
     if work.count(WORK_ITEM) == 0 {
         return Ok(None);

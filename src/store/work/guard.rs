@@ -8,9 +8,12 @@ use super::{Work, document_of};
 use crate::guard::{self, Pass};
 use crate::{Error, ResourceId, due, external, record};
 
+/// Kind and document of a resource.
+pub type Found = (String, Arc<Map<String, Value>>);
+
 impl Work<'_> {
     /// Kind and document of a resource as the open operation found it; `None`: it was not there.
-    pub fn found(&mut self, id: ResourceId) -> Result<Option<(String, Arc<Map<String, Value>>)>, Error> {
+    pub fn found(&mut self, id: ResourceId) -> Result<Option<Found>, Error> {
         let known = self.settled.resources.get(&id).or_else(|| self.seen.get(&id)).cloned();
         let known = match known {
             Some(known) => known,

@@ -41,6 +41,7 @@ use crate::{dialect, seal, secret};
 
 pub use building::Indexing;
 pub use forms::Forming;
+pub use guard::Found;
 use layer::Layer;
 pub use repair::Mending;
 
