@@ -84,6 +84,30 @@ pub(crate) fn page(
     rows.into_iter().map(|row| from_row(feed, row)).collect()
 }
 
+/// One slice of the records of all feeds, in the order of feeds and keys.
+pub(crate) fn slice(
+    db: &mut Db,
+    tenant: TenantId,
+    after: Option<&FeedKey>,
+    limit: i64,
+) -> Result<Vec<(FeedKey, FeedRecord)>, Error> {
+    type Whole = (Binary, Text, Text, Binary, Binary, Binary, Text, Nullable<Text>);
+    type WholeRow = (Vec<u8>, String, String, Vec<u8>, Vec<u8>, Vec<u8>, String, Option<String>);
+    let mut statement = Statement::<Whole>::new(
+        "SELECT feed_id, kind, key, resource_id, digest, run_id, op, open FROM feed_record WHERE tenant_id = ",
+    )
+    .bind(tenant);
+    if let Some(after) = after {
+        statement = statement.sql(" AND (feed_id, kind, key) > (").bind(after.feed).sql(", ");
+        statement = statement.bind(after.kind.as_str()).sql(", ").bind(after.key.as_str()).sql(")");
+    }
+    let rows = statement.sql(" ORDER BY feed_id, kind, key LIMIT ").bind(limit).load::<WholeRow>(db)?;
+    let read = |(feed, kind, key, resource, digest, run, op, open): WholeRow| {
+        from_row(resource_id(&feed)?, (kind, key, resource, digest, run, op, open))
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// How many records of a feed a run wrote, by what it did.
 pub(crate) fn counts(
     db: &mut Db,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Rows read at a time.
-const SLICE: i64 = 500;
+pub(super) const SLICE: i64 = 500;
 /// Changes read at a time: one may be of a hundred thousand members.
 const CHANGES: i64 = 64;
 
@@ -58,9 +58,9 @@ impl Reader {
     }
 }
 
-struct Export<'e, 'w> {
-    reader: &'e mut Reader,
-    tenant: TenantId,
+pub(super) struct Export<'e, 'w> {
+    pub(super) reader: &'e mut Reader,
+    pub(super) tenant: TenantId,
     to: &'e mut dyn Write,
     watch: &'e mut Watch<'w>,
     digest: Sha256,
@@ -90,6 +90,7 @@ impl Export<'_, '_> {
         self.memberships()?;
         self.credentials()?;
         self.provisions()?;
+        self.feeds()?;
         self.changes(history)?;
         let (lines, digest) = (self.lines, self.digest.clone().finalize().to_vec());
         self.line(&Line::End(Trailer { lines, sha256: Hex(digest) }))?;
@@ -98,7 +99,7 @@ impl Export<'_, '_> {
         Ok(Exported { lines, bytes: self.bytes, resources, waiting })
     }
 
-    fn line(&mut self, line: &Line) -> Result<(), TransferError> {
+    pub(super) fn line(&mut self, line: &Line) -> Result<(), TransferError> {
         let mut text = serde_json::to_vec(line).map_err(|error| Error::Corrupt(error.to_string()))?;
         text.push(b'\n');
         self.to.write_all(&text)?;
@@ -134,6 +135,7 @@ impl Export<'_, '_> {
             "SELECT COUNT(*) FROM due WHERE tenant_id = ",
             "SELECT COUNT(*) FROM grant_ WHERE tenant_id = ",
             "SELECT COUNT(*) FROM tombstone WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM feed_record WHERE tenant_id = ",
             "SELECT COUNT(*) FROM change WHERE tenant_id = ",
         ] {
             lines += self.number(sql)?;

@@ -17,6 +17,7 @@ use crate::check::{Watch, living};
 use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::db::{Db, Purpose};
+use crate::feed::{FeedKey, FeedRecord};
 use crate::index::{self, IndexRow, Indexes};
 use crate::secret::SealingKey;
 use crate::statement::{Statement, Value, insert};
@@ -24,7 +25,7 @@ use crate::store::Store;
 use crate::unique::UniqueKey;
 use crate::work::document_of;
 use crate::{
-    Buried, Due, Error, Grant, Record, ResourceId, Tenant, TenantId, Tombstone, change, credential, dialect, due,
+    Buried, Due, Error, Grant, Record, ResourceId, Tenant, TenantId, Tombstone, change, credential, dialect, due, feed,
     grant, record, secret, tenant, tombstone, unique,
 };
 
@@ -186,6 +187,7 @@ struct Slice {
     due: Vec<(ResourceId, Option<Due>)>,
     grants: Vec<Grant>,
     tombstones: Vec<(Buried, Tombstone)>,
+    feeds: Vec<(FeedKey, FeedRecord)>,
     changes: Vec<(Kept, Vec<u8>)>,
 }
 
@@ -278,6 +280,7 @@ impl Import<'_> {
                 let stone = Tombstone { resource: ResourceId(resource), at, until };
                 self.slice.tombstones.push(((namespace, value), stone));
             }
+            Line::FeedRecord(line) => self.slice.feeds.push(line.into()),
             Line::Change(line) => self.take_change(line, is_stored)?,
             Line::Export(_) | Line::End(_) => return Err(self.fault("not a line for this place")),
         }
@@ -383,6 +386,7 @@ impl Import<'_> {
                 due::store(db, tenant, slice.due)?;
                 grant::store(db, tenant, slice.grants)?;
                 tombstone::store(db, tenant, slice.tombstones)?;
+                feed::store(db, tenant, slice.feeds)?;
                 change::keep(db, tenant, slice.changes)
             })();
             stored?;

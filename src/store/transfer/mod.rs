@@ -7,6 +7,7 @@
 //! seal cursors in plain, so that a file is as confidential as the database it came from.
 
 mod export;
+mod feeds;
 mod import;
 mod survey;
 
@@ -68,6 +69,7 @@ enum Line {
     Due(DueLine),
     Grant(GrantLine),
     Tombstone(TombstoneLine),
+    FeedRecord(feeds::FeedRecordLine),
     Change(ChangeLine),
     End(Trailer),
 }

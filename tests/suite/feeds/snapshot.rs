@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{ENTERPRISE, Files, HEADER, employments, snapshots};
 use crate::support::both::on_both_databases;
-use crate::support::municipality::{Municipality, PERSON};
+use crate::support::municipality::{Municipality, PERSON, TENANT};
 
 on_both_databases!(Municipality:
     a_snapshot_creates_changes_and_withdraws_and_the_same_again_does_nothing,
@@ -13,6 +13,7 @@ on_both_databases!(Municipality:
     a_feed_touches_nothing_but_what_its_map_names,
     references_stay_open_until_the_other_is_there_and_lead_nowhere_to_themselves,
     every_encoding_and_format_says_the_same,
+    what_a_feed_has_said_moves_with_the_register,
 );
 
 async fn a_snapshot_creates_changes_and_withdraws_and_the_same_again_does_nothing(place: &Municipality) {
@@ -208,4 +209,23 @@ async fn every_encoding_and_format_says_the_same(place: &Municipality) {
     assert_eq!(ran.counts(), "created 2", "{:?}", ran.failed);
     assert_eq!(files.user("1001").await.expect("read")["name"]["formatted"], "Åsa Mäki");
     assert_eq!(files.user("1002").await.expect("read")["active"], false);
+}
+
+async fn what_a_feed_has_said_moves_with_the_register(place: &Municipality) {
+    let (files, map) = (Files::of(place.ready().await), snapshots(""));
+    files.day(&map, 1, "1;Mäki;;;11;2026-08-01;;E1\n2;Ek;1;;;;;\n");
+    let moved = files.path("moved.jsonl");
+    std::fs::write(&moved, place.command(&["export", "--tenant", TENANT]).expect("exported")).expect("written");
+    place.command(&["import", "--tenant", "copy", moved.to_str().expect("a path")]).expect("imported");
+    assert!(place.command(&["check"]).expect("checked").contains("all is well"));
+    assert_eq!(place.server.number("SELECT COUNT(*) FROM feed_record"), 4);
+    // The next file is compared with what was said before the move: who is missing is withdrawn.
+    let (file, map) = (files.path("day.csv"), files.path("map.toml"));
+    std::fs::write(&file, format!("{HEADER}1;Mäki;;;11;2026-08-01;;E1\n")).expect("written");
+    let arguments =
+        ["import", "--tenant", "copy", "--client", "hr", "--json", "--extracted", "2026-11-02T00:00:00Z", "--map"];
+    let paths = [map.to_str().expect("a path"), file.to_str().expect("a path")];
+    let said = place.command(&[&arguments[..], &paths[..]].concat()).expect("carried out");
+    let run: serde_json::Value = said.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a run");
+    assert_eq!((&run["counts"]["unchanged"], &run["counts"]["disabled"]), (&json!(1), &json!(1)), "{run}");
 }
