@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::Role;
 
 /// Resource types that administer the register.
-const ADMINISTRATIVE: [&str; 9] =
-    ["Client", "View", "Issuer", "Policy", "Rule", "Feed", "Run", "Simulation", "AuditEvent"];
+const ADMINISTRATIVE: [&str; 10] =
+    ["Client", "View", "Issuer", "Policy", "Authority", "Rule", "Feed", "Run", "Simulation", "AuditEvent"];
 
 /// The scope that includes all others.
 pub const ADMIN: &str = "admin";

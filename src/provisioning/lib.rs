@@ -4,7 +4,7 @@
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
 //! day by day; [`units`] is the tree of organisational units; [`names`] makes user names and addresses; [`calendar`] turns
 //! dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is, [`policy`] by which days;
-//! [`rules`] says who gets what.
+//! [`rules`] says who gets what; [`sources`] whose value of several sources counts.
 
 pub mod calendar;
 pub mod facts;
@@ -14,4 +14,5 @@ pub mod number;
 pub mod person;
 pub mod policy;
 pub mod rules;
+pub mod sources;
 pub mod units;

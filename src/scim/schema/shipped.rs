@@ -27,7 +27,7 @@ macro_rules! document {
 }
 
 /// All of it.
-pub const SHIPPED: [Shipped; 6] = [
+pub const SHIPPED: [Shipped; 7] = [
     Shipped {
         name: "device",
         about: "devices on a network (RFC 9944), at /Devices",
@@ -80,10 +80,17 @@ pub const SHIPPED: [Shipped; 6] = [
         resource_type: document!("types/people"),
         indexes: &[("Person", "accounts.value")],
     },
+    Shipped {
+        name: "sources",
+        about: "what several sources say of the same values of a user, and what is pinned by hand",
+        schema: document!("sources"),
+        resource_type: document!("types/user-sources"),
+        indexes: &[],
+    },
 ];
 
 /// What a municipality needs, in the order it is installed.
-pub const MUNICIPALITY: [&str; 4] = ["person", "organizational-unit", "people", "entitlement"];
+pub const MUNICIPALITY: [&str; 5] = ["person", "organizational-unit", "people", "entitlement", "sources"];
 
 /// What is shipped by that name.
 pub fn of_name(name: &str) -> Option<&'static Shipped> {
