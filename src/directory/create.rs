@@ -19,10 +19,7 @@ use super::render::State;
 use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::views::{lay_forms, refuse_missing};
-use super::{
-    Ctx, Directory, Error, Written, clients, feeds, issuers, password, persons, rules, settle, simulations, units,
-};
+use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -43,18 +40,17 @@ impl Creation {
         {
             return self.bring_back(ctx, &record, work);
         }
-        refuse_missing(self.definition.name(), &self.draft.doc, work)?;
         settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
-        clients::check_against(work.catalog().registry(), &self.definition, &self.draft.doc)?;
-        feeds::decide(ctx, self.definition.name(), None, &mut serde_json::Map::new(), work)?;
-        issuers::lead(work, &self.definition, id, None, Some(&self.draft.doc))?;
-        rules::check_among(self.definition.name(), id, &self.draft.doc, work)?;
         let mut draft = Draft { members, ..self.draft.clone() };
-        if draft.kind == simulations::SIMULATION {
-            simulations::begin(ctx, Arc::make_mut(&mut draft.doc), work)?;
-        }
+        let external = draft.external.as_ref().and_then(|(_, external)| external.clone());
+        let write =
+            particular::Write { ctx, definition: &self.definition, id, before: None, external: external.as_deref() };
+        let particular = match particular::of(&self.definition) {
+            Some(attend) => attend(&write, Some(Arc::make_mut(&mut draft.doc)), work)?,
+            None => None,
+        };
         let follow = match settle::concerns(&draft.kind, work) {
             true => {
                 let document = Arc::make_mut(&mut draft.doc);
@@ -64,16 +60,6 @@ impl Creation {
             }
             false => None,
         };
-        let unit = units::Standing::of(&self.definition, id, work)?;
-        if unit.is_some() {
-            let external = draft.external.as_ref().and_then(|(_, external)| external.as_deref());
-            units::settle(work, id, external, Arc::make_mut(&mut draft.doc))?;
-        }
-        let mut linking = None;
-        if persons::are(&self.definition) {
-            linking = Some(persons::prepare(ctx, id, None, Arc::make_mut(&mut draft.doc), work)?);
-        }
-        lay_forms(work, &self.definition, id, Some(&draft.doc))?;
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
@@ -83,13 +69,8 @@ impl Creation {
             persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
         }
         let mut record = work.create(draft)?;
-        rules::note_change(ctx, work, &record.kind, None, Some(&self.draft.doc));
-        rules::note_group(ctx, &record.kind, id, None, Some(&record.label), work)?;
-        if let Some(linking) = linking {
-            linking.follow(ctx, id, work)?;
-        }
-        if let Some(unit) = unit {
-            unit.follow(ctx, id, work)?;
+        if let Some(follow) = particular {
+            follow(&write, Some(&record), work)?;
         }
         let mut groups = Vec::new();
         if let Some(follow) = follow {
@@ -97,7 +78,6 @@ impl Creation {
             record = work.record(id)?.unwrap_or(record);
             groups = work.group_refs_of(&record)?;
         }
-        let external = self.draft.external.as_ref().and_then(|(_, external)| external.clone());
         let mut state = State::new(record, external, groups, work.nesting_seq());
         match state.is_seen(ctx, &self.definition, work)? {
             true => Ok(state),

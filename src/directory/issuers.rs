@@ -4,12 +4,12 @@
 use serde_json::{Map, Value};
 
 use scim::filter::Filter;
-use scim::schema::Definition;
 use store::work::document_of;
 use store::{LookedUp, Lookup, Record, ResourceId, TenantId, Work};
 
 use super::clients::CLIENT;
 use super::lookup::trait_of;
+use super::particular::{Follow, Write};
 use super::{Directory, Error};
 use crate::jose::Algorithm;
 
@@ -157,18 +157,24 @@ pub fn is_fetchable(url: &str) -> bool {
     is_plain && is_safe && parsed.has_host() && url.len() <= LONGEST && !url.contains(char::is_whitespace)
 }
 
-/// Lets the tokens of an issuer lead to its register from now on, and those of before no longer. Does nothing for another
-/// resource type. Fails with 409 uniqueness when they lead elsewhere, and with 400 when a rule's client is not there.
+/// Sees to an issuer that is written or removed.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    lead(work, write.id, write.before, after.map(|document| &*document))?;
+    Ok(None)
+}
+
+/// Lets the tokens of an issuer lead to its register from now on, and those of before no longer. Fails with 409 uniqueness
+/// when they lead elsewhere, and with 400 when a rule's client is not there.
 pub(super) fn lead(
     work: &mut Work<'_>,
-    definition: &Definition,
     id: ResourceId,
     before: Option<&Record>,
     after: Option<&Map<String, Value>>,
 ) -> Result<(), Error> {
-    if definition.name() != ISSUER {
-        return Ok(());
-    }
     let routes = |document: &Map<String, Value>| {
         let issuer = read(id, document).map_err(scim::Error::invalid_value)?;
         let routes: Vec<String> = issuer.audiences.iter().map(|audience| route(&issuer.issuer, audience)).collect();

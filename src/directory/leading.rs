@@ -23,13 +23,12 @@ impl Directory {
         });
         let mut lost = Vec::new();
         for record in records.await? {
-            let Some(definition) = self.registry.definition(&record.kind).cloned() else { continue };
             let (id, now) = (record.id, ctx.now);
             let led = self.commit(ctx, move |work| {
                 if record.kind == CLIENT {
                     return lead_to(id, &work.credentials_of(id)?, now, work);
                 }
-                lead(work, &definition, id, None, Some(&document_of(&record)?))
+                lead(work, id, None, Some(&document_of(&record)?))
             });
             match led.await {
                 Ok(()) => {}

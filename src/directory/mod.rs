@@ -28,6 +28,7 @@ mod mark;
 mod membership;
 mod merge;
 pub mod once;
+mod particular;
 mod password;
 mod patch;
 mod persons;

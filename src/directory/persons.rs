@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
+use super::particular::{Follow, Write};
 use super::remove::is_seen_under_lock;
 use super::{Ctx, Error};
 
@@ -238,14 +239,30 @@ pub(super) fn leave(work: &mut Work<'_>, user: &Record) -> Result<(), Error> {
 
 /// What follows from a person that a client writes: accounts that come and go.
 #[derive(Debug, Default)]
-pub(super) struct Linking {
+struct Linking {
     joined: Vec<(ResourceId, String)>,
     left: Vec<ResourceId>,
 }
 
-/// Sees to the links of a person that is about to be written. Fails with 400 for an account that is none, 409 for one that is
-/// linked with others.
-pub(super) fn prepare(
+/// Sees to a person that a client writes or removes: its accounts say so once it is written, and those that left have persons
+/// of their own. Fails with 400 for an account that is none, 409 for one that is linked with others, and for the removal of
+/// a person that has accounts.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    let before = write.before.map(document_of).transpose()?;
+    let Some(after) = after else {
+        refuse_removal(before.as_ref())?;
+        return Ok(None);
+    };
+    let linking = prepare(write.ctx, write.id, before.as_ref(), after, work)?;
+    Ok(Some(Box::new(move |write, _, work| linking.follow(write.ctx, write.id, work))))
+}
+
+/// Fails with 400 for an account that is none, 409 for one that is linked with others.
+fn prepare(
     ctx: &Ctx,
     id: ResourceId,
     before: Option<&Map<String, Value>>,
@@ -335,7 +352,7 @@ fn linkable(
 
 impl Linking {
     /// After the person was written: its accounts say so, and those that left have persons of their own.
-    pub(super) fn follow(self, ctx: &Ctx, person: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
+    fn follow(self, ctx: &Ctx, person: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
         for (user, kind) in self.joined {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
@@ -356,8 +373,8 @@ impl Linking {
 }
 
 /// 409 for a person that has accounts: it goes with the last of them.
-pub(super) fn refuse_removal(definition: &Definition, record: &Record) -> Result<(), Error> {
-    if !are(definition) || accounts(&document_of(record)?).is_empty() {
+fn refuse_removal(document: Option<&Map<String, Value>>) -> Result<(), Error> {
+    if document.is_none_or(|document| accounts(document).is_empty()) {
         return Ok(());
     }
     let detail = "The person has accounts, and goes with the last of them. Links are taken back one by one.";

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use scim::schema::Definition;
-use store::work::document_of;
 use store::{Record, ResourceId, Work};
 
 use super::membership::is_membership;
 use super::render::State;
 use super::shape::id_of;
-use super::views::{lay_forms, refuse_use};
-use super::{
-    Ctx, Directory, Error, Planned, Precondition, clients, feeds, issuers, persons, rules, settle, simulations, units,
-};
+use super::{Ctx, Directory, Error, Planned, Precondition, particular, persons, settle};
 
 /// A removal that needs nothing but the lock.
 pub(super) struct Removal {
@@ -32,20 +28,17 @@ impl Removal {
             return Err(absent().into());
         }
         ctx.check_deleting(&self.definition)?;
-        clients::check_self(ctx, &self.definition, self.id, None)?;
         self.precondition.check(record.version)?;
         let follows = settle::concerns(kind, work);
         if follows && settle::withdraw(ctx, work, &record)? {
             return Ok(());
         }
-        refuse_use(kind, self.id, work)?;
-        feeds::forget(&record, work)?;
-        simulations::forget(&record, work);
-        persons::refuse_removal(&self.definition, &record)?;
-        clients::forget_routes(&self.definition, self.id, work)?;
-        issuers::lead(work, &self.definition, self.id, Some(&record), None)?;
-        let unit = units::Standing::of(&self.definition, self.id, work)?;
-        lay_forms(work, &self.definition, self.id, None)?;
+        let write =
+            particular::Write { ctx, definition: &self.definition, id: self.id, before: Some(&record), external: None };
+        let particular = match particular::of(&self.definition) {
+            Some(attend) => attend(&write, None, work)?,
+            None => None,
+        };
         match follows {
             true => settle::purge(ctx, work, &record)?,
             false => {
@@ -53,13 +46,10 @@ impl Removal {
                 work.remove(self.id)?;
             }
         }
-        let before = if kind == settle::RULE { Some(document_of(&record)?) } else { None };
-        rules::note_change(ctx, work, kind, before.as_ref(), None);
-        rules::note_group(ctx, kind, self.id, Some(&record.label), None, work)?;
-        if let Some(unit) = unit {
-            unit.follow(ctx, self.id, work)?;
+        match particular {
+            Some(follow) => follow(&write, None, work),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

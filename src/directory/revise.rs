@@ -18,11 +18,7 @@ use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::views::{lay_forms, refuse_missing};
-use super::{
-    Ctx, Directory, Error, Planned, Precondition, Written, clients, feeds, issuers, password, persons, rules, settle,
-    simulations, units,
-};
+use super::{Ctx, Directory, Error, Planned, Precondition, Written, particular, password, persons, rules, settle};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -157,21 +153,12 @@ impl Revising {
             true => Some(next.settle(ctx, work, id, &before)?),
             false => None,
         };
-        let (mut unit, mut linking) = (None, None);
-        if next.is_changed {
-            if persons::are(definition) {
-                linking = Some(persons::prepare(ctx, id, Some(&before), &mut next.parts.doc, work)?);
-            }
-            unit = units::Standing::of(definition, id, work)?;
-            if unit.is_some() {
-                units::settle(work, id, next.parts.external.as_deref(), &mut next.parts.doc)?;
-            }
-            clients::check_against(work.catalog().registry(), definition, &next.parts.doc)?;
-            clients::check_self(ctx, definition, id, Some(&next.parts.doc))?;
-            feeds::decide(ctx, definition.name(), Some(&record), &mut next.parts.doc, work)?;
-            rules::check_among(definition.name(), id, &next.parts.doc, work)?;
-            simulations::decide(ctx, &record, &mut next.parts.doc, work)?;
-        }
+        let known_as = next.parts.external.as_deref();
+        let write = particular::Write { ctx, definition, id, before: Some(&record), external: known_as };
+        let particular = match particular::of(definition).filter(|_| next.is_changed) {
+            Some(attend) => attend(&write, Some(&mut next.parts.doc), work)?,
+            None => None,
+        };
         let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
         let moves = admitted(&*self.revision, moves)?;
         let mut members = match next.is_changed || !moves.is_empty() {
@@ -179,12 +166,8 @@ impl Revising {
             false => Vec::new(),
         };
         rules::keep_ruled(ctx, id, self.revision.relation(), &mut members, work)?;
-        let mut record = if next.is_changed || !members.is_empty() {
-            refuse_missing(&record.kind, &next.parts.doc, work)?;
-            let called = record.label.clone();
-            let after = if definition.name() == settle::RULE { next.parts.doc.clone() } else { Map::new() };
-            issuers::lead(work, definition, id, Some(&record), Some(&next.parts.doc))?;
-            lay_forms(work, definition, id, Some(&next.parts.doc))?;
+        let mut written = None;
+        if next.is_changed || !members.is_empty() {
             let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             if persons::concern(&record.kind, work) {
                 persons::settle(ctx, work, id, Some(&before), &mut doc)?;
@@ -198,18 +181,12 @@ impl Revising {
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
-            rules::note_change(ctx, work, &record.kind, Some(&before), Some(&after));
-            rules::note_group(ctx, &record.kind, id, Some(&called), Some(&record.label), work)?;
-            if let Some(linking) = linking {
-                linking.follow(ctx, id, work)?;
+            if let Some(follow) = particular {
+                follow(&write, Some(&record), work)?;
             }
-            if let Some(unit) = unit {
-                unit.follow(ctx, id, work)?;
-            }
-            record
-        } else {
-            record
-        };
+            written = Some(record);
+        }
+        let mut record = written.unwrap_or(record);
         if let Some(follow) = follow {
             settle::follow(ctx, work, id, follow)?;
             record = work.record(id)?.unwrap_or(record);

@@ -10,35 +10,31 @@ use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, settle};
+use super::particular::{Follow, Write};
+use super::{Error, settle};
 
 /// Children asked for at a time: all that one unit could have.
 const MANY: i64 = 100_000;
 
-/// What is to be done once a unit is written: whoever named it by a key that it had is asked anew too.
-#[derive(Debug, Default)]
-pub(super) struct Standing {
-    keys: BTreeSet<String>,
-}
-
-impl Standing {
-    /// A unit as it is before a write; of anything else there is nothing to do.
-    pub(super) fn of(definition: &Definition, id: ResourceId, work: &mut Work<'_>) -> Result<Option<Self>, Error> {
-        if !are(definition) {
-            return Ok(None);
-        }
-        Ok(Some(Standing { keys: keys(work, id)? }))
+/// Sees to a unit that is written or removed: it has its path, then what lies below it has too, and whoever works in any of
+/// these units, or named it by a key that it had, is looked at.
+///
+/// Fails with 400 invalidValue when the unit would be part of itself.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    let mut known = keys(work, write.id)?;
+    if let Some(document) = after {
+        settle(work, write.id, write.external, document)?;
     }
-
-    /// After it was written or removed: what lies below it gets its path, and whoever works in any of these units is
-    /// looked at.
-    ///
-    /// Fails with 400 invalidValue when the unit is part of itself.
-    pub(super) fn follow(mut self, ctx: &Ctx, id: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
-        self.keys.extend(keys(work, id)?);
-        let moved = spread(work, id, self.keys)?;
-        settle::look_at_units(ctx, work, moved)
-    }
+    Ok(Some(Box::new(move |write, _, work| {
+        settle::note_change(write.ctx, work, KIND);
+        known.extend(keys(work, write.id)?);
+        let moved = spread(work, write.id, known)?;
+        settle::look_at_units(write.ctx, work, moved)
+    })))
 }
 
 /// Whether a resource type is that of units, and not one of a tenant's own that is called so.
@@ -49,7 +45,7 @@ pub(super) fn are(definition: &Definition) -> bool {
 /// Works out the path of a unit that is about to be written; `external` is the key that its writer has for it.
 ///
 /// Fails with 400 invalidValue when it would be part of itself.
-pub(super) fn settle(
+fn settle(
     work: &mut Work<'_>,
     id: ResourceId,
     external: Option<&str>,

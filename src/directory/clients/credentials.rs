@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use scim::schema::Definition;
 use store::work::{Draft, document_of};
 use store::{Credential, CredentialKind, ResourceId, TenantId, Work, format_instant};
 
@@ -132,14 +131,7 @@ pub async fn of(directory: &Directory, ctx: &Ctx, client: ResourceId) -> Result<
 }
 
 /// A client that is to be deleted has no claim to a certificate any more.
-pub(in crate::directory) fn forget_routes(
-    definition: &Definition,
-    client: ResourceId,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    if definition.name() != CLIENT {
-        return Ok(());
-    }
+pub(super) fn forget_routes(client: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
     for route in work.credentials_of(client)?.iter().filter_map(route_of) {
         if work.route(&route)?.is_some_and(|known| known.target == Some(client)) {
             work.remove_route(&route);

@@ -52,14 +52,7 @@ pub(in crate::directory) fn check(definition: &Definition, document: &Map<String
 }
 
 /// Whether what a client's document names is in the tenant's schemas.
-pub(in crate::directory) fn check_against(
-    registry: &Registry,
-    definition: &Definition,
-    document: &Map<String, Value>,
-) -> Result<(), scim::Error> {
-    if definition.name() != CLIENT {
-        return Ok(());
-    }
+pub(super) fn check_against(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
     let unknown = |place: &str, kind: &str| scim::Error::invalid_value(format!("{place}: there is no type {kind}."));
     let scopes = Scopes::parse(texts(document, "scopes")).unwrap_or_default();
     if let Some(kind) = scopes.kinds().find(|kind| registry.definition(kind).is_none()) {
@@ -85,13 +78,8 @@ pub(in crate::directory) fn check_against(
 
 /// Fails with 403 when a client would shut itself out: another administrator, or the operator, does that. So a register
 /// never loses its last administrator over the interface.
-pub(in crate::directory) fn check_self(
-    ctx: &Ctx,
-    definition: &Definition,
-    id: ResourceId,
-    next: Option<&Map<String, Value>>,
-) -> Result<(), Error> {
-    if definition.name() != CLIENT || id != ctx.caller.id {
+pub(super) fn refuse_own_end(ctx: &Ctx, id: ResourceId, next: Option<&Map<String, Value>>) -> Result<(), Error> {
+    if id != ctx.caller.id {
         return Ok(());
     }
     let refusal = |what: &str| {

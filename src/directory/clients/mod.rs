@@ -11,14 +11,15 @@ use serde_json::{Map, Value, json};
 use scim::resource::Projection;
 use scim::schema::Definition;
 use store::work::document_of;
-use store::{Credential, Record, ResourceId, Store, Tenant};
+use store::{Credential, Record, ResourceId, Store, Tenant, Work};
 
+use super::particular::{Follow, Write};
 use super::scope::Scopes;
-use super::{Ctx, Directory, Error, Precondition, Profile, Role};
+use super::{Ctx, Directory, Error, Precondition, Profile, Role, views};
 
+pub(super) use credentials::lead_to;
 pub use credentials::{NewCredential, add, of, revoke, rotate};
-pub(super) use credentials::{forget_routes, lead_to};
-pub(super) use document::{check, check_against, check_self};
+pub(super) use document::check;
 
 /// A client as listed.
 #[derive(Clone, Debug)]
@@ -101,6 +102,25 @@ pub async fn set(directory: &Directory, ctx: &Ctx, id: ResourceId, values: Map<S
     let message = json!({ "schemas": [scim::patch::PATCH_OP_URN], "Operations": operations });
     let (id, nothing) = (id.to_string(), Projection::parse(&definition, &["id".to_owned()], &[])?);
     directory.patch(ctx, &definition, &id, message, &Precondition::none(), &nothing).await.map(drop)
+}
+
+/// Sees to a client that is written or removed: it names what there is, does not shut itself out, and its certificates lead
+/// nowhere once it is gone.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    let after = after.map(|document| &*document);
+    document::refuse_own_end(write.ctx, write.id, after)?;
+    match after {
+        Some(document) => {
+            views::refuse_missing(document, work)?;
+            document::check_against(work.catalog().registry(), document)?;
+        }
+        None => credentials::forget_routes(write.id, work)?,
+    }
+    Ok(None)
 }
 
 /// Every client of the tenant, by name.

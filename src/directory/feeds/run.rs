@@ -16,7 +16,7 @@ use crate::directory::{Ctx, Directory, Error};
 /// What a resource says.
 type Document = Object<String, Value>;
 
-pub(in crate::directory) use decision::{decide, forget};
+pub(in crate::directory) use decision::attend;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

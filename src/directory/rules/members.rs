@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
 use scim::patch::RelationChange;
 use store::change::Delta;
 use store::{Due, Grant, ResourceId, Work};
 
 use super::USER;
-use super::target::GROUP;
+use crate::directory::particular::{Follow, Write};
 use crate::directory::settle::{Book, RULE, tell_everybody_soon};
 use crate::directory::{Ctx, Error};
 
@@ -73,19 +75,29 @@ pub(in crate::directory) fn keep_ruled(
     Ok(())
 }
 
-/// After a group came, went or has another name: rights to one that is gone end, and where a rule may mean the group by
-/// its name, everybody is looked at again.
-pub(in crate::directory) fn note_group(
+/// Sees to a group that comes, goes or has another name: rights to one that is gone end, and where a rule may mean the group
+/// by its name, everybody is looked at again.
+pub(in crate::directory) fn attend_group(
+    _: &Write<'_>,
+    _: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    if work.count(RULE) == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(|write, after, work| {
+        let [before, after] = [write.before, after].map(|record| record.map(|record| record.label.as_str()));
+        if before == after { Ok(()) } else { note_name(write.ctx, write.id, before, after, work) }
+    })))
+}
+
+fn note_name(
     ctx: &Ctx,
-    kind: &str,
     id: ResourceId,
     before: Option<&str>,
     after: Option<&str>,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    if kind != GROUP || before == after || work.count(RULE) == 0 {
-        return Ok(());
-    }
     if after.is_none() {
         for grant in work.grants_on(id)?.into_iter().filter(|grant| grant.until.is_none()) {
             work.end_grant(grant, ctx.now);

@@ -20,11 +20,12 @@ use scim::schema::Registry;
 use store::work::document_of;
 use store::{ResourceId, Work};
 
+use super::particular::{Follow, Write};
 use super::settle::RULE;
 use super::{Ctx, Error};
 
-pub(super) use members::{keep_ruled, note_group};
-pub(super) use reach::note_change;
+pub(super) use members::{attend_group, keep_ruled};
+pub(super) use target::GROUP;
 pub use why::Question;
 
 /// The resource type that rules are about.
@@ -158,14 +159,26 @@ pub(super) fn read_active(work: &mut Work<'_>) -> Result<Vec<Arc<Rule>>, Error> 
     Ok(rules)
 }
 
-/// Checks a rule against the other rules and what it gives. Errors are 400 invalidValue.
-pub(super) fn check_among(
-    kind: &str,
-    id: ResourceId,
-    document: &Map<String, Value>,
+/// Sees to a rule that is written or removed: whoever it may matter for is looked at again.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
     work: &mut Work<'_>,
-) -> Result<(), Error> {
-    if kind != RULE || stage(document) != Stage::Active {
+) -> Result<Option<Follow>, Error> {
+    let before = write.before.map(document_of).transpose()?;
+    let after = after.cloned();
+    if let Some(document) = &after {
+        check_among(write.id, document, work)?;
+    }
+    Ok(Some(Box::new(move |write, _, work| {
+        reach::note_change(write.ctx, work, before.as_ref(), after.as_ref());
+        Ok(())
+    })))
+}
+
+/// Checks a rule against the other rules and what it gives. Errors are 400 invalidValue.
+pub(super) fn check_among(id: ResourceId, document: &Map<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
+    if stage(document) != Stage::Active {
         return Ok(());
     }
     let registry = work.catalog().registry().clone();

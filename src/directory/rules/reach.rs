@@ -10,7 +10,7 @@ use store::{Due, ResourceId, Work};
 
 use super::{STAMPS, stage};
 use crate::directory::Ctx;
-use crate::directory::settle::{self, RULE, tell_everybody_soon};
+use crate::directory::settle::tell_everybody_soon;
 
 /// What nobody's rights depend on.
 const WORDS: [&str; 3] = ["description", "schemas", "externalId"];
@@ -24,17 +24,13 @@ enum Reach {
     Everybody,
 }
 
-/// After a change of a resource that rules, policies or what they go by is made of: whom it matters for is looked at again.
-pub(in crate::directory) fn note_change(
+/// After a change of a rule: whom it matters for is looked at again.
+pub(super) fn note_change(
     ctx: &Ctx,
     work: &mut Work<'_>,
-    kind: &str,
     before: Option<&Map<String, Value>>,
     after: Option<&Map<String, Value>>,
 ) {
-    if kind != RULE {
-        return settle::note_change(ctx, work, kind);
-    }
     work.move_book();
     match reach(before, after) {
         Reach::Nobody => {}

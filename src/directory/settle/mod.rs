@@ -24,6 +24,7 @@ use provisioning::units::KIND as UNIT;
 use scim::schema::Registry;
 use store::{Due, Grant, ResourceId, Work};
 
+use super::particular::{Follow as Written, Write};
 use super::{Ctx, Error, membership};
 
 pub(super) use book::Book;
@@ -39,8 +40,6 @@ pub(super) use standing::keep_block;
 pub const POLICY: &str = "Policy";
 /// The resource type of rules.
 pub const RULE: &str = "Rule";
-/// What the book is made of: a change of one of these is a change for many Users.
-const BOOKED: [&str; 4] = [POLICY, RULE, UNIT, "Entitlement"];
 
 /// What is to be done once a User is written.
 #[derive(Debug, Default)]
@@ -160,11 +159,20 @@ pub(super) fn end(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), 
     Ok(())
 }
 
+/// Sees to a policy or an entitlement that is written or removed.
+pub(super) fn attend(
+    _: &Write<'_>,
+    _: Option<&mut Map<String, Value>>,
+    _: &mut Work<'_>,
+) -> Result<Option<Written>, Error> {
+    Ok(Some(Box::new(|write, _, work| {
+        note_change(write.ctx, work, write.definition.name());
+        Ok(())
+    })))
+}
+
 /// After a change of what the book is made of: it is another book, and every User is looked at again, slice by slice.
 pub(super) fn note_change(ctx: &Ctx, work: &mut Work<'_>, kind: &str) {
-    if !BOOKED.contains(&kind) {
-        return;
-    }
     work.move_book();
     // Who works in which unit is known: they alone are looked at for its sake, see `people`.
     if matches!(kind, POLICY | RULE) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {

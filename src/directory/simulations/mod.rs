@@ -16,6 +16,7 @@ use store::work::document_of;
 use store::{Record, Work, format_instant};
 
 use super::feeds::{instant, object};
+use super::particular::{Follow, Write};
 use super::settle::USER;
 use super::{Ctx, Error, ResourceId, rules};
 use plan::{Plan, covered, rules_of};
@@ -136,9 +137,24 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
     }
 }
 
+/// Sees to a simulation that is written or removed: its subject stays, a client decides on one that has a result, and what
+/// goes with it goes. Whoever works at one that is deleted finds that out and stops.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Object<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    match (write.before, after) {
+        (None, Some(document)) => begin(write.ctx, document, work)?,
+        (Some(before), Some(document)) => decide(write.ctx, before, document, work)?,
+        (_, None) => ALL_LISTS.iter().for_each(|list| work.drop_run_items(write.id, list)),
+    }
+    Ok(None)
+}
+
 /// What the server says of a simulation that is created. Called under the lock. Fails with 400 for a rule that is not
 /// there, or is not proposed or active as it must be, and for moments that have passed.
-pub(super) fn begin(ctx: &Ctx, document: &mut Object<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
+fn begin(ctx: &Ctx, document: &mut Object<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
     let refuse = |detail: &str| Error::from(scim::Error::invalid_value(detail.to_owned()));
     if document.contains_key("decision") {
         return Err(refuse("decision comes once the result is there."));
@@ -158,15 +174,7 @@ pub(super) fn begin(ctx: &Ctx, document: &mut Object<String, Value>, work: &mut 
 
 /// What a client writes of a simulation: its name, and the decision on one that has a result. Called under the lock, with
 /// what it was before. Fails with 409 where there is nothing to decide, and as denied for who may not activate the rules.
-pub(super) fn decide(
-    ctx: &Ctx,
-    before: &Record,
-    document: &mut Object<String, Value>,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    if before.kind != SIMULATION {
-        return Ok(());
-    }
+fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
     let known = document_of(before)?;
     keep_subject(&known, document)?;
     let decision = document.get("decision").and_then(Value::as_str);
@@ -212,11 +220,4 @@ fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Val
         }
     }
     Ok(())
-}
-
-/// What goes with a simulation that is deleted. Whoever works at it finds that out and stops.
-pub(super) fn forget(record: &Record, work: &mut Work<'_>) {
-    if record.kind == SIMULATION {
-        ALL_LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
-    }
 }

@@ -98,7 +98,7 @@ impl Plan {
             document.insert("lifecycle".into(), change.to.as_str().into());
             let registry = work.catalog().registry().clone();
             rules::check(&registry, &document)?;
-            rules::check_among(RULE, record.id, &document, work)?;
+            rules::check_among(record.id, &document, work)?;
             if let Some(definition) = registry.definition(RULE) {
                 normalise(definition, &mut document);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use scim::schema::{Definition, Registry};
+use scim::schema::Registry;
 use store::work::{Forming, document_of};
 use store::{ResourceId, Work};
 
@@ -14,15 +14,7 @@ use super::{VIEW, rules};
 
 /// Has the forms of all views indexed, that of this one as it will be. Fails with 409 uniqueness when two resources that
 /// the view shows would share a value, with 400 when there are too many forms.
-pub(in crate::directory) fn lay_forms(
-    work: &mut Work<'_>,
-    definition: &Definition,
-    id: ResourceId,
-    after: Option<&Map<String, Value>>,
-) -> Result<(), Error> {
-    if definition.name() != VIEW {
-        return Ok(());
-    }
+pub(super) fn lay_forms(work: &mut Work<'_>, id: ResourceId, after: Option<&Map<String, Value>>) -> Result<(), Error> {
     let registry = work.catalog().registry().clone();
     let own = after.map(|document| forms(&registry, document)).unwrap_or_default();
     if own.is_empty() && !work.has_forms() {

@@ -22,15 +22,15 @@ use scim::mapping::Mapping;
 use scim::schema::{Definition, Registry};
 use scim::view::{View, Views};
 use store::work::document_of;
-use store::{GROUP_MEMBERSHIP, ResourceId, TenantId};
+use store::{GROUP_MEMBERSHIP, ResourceId, TenantId, Work};
 
 use super::clients::CLIENT;
+use super::particular::{Follow, Write};
 use super::{Directory, Error};
 
 pub(super) use check::check;
-pub(super) use forms::lay_forms;
 pub use preview::{Preview, Previewed};
-pub(super) use usage::{refuse_missing, refuse_use};
+pub(super) use usage::refuse_missing;
 pub use veil::Veil;
 
 /// The resource type of views.
@@ -186,6 +186,20 @@ fn mappings(document: &Map<String, Value>) -> impl Iterator<Item = (&str, Form<'
 
 fn filter(text: &str, definition: &Definition) -> Result<Filter<Checked>, scim::Error> {
     Filter::parse(text)?.check(definition)
+}
+
+/// Sees to a view that is written or removed: one that a client uses stays, and the forms that it shows are indexed.
+pub(super) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Map<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    let after = after.map(|document| &*document);
+    if after.is_none() {
+        usage::refuse_use(write.id, work)?;
+    }
+    forms::lay_forms(work, write.id, after)?;
+    Ok(None)
 }
 
 impl Directory {

@@ -10,10 +10,7 @@ use super::super::clients::CLIENT;
 use super::VIEW;
 
 /// Fails with 409 when a client uses the view.
-pub(in crate::directory) fn refuse_use(kind: &str, id: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
-    if kind != VIEW {
-        return Ok(());
-    }
+pub(super) fn refuse_use(id: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
     let id = id.to_string();
     for record in work.records_of(CLIENT)? {
         if document_of(&record)?.get("view").and_then(Value::as_str) == Some(&id) {
@@ -26,12 +23,8 @@ pub(in crate::directory) fn refuse_use(kind: &str, id: ResourceId, work: &mut Wo
 
 /// Fails with 400 invalidValue when a client's document names as its view what is none. One that is not there may be
 /// named: such a client sees nothing.
-pub(in crate::directory) fn refuse_missing(
-    kind: &str,
-    document: &Map<String, Value>,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    let Some(view) = document.get("view").and_then(Value::as_str).filter(|_| kind == CLIENT) else { return Ok(()) };
+pub(in crate::directory) fn refuse_missing(document: &Map<String, Value>, work: &mut Work<'_>) -> Result<(), Error> {
+    let Some(view) = document.get("view").and_then(Value::as_str) else { return Ok(()) };
     let may_be = match view.parse() {
         Ok(id) => work.record(id)?.is_none_or(|record| record.kind == VIEW),
         Err(()) => false,

@@ -5,21 +5,30 @@ use store::work::document_of;
 use store::{Record, ResourceId, Work, format_instant};
 
 use super::{RunState, object, running};
-use crate::directory::feeds::{BODY, FEED, Feed, LISTS, RUN};
+use crate::directory::feeds::{BODY, Feed, LISTS, RUN};
+use crate::directory::particular::{Follow, Write};
 use crate::directory::{Ctx, Error};
 
-/// What a client writes of a run: a decision on one that is held, and nothing else. Called under the lock, with what the
-/// document was before; `None` at a creation.
-pub(in crate::directory) fn decide(
+/// Sees to a feed or a run that is written or removed: a client decides on a run that is held, and writes nothing else of it.
+pub(in crate::directory) fn attend(
+    write: &Write<'_>,
+    after: Option<&mut Object<String, Value>>,
+    work: &mut Work<'_>,
+) -> Result<Option<Follow>, Error> {
+    match (after, write.before) {
+        (Some(document), before) if write.definition.name() == RUN => decide(write.ctx, before, document, work)?,
+        (None, Some(record)) => forget(record, work)?,
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn decide(
     ctx: &Ctx,
-    kind: &str,
     before: Option<&Record>,
     document: &mut Object<String, Value>,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    if kind != RUN {
-        return Ok(());
-    }
     let Some(before) = before else {
         return Err(Error::Denied("Nobody creates runs: send a file to /Feeds/{name}.".into()));
     };
@@ -51,13 +60,9 @@ pub(in crate::directory) fn decide(
 }
 
 /// What goes with a feed or a run that is deleted. Fails with 409 for one that is being carried out.
-pub(in crate::directory) fn forget(record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
-    let document = match record.kind.as_str() {
-        FEED | RUN => document_of(record)?,
-        _ => return Ok(()),
-    };
+fn forget(record: &Record, work: &mut Work<'_>) -> Result<(), Error> {
     if record.kind == RUN {
-        if matches!(RunState::of(&document), Some(RunState::Running | RunState::Waiting)) {
+        if matches!(RunState::of(&document_of(record)?), Some(RunState::Running | RunState::Waiting)) {
             return Err(scim::Error::status(409, "The run is being carried out.").into());
         }
         LISTS.iter().for_each(|list| work.drop_run_items(record.id, list));
