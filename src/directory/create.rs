@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use provisioning::person;
+use scim::authority::Absence;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, check_new, label, normalise, validate};
 use scim::schema::Definition;
@@ -51,10 +52,11 @@ impl Creation {
             Some(attend) => attend(&write, Some(Arc::make_mut(&mut draft.doc)), work)?,
             None => None,
         };
-        let follow = match settle::concerns(&draft.kind, work) {
+        let follow = match settle::follows(&self.definition, work) {
             true => {
                 let document = Arc::make_mut(&mut draft.doc);
-                let follow = settle::settle(ctx, work, id, None, document)?;
+                let voice = settle::Voice { absence: Absence::Silence, names: &|_| true };
+                let follow = settle::settle(ctx, work, (&self.definition, id), None, document, &voice)?;
                 draft.label = label(document);
                 Some(follow)
             }

@@ -7,7 +7,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, feeds, issuers, rules, settle, simulations, units, views};
+use super::{authorities, clients, feeds, issuers, rules, settle, simulations, units, views};
 
 /// Brings a document into its final form and says what people call the resource. `before` is the document as it is
 /// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
@@ -35,6 +35,9 @@ pub(super) fn derive(
     }
     if definition.name() == settle::POLICY {
         settle::check_policy(registry, document)?;
+    }
+    if definition.name() == settle::AUTHORITY {
+        authorities::check(registry, document)?;
     }
     if definition.name() == feeds::FEED {
         feeds::check(registry, document)?;

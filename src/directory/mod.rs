@@ -6,6 +6,7 @@
 
 pub mod addressed;
 pub mod audit;
+mod authorities;
 mod authority;
 mod bulk;
 pub mod clients;
@@ -46,6 +47,7 @@ mod seen;
 mod settle;
 mod shape;
 pub mod simulations;
+mod sources;
 pub mod types;
 mod units;
 pub mod version;
@@ -70,7 +72,7 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use settle::{Fallen, Falls, POLICY, RULE};
+pub use settle::{AUTHORITY, Fallen, Falls, POLICY, RULE};
 pub use store::change::Change as Planned;
 pub use store::{By, Random, ResourceId, TenantId};
 pub use version::{Precondition, Tags};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, clients, feeds, issuers, persons, rules, settle, simulations, units, views};
+use super::{Ctx, Error, authorities, clients, feeds, issuers, persons, rules, settle, simulations, units, views};
 
 /// A resource that is about to be written.
 pub(super) struct Write<'w> {
@@ -42,6 +42,7 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         simulations::SIMULATION => Some(simulations::attend),
         settle::RULE => Some(rules::attend),
         settle::POLICY | rules::ENTITLEMENT => Some(settle::attend),
+        settle::AUTHORITY => Some(authorities::attend),
         rules::GROUP => Some(rules::attend_group),
         _ => None,
     }

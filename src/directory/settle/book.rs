@@ -7,13 +7,14 @@ use provisioning::calendar::Calendar;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::Rule;
+use provisioning::sources::{Authority, Site};
 use provisioning::units::Units;
 use serde_json::{Map, Value};
-use store::Work;
 use store::work::document_of;
+use store::{ResourceId, Work};
 
-use super::super::{Error, rules};
-use super::{POLICY, people};
+use super::super::{Error, authorities, rules};
+use super::{AUTHORITY, POLICY, people};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(in crate::directory) struct Book {
     policies: Vec<Policy>,
     /// The organisation's units.
     units: Units,
+    /// Whose word counts for which values, by name; of sources those that there are.
+    authorities: Vec<Authority>,
 }
 
 impl Book {
@@ -45,6 +48,12 @@ impl Book {
     /// The policy that covers an account, by its document.
     pub(in crate::directory) fn policy_of(&self, document: &Map<String, Value>) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.covers(document))
+    }
+
+    /// The places of a resource type that several sources may speak of.
+    pub(in crate::directory) fn sites<'b>(&'b self, kind: &'b str) -> impl Iterator<Item = (&'b Authority, &'b Site)> {
+        let of = self.authorities.iter().filter(move |authority| authority.kind == kind);
+        of.flat_map(|authority| authority.sites.iter().map(move |site| (authority, site)))
     }
 
     /// The organisation's units.
@@ -73,6 +82,21 @@ impl Book {
             }
         }
         Policy::sort(&mut policies);
-        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)? })
+        let mut authorities = Vec::new();
+        if work.count(AUTHORITY) > 0 {
+            for (_, mut authority) in authorities::all(work)? {
+                let mut sources = Vec::new();
+                for source in authority.sources {
+                    if let Ok(id) = source.parse::<ResourceId>()
+                        && work.record(id)?.is_some()
+                    {
+                        sources.push(source);
+                    }
+                }
+                authority.sources = sources;
+                authorities.push(authority);
+            }
+        }
+        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, authorities })
     }
 }

@@ -3,14 +3,16 @@
 
 use provisioning::calendar::Calendar;
 use provisioning::lifecycle::State;
+use provisioning::person::USER;
 use provisioning::policy::Reuse;
+use scim::authority::Absence;
 use scim::key::{TextRule, of_text};
 use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons};
-use super::{Book, conclude, end, follow, standing};
+use super::{Book, Voice, conclude, end, follow, sources, standing};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -56,7 +58,8 @@ pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Re
     }
     let mut after = before.clone();
     standing::change_source(&mut after, ctx.caller.id, |source| source.withdraw(ctx.now));
-    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    sources::fall_silent(&mut after, ctx.caller.id);
+    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     rewrite(work, record, after)?;
     follow(ctx, work, record.id, next)?;
     Ok(true)
@@ -201,6 +204,11 @@ pub(in crate::directory) fn bring_back(
 ) -> Result<super::Follow, Error> {
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
+    let user = work.catalog().registry().definition(USER).cloned();
+    if let Some(user) = user.filter(|user| sources::concern(user, work)) {
+        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty() };
+        sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
+    }
     standing::restore(Some(before), after);
     standing::guard_block(ctx, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
@@ -211,5 +219,5 @@ pub(in crate::directory) fn bring_back(
         }
     });
     refuse_buried(work, &book, Some(before), after)?;
-    conclude(ctx, work, &book, id, Some(before), after)
+    conclude(ctx, work, &book, (USER, id), Some(before), after)
 }

@@ -95,7 +95,7 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
     if id == EVERYBODY {
         return tell_everybody(ctx, work, due);
     }
-    let Some(record) = work.record(id)?.filter(|record| record.kind == USER) else {
+    let Some(record) = work.record(id)? else {
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };
@@ -112,7 +112,7 @@ pub(super) fn look(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<Op
     let before = document_of(record)?;
     let mut after = before.clone();
     let book = Book::of(work)?;
-    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     if next.is_over {
         depart::purge(ctx, work, record)?;
         return Ok(None);

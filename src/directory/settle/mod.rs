@@ -13,6 +13,7 @@ mod life;
 mod naming;
 mod people;
 pub(super) mod rights;
+pub(super) mod sources;
 mod standing;
 
 use serde_json::{Map, Value};
@@ -21,7 +22,7 @@ use provisioning::lifecycle::State;
 pub(super) use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::units::KIND as UNIT;
-use scim::schema::Registry;
+use scim::schema::{Definition, Registry};
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
@@ -34,12 +35,15 @@ pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
 pub(super) use people::look_at_units;
+pub(super) use sources::Voice;
 pub(super) use standing::keep_block;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
 /// The resource type of rules.
 pub const RULE: &str = "Rule";
+/// The resource type that says whose word counts for which values.
+pub const AUTHORITY: &str = "Authority";
 
 /// What is to be done once a User is written.
 #[derive(Debug, Default)]
@@ -70,28 +74,42 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
     Policy::read(document, user).map(drop)
 }
 
-/// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
+/// Whether anything follows from a resource of the type as from an account: it is a User, and there is a policy, a rule, a
+/// unit, or an authority over values.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
-    kind == USER && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work))
+    kind == USER
+        && (work.count(POLICY) > 0 || work.count(RULE) > 0 || work.count(AUTHORITY) > 0 || people::has_units(work))
+}
+
+/// Whether anything follows from a resource of the type, be it only that several sources speak of its values.
+pub(super) fn follows(definition: &Definition, work: &Work<'_>) -> bool {
+    concerns(definition.name(), work) || sources::concern(definition, work)
 }
 
 /// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the
-/// document as it is stored.
+/// document as it is stored, `voice` how the write speaks.
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
-    id: ResourceId,
+    (definition, id): (&Definition, ResourceId),
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
+    voice: &Voice<'_>,
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
+    if sources::concern(definition, work) {
+        sources::hear(ctx, &book, definition, before, after, voice)?;
+    }
+    if definition.name() != USER {
+        return conclude(ctx, work, &book, (definition.name(), id), before, after);
+    }
     standing::restore(before, after);
     standing::guard_block(ctx, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, before, after)?;
     }
-    conclude(ctx, work, &book, id, before, after)
+    conclude(ctx, work, &book, (USER, id), before, after)
 }
 
 /// The same once it is settled what a client has said, or when none has said anything.
@@ -99,11 +117,15 @@ fn conclude(
     ctx: &Ctx,
     work: &mut Work<'_>,
     book: &Book,
-    id: ResourceId,
+    (kind, id): (&str, ResourceId),
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
 ) -> Result<Follow, Error> {
     let mut follow = Follow::default();
+    follow.look_again(sources::show(ctx, book, kind, before, after));
+    if kind != USER {
+        return Ok(follow);
+    }
     let life = match book.policy_of(after) {
         Some(policy) => life::tell(ctx, &policy.terms, before, after),
         None => life::forget(after),
@@ -175,7 +197,7 @@ pub(super) fn attend(
 pub(super) fn note_change(ctx: &Ctx, work: &mut Work<'_>, kind: &str) {
     work.move_book();
     // Who works in which unit is known: they alone are looked at for its sake, see `people`.
-    if matches!(kind, POLICY | RULE) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
+    if matches!(kind, POLICY | RULE | AUTHORITY) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
         tell_everybody_soon(ctx, work);
     }
 }

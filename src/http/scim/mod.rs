@@ -10,6 +10,7 @@ mod named;
 pub(super) mod resources;
 pub(super) mod search;
 pub(super) mod simulations;
+pub(super) mod sources;
 pub(super) mod types;
 pub(super) mod views;
 pub(super) mod why;

@@ -28,8 +28,9 @@ impl Authority {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
         let list = |name: &str| document.get(name).and_then(Value::as_array).into_iter().flatten();
         let definition = registry.definition(text("resourceType"));
-        let definition: &Definition = definition
-            .ok_or_else(|| refuse(&format!("resourceType: there is none that is called {:?}.", text("resourceType"))))?;
+        let definition: &Definition = definition.ok_or_else(|| {
+            refuse(&format!("resourceType: there is none that is called {:?}.", text("resourceType")))
+        })?;
         if definition.extension(URN).is_none() {
             return Err(refuse(&format!(
                 "What sources say is kept in the extension {URN}, which {} does not have here. Install it first: matrikel \

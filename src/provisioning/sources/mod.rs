@@ -93,9 +93,10 @@ pub fn hear(site: &Site, own: &[Value], wish: Wish<'_>) -> Heard {
     if !site.is_same(&says, own) {
         return Heard::Says(says);
     }
-    // It has nothing of its own to take away, and takes away what is another's.
+    // It takes away what is another's, and does not put in its place what it has said before.
     let takes = shown.iter().any(|value| !site.has(wanted, value));
-    if takes && absence == Absence::Removal { Heard::Outside } else { Heard::Nothing }
+    let brings = wanted.iter().any(|value| !site.has(shown, value));
+    if takes && !brings && absence == Absence::Removal { Heard::Outside } else { Heard::Nothing }
 }
 
 /// What is heard of a client that may not speak of a place.

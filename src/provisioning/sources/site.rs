@@ -114,6 +114,11 @@ impl Site {
             && self.sub.as_ref().is_none_or(|own| sub.is_none_or(|sub| sub == own.name))
     }
 
+    /// Whether an element of an attribute lies here.
+    pub fn is_of(&self, attribute: &str, element: &Value) -> bool {
+        self.attribute() == attribute && self.attribute.multi_valued && self.fits(element)
+    }
+
     /// The values here: the elements of a list, or the one value.
     pub fn values(&self, document: &Map<String, Value>) -> Vec<Value> {
         let Some(value) = self.fields(document).and_then(|fields| fields.get(&self.attribute.name)) else {

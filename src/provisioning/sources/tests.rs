@@ -1,5 +1,7 @@
 //! Whose value counts: cases, and properties over whatever order things come in.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use scim::schema::Registry;
 use serde_json::json;
@@ -8,9 +10,10 @@ use super::*;
 
 const MOBILE: &str = "phoneNumbers[type eq \"mobile\"]";
 
+static BUILTIN: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().expect("documents"));
+
 fn site(path: &str) -> Site {
-    let registry = Registry::builtin().expect("documents");
-    Site::parse(registry.definition("User").expect("a type"), path).expect("a site")
+    Site::parse(BUILTIN.definition("User").expect("a type"), path).expect("a site")
 }
 
 fn mobile(number: &str) -> Value {
@@ -27,8 +30,7 @@ fn wish<'w>(shown: &'w [Value], wanted: &'w [Value]) -> Wish<'w> {
 
 #[test]
 fn what_is_no_place_of_values_is_refused_with_the_reason() {
-    let registry = Registry::builtin().expect("documents");
-    let user = registry.definition("User").expect("a type");
+    let user = BUILTIN.definition("User").expect("a type");
     for (path, why) in [
         ("shoeSize", "no attribute"),
         ("phoneNumbers[type eq", "no path"),
@@ -97,7 +99,9 @@ fn a_write_says_what_is_new_in_it_and_nothing_that_comes_back() {
     let both = vec![mobile("1"), mobile("2")];
     let removal = |wish| Wish { absence: Absence::Removal, ..wish };
     let named = |wish| Wish { is_named: true, ..wish };
-    let table: [(&str, &[Value], Wish<'_>, Heard); 10] = [
+    let table: [(&str, &[Value], Wish<'_>, Heard); 12] = [
+        ("puts its own once more where another's shows", &his, removal(wish(&hers, &his)), Heard::Nothing),
+        ("takes another's from among both", &his, removal(wish(&both, &his)), Heard::Outside),
         ("reads and writes back", &[], wish(&hers, &hers), Heard::Nothing),
         ("says the same by name", &[], named(wish(&hers, &hers)), Heard::Says(hers.clone())),
         ("another number", &[], wish(&hers, &his), Heard::Says(his.clone())),
@@ -141,7 +145,11 @@ fn play(acts: &[(usize, Option<u8>)], order: &[String], combine: Combine) -> (Ve
             (Some(number), Combine::Highest) => vec![mobile(&number.to_string())],
             (Some(number), Combine::All) => {
                 let new = mobile(&number.to_string());
-                others.into_iter().filter(|value| !place.has(std::slice::from_ref(&new), value)).chain([new.clone()]).collect()
+                others
+                    .into_iter()
+                    .filter(|value| !place.has(std::slice::from_ref(&new), value))
+                    .chain([new.clone()])
+                    .collect()
             }
             (None, _) => Vec::new(),
         };
