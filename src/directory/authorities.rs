@@ -27,6 +27,10 @@ pub(super) fn attend(
         name_sources(document, work)?;
         let registry = work.catalog().registry().clone();
         let authority = Authority::read(document, &registry)?;
+        if work.holder_of(AUTHORITY, document)?.is_some_and(|holder| holder != write.id) {
+            // Its name is another's, and that is what it is refused for.
+            return Ok(None);
+        }
         for other in all(work)?.iter().filter(|(id, _)| *id != write.id).map(|(_, other)| other) {
             if let Some(site) = authority.overlap(other) {
                 let detail = format!("paths: the authority {} is about {} already.", other.name, site.path());

@@ -5,6 +5,7 @@
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
 pub mod addressed;
+mod adoptions;
 pub mod audit;
 mod authorities;
 mod authority;

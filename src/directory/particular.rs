@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
-use super::{Ctx, Error, authorities, clients, feeds, issuers, persons, rules, settle, simulations, units, views};
+use super::{
+    Ctx, Error, adoptions, authorities, clients, feeds, issuers, persons, rules, settle, simulations, units, views,
+};
 
 /// A resource that is about to be written.
 pub(super) struct Write<'w> {
@@ -35,6 +37,7 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         // Known by their schemas: a tenant may have types of its own that are called so.
         _ if units::are(definition) => Some(units::attend),
         _ if persons::are(definition) => Some(persons::attend),
+        _ if adoptions::are(definition) => Some(adoptions::attend),
         clients::CLIENT => Some(clients::attend),
         views::VIEW => Some(views::attend),
         issuers::ISSUER => Some(issuers::attend),

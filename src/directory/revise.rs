@@ -67,7 +67,7 @@ impl Outcome {
         of: (&Definition, ResourceId),
         (before, revision): (&Map<String, Value>, &dyn Revision),
     ) -> Result<settle::Follow, Error> {
-        let voice = settle::Voice { absence: revision.absence(), names: &|site| revision.names(site) };
+        let voice = settle::Voice { absence: revision.absence(), names: &|site| revision.names(site), number: None };
         let follow = settle::settle(ctx, work, of, Some(before), &mut self.parts.doc, &voice)?;
         self.label = label(&self.parts.doc);
         self.is_changed = self.is_changed_beside || self.parts.doc != *before;

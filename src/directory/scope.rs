@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn scopes_allow_what_the_table_says() {
-        use Access::{Block, Read, Write};
+        use Access::{Block, Pin, Read, Write};
         let table = [
             ("*:read *:write", "User", Read, true),
             ("*:read *:write", "User", Write, true),

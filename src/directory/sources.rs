@@ -1,4 +1,4 @@
-//! `GET /{type}/{id}/sources`: for each place that several sources may speak of, whose value shows, since when, what is pinned
+//! `GET /Users/{id}/sources`: for each place that several sources may speak of, whose value shows, since when, what is pinned
 //! and what the others say. For who may read authorities; of what the caller's view hides nothing is told.
 
 use scim::schema::Definition;

@@ -12,7 +12,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons};
-use super::{Book, Voice, conclude, end, follow, sources, standing};
+use super::{Book, Voice, adopt, conclude, end, follow, sources, standing};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -82,6 +82,7 @@ pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String
 /// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
+    adopt::forget(work, record.id)?;
     let book = Book::of(work)?;
     if let Some(policy) = book.policy_of(&document) {
         let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
@@ -206,7 +207,7 @@ pub(in crate::directory) fn bring_back(
     let is_off = written.get("active") == Some(&Value::Bool(false));
     let user = work.catalog().registry().definition(USER).cloned();
     if let Some(user) = user.filter(|user| sources::concern(user, work)) {
-        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty() };
+        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty(), number: None };
         sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
     }
     standing::restore(Some(before), after);

@@ -4,6 +4,7 @@
 //! scheduler, so that a simulation, a bulk request and a replay do the same. Works out nothing itself: that is
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
+mod adopt;
 mod book;
 mod depart;
 mod fall;
@@ -26,10 +27,10 @@ use scim::schema::{Definition, Registry};
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, membership};
+use super::{Ctx, Error, adoptions, membership};
 
 pub(super) use book::Book;
-pub(super) use depart::{bring_back, merged, purge, returning, withdraw};
+pub(super) use depart::{ADDRESSES, NUMBERS, USER_NAMES, bring_back, buried_form, merged, purge, returning, withdraw};
 pub use fall::Fallen;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
@@ -75,10 +76,14 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
 }
 
 /// Whether anything follows from a resource of the type as from an account: it is a User, and there is a policy, a rule, a
-/// unit, or an authority over values.
+/// unit, an authority over values, or an account of before.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
     kind == USER
-        && (work.count(POLICY) > 0 || work.count(RULE) > 0 || work.count(AUTHORITY) > 0 || people::has_units(work))
+        && (work.count(POLICY) > 0
+            || work.count(RULE) > 0
+            || work.count(AUTHORITY) > 0
+            || people::has_units(work)
+            || adoptions::are_there(work))
 }
 
 /// Whether anything follows from a resource of the type, be it only that several sources speak of its values.
@@ -109,7 +114,7 @@ pub(super) fn settle(
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, before, after)?;
     }
-    conclude(ctx, work, &book, (USER, id), before, after)
+    conclude_with(ctx, work, &book, (USER, id), before, (after, voice.number.as_deref()))
 }
 
 /// The same once it is settled what a client has said, or when none has said anything.
@@ -117,9 +122,21 @@ fn conclude(
     ctx: &Ctx,
     work: &mut Work<'_>,
     book: &Book,
-    (kind, id): (&str, ResourceId),
+    of: (&str, ResourceId),
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
+) -> Result<Follow, Error> {
+    conclude_with(ctx, work, book, of, before, (after, None))
+}
+
+/// The same with what stands for an identity number that is still in clear in the document.
+fn conclude_with(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    book: &Book,
+    (kind, id): (&str, ResourceId),
+    before: Option<&Map<String, Value>>,
+    (after, number): (&mut Map<String, Value>, Option<&str>),
 ) -> Result<Follow, Error> {
     let mut follow = Follow::default();
     follow.look_again(sources::show(ctx, book, kind, before, after));
@@ -133,12 +150,18 @@ fn conclude(
     follow.look_again(life.next);
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, book, after));
-    follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
+    let adoption = adopt::find(work, id, after, number)?;
+    let policy = book.policy_of(after);
+    follow.look_again(naming::settle(ctx, work, policy, id, before, (after, adoption.as_ref()))?);
+    let inherits = match &adoption {
+        Some(adoption) => adoption.take_over(ctx, work, id)?,
+        None => false,
+    };
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
         id,
         document: after,
-        is_new: before.is_none(),
+        is_new: before.is_none() && !inherits,
         state: held_state(after),
         calendar: &calendar,
         units: book.units(),
@@ -146,6 +169,9 @@ fn conclude(
     let entitlements = rights::settle(ctx, work, book.rules(), &subject, &mut follow)?;
     if let Some(entitlements) = entitlements {
         after.insert("entitlements".to_owned(), entitlements);
+    }
+    if let Some(adoption) = adoption {
+        adoption.report(work, id, &follow)?;
     }
     Ok(follow)
 }

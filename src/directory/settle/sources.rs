@@ -28,6 +28,8 @@ pub(in crate::directory) struct Voice<'v> {
     pub(in crate::directory) absence: Absence,
     /// Whether it speaks of a place by name.
     pub(in crate::directory) names: &'v dyn Fn(&Site) -> bool,
+    /// What stands for an identity number that it brings.
+    pub(in crate::directory) number: Option<String>,
 }
 
 /// Whether what sources say of resources of a type is kept.

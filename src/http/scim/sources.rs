@@ -1,4 +1,4 @@
-//! Whose values they are: `GET /{type}/{id}/sources`. For whoever may read the type and authorities.
+//! Whose values they are: `GET /Users/{id}/sources`. For whoever may read Users and authorities.
 
 use actix_web::{HttpRequest, web};
 

@@ -27,7 +27,7 @@ macro_rules! document {
 }
 
 /// All of it.
-pub const SHIPPED: [Shipped; 7] = [
+pub const SHIPPED: [Shipped; 8] = [
     Shipped {
         name: "device",
         about: "devices on a network (RFC 9944), at /Devices",
@@ -87,10 +87,21 @@ pub const SHIPPED: [Shipped; 7] = [
         resource_type: document!("types/user-sources"),
         indexes: &[],
     },
+    Shipped {
+        name: "adoption",
+        about: "accounts as they were before the register, for a first load, at /Adoptions; needs person",
+        schema: document!("adoption"),
+        resource_type: document!("types/adoption"),
+        indexes: &[
+            ("Adoption", "employeeNumber"),
+            ("Adoption", "urn:matrikel:scim:schemas:1.0:Person:personalNumber"),
+            ("Adoption", "user.value"),
+        ],
+    },
 ];
 
 /// What a municipality needs, in the order it is installed.
-pub const MUNICIPALITY: [&str; 5] = ["person", "organizational-unit", "people", "entitlement", "sources"];
+pub const MUNICIPALITY: [&str; 6] = ["person", "organizational-unit", "people", "entitlement", "sources", "adoption"];
 
 /// What is shipped by that name.
 pub fn of_name(name: &str) -> Option<&'static Shipped> {

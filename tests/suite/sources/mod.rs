@@ -1,5 +1,6 @@
-//! Values that several sources speak of, and corrections that are pinned, on both databases.
+//! Values that several sources speak of, corrections that are pinned, and what a first load adopts, on both databases.
 
+mod first_load;
 mod office;
 mod pins;
 mod said;
