@@ -177,7 +177,7 @@ async fn a_first_load_takes_over_what_there_was(place: Municipality) {
     assert_eq!(groups(&bo), ["nurses", "ward", "wiki"]);
     // Names that were there, and those that are kept from everybody, are nobody's to be given.
     assert_eq!(of_number(admin, "102").await["userName"], "rektor2");
-    assert_eq!(of_number(admin, "103").await["userName"], "makinen.m2");
+    assert_eq!(of_number(admin, "103").await["userName"], "makinen", "the next template");
     let report = load.report();
     let expected =
         pairs(&[("Gone group", "unknown"), ("nurses", "confirmed"), ("ward", "missing"), ("wiki", "unexplained")]);
