@@ -55,6 +55,8 @@ pub(super) struct Asked<'a> {
     pub(super) tenant: &'a str,
     pub(super) file: &'a Path,
     pub(super) json: bool,
+    /// The one resource type that the map may be about.
+    pub(super) only: Option<&'a str>,
 }
 
 pub(super) fn import(shared: &Shared, asked: &Asked<'_>, arguments: &Arguments, map: &Path) -> anyhow::Result<()> {
@@ -71,7 +73,15 @@ pub(super) fn import(shared: &Shared, asked: &Asked<'_>, arguments: &Arguments, 
         let client = arguments.client.as_deref();
         let client =
             client.ok_or_else(|| ConfigError::new("Say with --client NAME as which client it is carried out."))?;
-        fits(&intake, map, &text).await?;
+        let fitting = fits(&intake, map, &text).await?;
+        if let Some(only) = asked.only
+            && let Some(part) = fitting.parts.iter().find(|part| part.definition.name() != only)
+        {
+            let kind = part.definition.name();
+            let detail =
+                format!("{}: this map is about {kind}, and here it is to be about {only} alone.", map.display());
+            return Err(ConfigError::new(detail).into());
+        }
         let feed = intake.directory.put_feed(&intake.ctx, client, &text).await?;
         let otherwise = file.metadata().and_then(|meta| meta.modified()).ok();
         let otherwise =

@@ -2,6 +2,7 @@
 //! codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 mod accounts;
+mod adopt;
 mod audit;
 mod backup;
 mod bench;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::json;
 use store::{Imported, TransferError};
 
-use super::{Shared, accounts, feed, now, open, output, progress, wait};
+use super::{Shared, accounts, adopt, feed, now, open, output, progress, wait};
 use crate::config::ConfigError;
 use crate::directory::{Ctx, Random};
 
@@ -48,9 +48,20 @@ enum Part {
     Accounts(accounts::Arguments),
 }
 
+/// What is read instead of a tenant.
+#[derive(clap::Subcommand)]
+enum Kind {
+    /// Accounts as they were before the register: user names, addresses, memberships, reserved names
+    Accounts(adopt::Accounts),
+    /// What became of them, and of their memberships
+    Report(adopt::Report),
+}
+
 /// Arguments of `matrikel import`.
 #[derive(clap::Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     long_about = "Reads a file of `matrikel export` into a tenant that does not exist yet or is empty, on either database. \
                   The file is read through before anything is stored: one that was cut short or altered is refused. Until \
                   the last line is stored the tenant serves nobody.\n\nThe same file again does nothing. An import that \
@@ -66,11 +77,14 @@ enum Part {
                        Exit codes: 0 all of it is there · 1 failed or held · 2 wrong usage or configuration"
 )]
 pub(super) struct Import {
+    #[command(subcommand)]
+    kind: Option<Kind>,
     /// Short name of the tenant; it is made when there is none
-    #[arg(long, value_name = "SLUG")]
-    tenant: String,
+    #[arg(long, value_name = "SLUG", required = true)]
+    tenant: Option<String>,
     /// The file
-    file: PathBuf,
+    #[arg(required = true)]
+    file: Option<PathBuf>,
     /// Go on with an import of this file that broke off
     #[arg(long, conflicts_with = "map")]
     resume: bool,
@@ -120,23 +134,30 @@ pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> 
 }
 
 pub(super) fn import(shared: &Shared, arguments: &Import) -> anyhow::Result<()> {
+    match &arguments.kind {
+        Some(Kind::Accounts(accounts)) => return adopt::import(shared, accounts),
+        Some(Kind::Report(report)) => return adopt::report(shared, report),
+        None => {}
+    }
+    let slug = arguments.tenant.as_deref().unwrap_or_default();
+    let path = arguments.file.clone().unwrap_or_default();
     if let Some(map) = &arguments.feed.map {
-        let asked = feed::Asked { tenant: &arguments.tenant, file: &arguments.file, json: arguments.json };
+        let asked = feed::Asked { tenant: slug, file: &path, json: arguments.json, only: None };
         return feed::import(shared, &asked, &arguments.feed, map);
     }
     let config = shared.load()?;
-    super::tenant::check_slug(&arguments.tenant)?;
-    let file = File::open(&arguments.file).with_context(|| format!("{} cannot be read", arguments.file.display()))?;
+    super::tenant::check_slug(slug)?;
+    let file = File::open(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let directory = open::migrated(&config, false)?;
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut watch = progress::stages(arguments.json);
-    let outcome = directory.store().import(&arguments.tenant, &mut file, arguments.resume, now(), &mut watch);
+    let outcome = directory.store().import(slug, &mut file, arguments.resume, now(), &mut watch);
     let led = outcome.as_ref().ok().filter(|imported| imported.tenant.is_active()).map(|imported| {
         let ctx = Ctx::system(imported.tenant.id, now(), Random::os());
         wait(async { Ok(directory.lead_again(&ctx).await?) })
     });
     directory.store().close();
-    let imported = outcome.with_context(|| format!("{} was not imported", arguments.file.display()))?;
+    let imported = outcome.with_context(|| format!("{} was not imported", path.display()))?;
     for lost in led.transpose()?.unwrap_or_default() {
         output::remark(format!(
             "A certificate or an issuer leads to {lost} no more: it leads to another register of this server."
@@ -150,7 +171,7 @@ pub(super) fn import(shared: &Shared, arguments: &Import) -> anyhow::Result<()> 
         }))?);
     }
     if stored == 0 && lines > 0 {
-        output::say(format!("All of {} is in {} already; nothing was done.", arguments.file.display(), tenant.slug))?;
+        output::say(format!("All of {} is in {} already; nothing was done.", path.display(), tenant.slug))?;
         return Ok(());
     }
     output::say(format!("Tenant {} has {resources} resources; {stored} of {lines} lines were stored.", tenant.slug))?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use provisioning::sources::Site;
 use scim::authority::{Absence, Authority};
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes};
@@ -167,6 +168,18 @@ impl Revision for Guarded {
         if self.held.authority.covers(super::password::SLOT) { self.revision.passwords() } else { Vec::new() }
     }
 
+    fn absence(&self) -> Absence {
+        self.absence
+    }
+
+    fn names(&self, site: &Site) -> bool {
+        self.revision.names(site)
+    }
+
+    fn is_explicit(&self) -> bool {
+        self.revision.is_explicit()
+    }
+
     fn admits_moves(&self) -> Result<bool, scim::Error> {
         self.held.check_members()
     }
@@ -221,6 +234,18 @@ impl Revision for Formed {
 
     fn passwords(&self) -> Vec<String> {
         self.revision.passwords()
+    }
+
+    fn absence(&self) -> Absence {
+        self.absence
+    }
+
+    fn names(&self, site: &Site) -> bool {
+        self.revision.names(site)
+    }
+
+    fn is_explicit(&self) -> bool {
+        self.revision.is_explicit()
     }
 
     fn admits_moves(&self) -> Result<bool, scim::Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use provisioning::person;
+use scim::authority::Absence;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, check_new, label, normalise, validate};
 use scim::schema::Definition;
@@ -19,7 +20,7 @@ use super::render::State;
 use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle};
+use super::{Ctx, Directory, Error, Written, adoptions, particular, password, persons, rules, settle};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -51,10 +52,12 @@ impl Creation {
             Some(attend) => attend(&write, Some(Arc::make_mut(&mut draft.doc)), work)?,
             None => None,
         };
-        let mut follow = match settle::concerns(&draft.kind, work) {
+        let mut follow = match settle::follows(&self.definition, work) {
             true => {
+                let number = self.number(work, &draft)?;
                 let document = Arc::make_mut(&mut draft.doc);
-                let follow = settle::settle(ctx, work, id, None, document)?;
+                let voice = settle::Voice { absence: Absence::Silence, names: &|_| true, number };
+                let follow = settle::settle(ctx, work, (&self.definition, id), None, document, &voice)?;
                 draft.label = label(document);
                 Some(follow)
             }
@@ -89,6 +92,14 @@ impl Creation {
                 )))
             }
         }
+    }
+
+    /// What stands for the identity number of a new User, where one may have been known before.
+    fn number(&self, work: &mut Work<'_>, draft: &Draft) -> Result<Option<String>, Error> {
+        let Some(sealer) = self.sealer.as_ref().filter(|_| adoptions::are_there(work)) else { return Ok(None) };
+        let (sealed, _) = sealer.seal(work, draft.id, &draft.doc, &Secrets::default(), None)?;
+        let number = sealed.get(person::URN).and_then(|person| person.get(person::NUMBER));
+        Ok(number.and_then(Value::as_str).map(str::to_owned))
     }
 
     /// Gives a source the account again that it had withdrawn or that was over, under the id that it had.

@@ -7,7 +7,7 @@ use scim::resource::{label, normalise};
 use scim::schema::{Attribute, Definition, Registry};
 use store::ResourceId;
 
-use super::{clients, feeds, issuers, rules, settle, simulations, units, views};
+use super::{adoptions, authorities, clients, feeds, issuers, rules, settle, simulations, units, views};
 
 /// Brings a document into its final form and says what people call the resource. `before` is the document as it is
 /// stored, with what stands for its secrets; `now`: µs since 1970. Fails with 400 invalidValue when it
@@ -24,7 +24,8 @@ pub(super) fn derive(
     if definition.name() == clients::CLIENT {
         clients::check(definition, document)?;
     }
-    if definition.name() == person::USER && definition.extension(person::URN).is_some() {
+    if (definition.name() == person::USER || adoptions::are(definition)) && definition.extension(person::URN).is_some()
+    {
         person::settle(document, before, calendar::Calendar::default().day_of(now))?;
     }
     if units::are(definition) {
@@ -35,6 +36,12 @@ pub(super) fn derive(
     }
     if definition.name() == settle::POLICY {
         settle::check_policy(registry, document)?;
+    }
+    if adoptions::are(definition) {
+        adoptions::check(document)?;
+    }
+    if definition.name() == settle::AUTHORITY {
+        authorities::check(registry, document)?;
     }
     if definition.name() == feeds::FEED {
         feeds::check(registry, document)?;

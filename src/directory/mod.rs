@@ -5,7 +5,9 @@
 //! tenant's clock lock, and answered after the commit. With `simulate` the same code runs and stores nothing.
 
 pub mod addressed;
+mod adoptions;
 pub mod audit;
+mod authorities;
 mod authority;
 mod bulk;
 pub mod clients;
@@ -49,6 +51,7 @@ mod seen;
 mod settle;
 mod shape;
 pub mod simulations;
+mod sources;
 pub mod types;
 mod units;
 pub mod version;
@@ -74,7 +77,7 @@ pub use password::PasswordPolicy;
 pub use render::Written;
 pub use rule::Rule;
 pub use search::Found;
-pub use settle::{EVERYBODY, Fallen, Falls, POLICY, RULE};
+pub use settle::{AUTHORITY, EVERYBODY, Fallen, Falls, POLICY, RULE};
 pub use store::change::Change as Planned;
 pub use store::{By, Random, ResourceId, TenantId};
 pub use version::{Precondition, Tags};

@@ -8,7 +8,8 @@ use scim::schema::Definition;
 use store::{Record, ResourceId, Work};
 
 use super::{
-    Ctx, Error, clients, feeds, issuers, licences, persons, rules, settle, simulations, units, views, work_items,
+    Ctx, Error, adoptions, authorities, clients, feeds, issuers, licences, persons, rules, settle, simulations, units,
+    views, work_items,
 };
 
 /// A resource that is about to be written.
@@ -37,6 +38,7 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         // Known by their schemas: a tenant may have types of its own that are called so.
         _ if units::are(definition) => Some(units::attend),
         _ if persons::are(definition) => Some(persons::attend),
+        _ if adoptions::are(definition) => Some(adoptions::attend),
         clients::CLIENT => Some(clients::attend),
         views::VIEW => Some(views::attend),
         issuers::ISSUER => Some(issuers::attend),
@@ -47,6 +49,7 @@ pub(super) fn of(definition: &Definition) -> Option<Room> {
         _ if licences::are(definition) => Some(licences::attend),
         rules::ENTITLEMENT => Some(licences::attend_entitlement),
         settle::POLICY => Some(settle::attend),
+        settle::AUTHORITY => Some(authorities::attend),
         rules::GROUP => Some(rules::attend_group),
         _ => None,
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use provisioning::sources::Site;
 use scim::authority::Absence;
-use scim::patch::{Patch, RelationChange, apply, parse};
+use scim::patch::{Patch, RelationChange, Verb, apply, parse};
 use scim::resource::{Notes, Projection};
 use scim::schema::Definition;
 
@@ -30,6 +31,23 @@ impl Revision for Patching {
 
     fn passwords(&self) -> Vec<String> {
         self.patch.texts_of(SLOT).map(str::to_owned).collect()
+    }
+
+    fn names(&self, site: &Site) -> bool {
+        self.patch.document.iter().any(|operation| {
+            let (attribute, filter, sub) = operation.target();
+            match operation.verb() {
+                Verb::Remove => false,
+                _ if site.is_named_by(&attribute, filter, sub) => true,
+                // Elements that are added say of themselves what they are.
+                Verb::Add => filter.is_none() && operation.elements().any(|element| site.is_of(&attribute, element)),
+                Verb::Replace => false,
+            }
+        })
+    }
+
+    fn is_explicit(&self) -> bool {
+        self.patch.document.iter().any(|operation| operation.verb() != Verb::Remove)
     }
 }
 

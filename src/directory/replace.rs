@@ -33,6 +33,7 @@ impl Revision for Replacement {
         if self.definition.name() == provisioning::person::USER {
             settle::keep_said(current, &mut next);
         }
+        settle::sources::keep_pins(current, &mut next);
         Ok(next)
     }
 
@@ -42,6 +43,10 @@ impl Revision for Replacement {
 
     fn passwords(&self) -> Vec<String> {
         self.password.iter().cloned().collect()
+    }
+
+    fn absence(&self) -> Absence {
+        Absence::Silence
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use provisioning::sources::Site;
+use scim::authority::Absence;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, label};
 use scim::schema::{Definition, Registry};
@@ -35,6 +37,18 @@ pub(super) trait Revision: Send + Sync {
     fn admits_moves(&self) -> Result<bool, scim::Error> {
         Ok(true)
     }
+    /// What it means that a value is not in the document that shall be.
+    fn absence(&self) -> Absence {
+        Absence::Removal
+    }
+    /// Whether it speaks of a place by name, so that it says what is there even if that is there already.
+    fn names(&self, _: &Site) -> bool {
+        false
+    }
+    /// Whether there are places that it names.
+    fn is_explicit(&self) -> bool {
+        false
+    }
 }
 
 /// What a revision makes of a record.
@@ -52,10 +66,11 @@ impl Outcome {
         &mut self,
         ctx: &Ctx,
         work: &mut Work<'_>,
-        id: ResourceId,
-        before: &Map<String, Value>,
+        of: (&Definition, ResourceId),
+        (before, revision): (&Map<String, Value>, &dyn Revision),
     ) -> Result<settle::Follow, Error> {
-        let follow = settle::settle(ctx, work, id, Some(before), &mut self.parts.doc)?;
+        let voice = settle::Voice { absence: revision.absence(), names: &|site| revision.names(site), number: None };
+        let follow = settle::settle(ctx, work, of, Some(before), &mut self.parts.doc, &voice)?;
         self.label = label(&self.parts.doc);
         self.is_changed = self.is_changed_beside || self.parts.doc != *before;
         Ok(follow)
@@ -151,8 +166,8 @@ impl Revising {
                 (state.external, next, Arc::new(document), None)
             }
         };
-        let mut follow = match settle::concerns(&record.kind, work) {
-            true => Some(next.settle(ctx, work, id, &before)?),
+        let mut follow = match settle::follows(definition, work) {
+            true => Some(next.settle(ctx, work, (definition, id), (&before, &*self.revision))?),
             false => None,
         };
         let known_as = next.parts.external.as_deref();
@@ -263,8 +278,11 @@ impl Directory {
         let before = foresee(ctx, &registry, definition, &state, &*revision, sealer.as_ref(), &mut notes);
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
-        // What has a key is remembered with the lock, though it changes nothing.
-        if !outcome.is_changed && !members_move && ctx.once.is_none() {
+        // What has a key is remembered with the lock, though it changes nothing; and so is what a source says by name.
+        let may_say = revision.is_explicit()
+            && self.has_authorities(ctx.tenant)
+            && definition.extension(provisioning::sources::URN).is_some();
+        if !outcome.is_changed && !members_move && !may_say && ctx.once.is_none() {
             return self.written(ctx, definition, &state, projection, &notes, Vec::new());
         }
         let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });

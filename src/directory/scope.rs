@@ -4,7 +4,7 @@
 //! identities, `admin` is everything. Writing does not include reading. What administers the register itself (clients,
 //! views, the audit) is not among `*`: it may be read by a scope that names the type, and changed with `admin` alone,
 //! for whoever changes clients can give itself any scope. `User:block` lets a client block people, or lift that, beside
-//! what it writes of them. Says nothing of single resources or attributes: that is the
+//! what it writes of them; `User:pin` lets it correct values by hand for a while. Says nothing of single resources or attributes: that is the
 //! view's business and the [authority](scim::authority)'s.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::Role;
 
 /// Resource types that administer the register.
-const ADMINISTRATIVE: [&str; 10] =
-    ["Client", "View", "Issuer", "Policy", "Rule", "Feed", "Run", "Simulation", "WorkItem", "AuditEvent"];
+const ADMINISTRATIVE: [&str; 11] =
+    ["Client", "View", "Issuer", "Policy", "Authority", "Rule", "Feed", "Run", "Simulation", "WorkItem", "AuditEvent"];
 
 /// The scope that includes all others.
 pub const ADMIN: &str = "admin";
@@ -33,6 +33,8 @@ pub enum Access {
     Write,
     /// Of Users: that they are not active from this moment on, whatever their sources say.
     Block,
+    /// Corrections by hand that stay for a while, whatever sources say.
+    Pin,
 }
 
 impl Access {
@@ -42,6 +44,7 @@ impl Access {
             Access::Read => "read",
             Access::Write => "write",
             Access::Block => "block",
+            Access::Pin => "pin",
         }
     }
 }
@@ -52,16 +55,18 @@ struct Grant {
     read: bool,
     write: bool,
     block: bool,
+    pin: bool,
 }
 
 impl Grant {
-    const ALL: Grant = Grant { read: true, write: true, block: false };
+    const ALL: Grant = Grant { read: true, write: true, block: false, pin: false };
 
     fn has(self, access: Access) -> bool {
         match access {
             Access::Read => self.read,
             Access::Write => self.write,
             Access::Block => self.block,
+            Access::Pin => self.pin,
         }
     }
 
@@ -70,19 +75,30 @@ impl Grant {
             Access::Read => self.read = true,
             Access::Write => self.write = true,
             Access::Block => self.block = true,
+            Access::Pin => self.pin = true,
         }
     }
 
     fn and(self, other: Grant) -> Grant {
-        Grant { read: self.read && other.read, write: self.write && other.write, block: self.block && other.block }
+        Grant {
+            read: self.read && other.read,
+            write: self.write && other.write,
+            block: self.block && other.block,
+            pin: self.pin && other.pin,
+        }
     }
 
     fn or(self, other: Grant) -> Grant {
-        Grant { read: self.read || other.read, write: self.write || other.write, block: self.block || other.block }
+        Grant {
+            read: self.read || other.read,
+            write: self.write || other.write,
+            block: self.block || other.block,
+            pin: self.pin || other.pin,
+        }
     }
 
     fn is_empty(self) -> bool {
-        !self.read && !self.write && !self.block
+        !self.read && !self.write && !self.block && !self.pin
     }
 }
 
@@ -156,7 +172,7 @@ impl Scopes {
         let of = |scopes: &Scopes, kind: &str| {
             let own = scopes.named.get(kind).copied().unwrap_or_default();
             match scopes.is_admin {
-                true => Grant { block: true, ..Grant::ALL },
+                true => Grant { block: true, pin: true, ..Grant::ALL },
                 false if is_administrative(kind) => own,
                 false => own.or(scopes.any),
             }
@@ -179,8 +195,9 @@ impl Scopes {
         }
         let all = [(ANY, self.any)].into_iter().chain(self.named.iter().map(|(kind, grant)| (kind.as_str(), *grant)));
         let each = all.flat_map(|(kind, grant)| {
-            let access =
-                [Access::Read, Access::Write, Access::Block].into_iter().filter(move |access| grant.has(*access));
+            let access = [Access::Read, Access::Write, Access::Block, Access::Pin]
+                .into_iter()
+                .filter(move |access| grant.has(*access));
             access.map(move |access| name(kind, access))
         });
         each.collect()
@@ -224,6 +241,7 @@ fn split(text: &str) -> Option<(&str, Access)> {
         "write" => Access::Write,
         // Blocking is about people.
         "block" if kind == BLOCKABLE => Access::Block,
+        "pin" if kind != ANY && !is_administrative(kind) => Access::Pin,
         _ => return None,
     };
     let is_name = kind == ANY
@@ -242,7 +260,7 @@ mod tests {
 
     #[test]
     fn scopes_allow_what_the_table_says() {
-        use Access::{Block, Read, Write};
+        use Access::{Block, Pin, Read, Write};
         let table = [
             ("*:read *:write", "User", Read, true),
             ("*:read *:write", "User", Write, true),
@@ -264,6 +282,10 @@ mod tests {
             ("User:write", "User", Block, false),
             ("*:read *:write", "User", Block, false),
             ("User:block", "User", Block, true),
+            ("User:write", "User", Pin, false),
+            ("User:pin", "User", Pin, true),
+            ("User:pin", "User", Write, false),
+            ("admin", "User", Pin, true),
             ("User:block", "User", Write, false),
             ("admin", "User", Block, true),
             ("*:read *:write", "Policy", Read, false),
@@ -290,6 +312,8 @@ mod tests {
             "Policy:write",
             "Group:block",
             "*:block",
+            "*:pin",
+            "Client:pin",
         ] {
             assert_eq!(Scopes::parse(["*:read", text]).err(), Some(text));
         }

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
 use super::scim::{
-    bulk, credentials, discovery, feeds, licences, report, resources, search, simulations, types, views, why,
+    bulk, credentials, discovery, feeds, licences, report, resources, search, simulations, sources, types, views, why,
 };
 use super::{Answer, health, oauth, respond};
 
@@ -87,6 +87,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         )
         // what the clients of a view see
         .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
+        // whose values they are, where several sources may say
+        .service(path("/scim/v2/{endpoint:Users}/{id}/sources", READ).route(get().to(sources::answer)))
         // because of what somebody has what, or has it not
         .service(path("/scim/v2/{endpoint:Users}/{id}/why", READ).route(get().to(why::answer)))
         // files that sources send, and what becomes of them

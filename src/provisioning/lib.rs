@@ -4,7 +4,8 @@
 //! [`person`] checks what a User says of the person behind it and [`number`] identity numbers; [`facts`] is what it says,
 //! day by day; [`units`] is the tree of organisational units; [`names`] makes user names and addresses; [`calendar`] turns
 //! dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is, [`policy`] by which days;
-//! [`rules`] says who gets what, [`licences`] whose turn it is where there is only so much, [`superior`] who leads whom.
+//! [`rules`] says who gets what, [`licences`] whose turn it is where there is only so much, [`superior`] who leads whom,
+//! [`sources`] whose value of several sources counts, [`guard`] what is too much at once.
 
 pub mod calendar;
 pub mod facts;
@@ -16,5 +17,6 @@ pub mod number;
 pub mod person;
 pub mod policy;
 pub mod rules;
+pub mod sources;
 pub mod superior;
 pub mod units;

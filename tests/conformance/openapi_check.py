@@ -228,7 +228,7 @@ def check_routes(server):
     ]
     # The list of resource types passes over them; over memberships unless the operator says otherwise.
     endpoints += ["GroupMemberships", "Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "Feeds", "Runs"]
-    endpoints += ["AuditEvents", "WorkItems"]
+    endpoints += ["AuditEvents", "WorkItems", "Authorities"]
     patterns = [re.sub(r"\{endpoint:(\w+)\}", r"\1", pattern) for pattern in patterns]
     served = {}
     for pattern in patterns:
@@ -316,7 +316,7 @@ def check_amendments(server, own, at):
 PATCH = {"schemas": [MESSAGE + "PatchOp"]}
 SEARCH = {"schemas": [MESSAGE + "SearchRequest"]}
 # For administrators alone.
-GUARDED = ("Clients", "Views", "Policies", "Rules", "Simulations", "Issuers", "Feeds")
+GUARDED = ("Clients", "Views", "Policies", "Authorities", "Rules", "Simulations", "Issuers", "Feeds")
 
 
 def check_kind(server, endpoint, name, bodies, change, unique):
@@ -792,6 +792,41 @@ def check_policies(server):
     server.send("DELETE", f"/scim/v2/Schemas/{person['id']}", 204, at="/scim/v2/Schemas/{urn}")
 
 
+def check_authorities(server):
+    """Authorities want the extension Sources, which goes again with the last of them."""
+    sources = json.loads((ROOT / "schemas/install/sources.json").read_text(encoding="utf-8"))
+    user, kinds = "/scim/v2/ResourceTypes/User", "/scim/v2/ResourceTypes/{name}"
+    client = {"schemas": ["urn:matrikel:scim:schemas:1.0:Client"], "role": "source", "name": "telephony"}
+    client = server.send("POST", "/scim/v2/Clients", 201, body=client).json()
+    authority = {"schemas": ["urn:matrikel:scim:schemas:1.0:Authority"], "resourceType": "User"}
+    authority["sources"] = [{"value": "telephony"}]
+    bodies = [authority | {"name": name, "paths": [name]} for name in ("title", "nickName")]
+    server.send("POST", "/scim/v2/Authorities", 400, body=bodies[0])
+    server.send("POST", "/scim/v2/Schemas", 201, body=sources)
+    value = [{"schema": sources["id"], "required": False}]
+    added = {"op": "add", "path": "schemaExtensions", "value": value}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [added]})
+    change = {"op": "replace", "path": "combine", "value": "all"}
+    check_kind(server, "Authorities", "Authority", bodies, change, "name")
+    body = {"schemas": [CORE + "User"], "userName": "numbers"}
+    made = server.send("POST", "/scim/v2/Users", 201, body=body).json()
+    path, at = f"/scim/v2/Users/{made['id']}/sources", "/scim/v2/Users/{id}/sources"
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 200, at=at)
+        server.send(method, path, 400, at=at, params={"path": "displayName"})
+        server.send(method, path, 403, at=at, token=server.consumer)
+        server.send(method, "/scim/v2/Users/nothing/sources", 404, at=at)
+        check_refusals(server, [(method, path, at, None)])
+    server.send("OPTIONS", path, 204, at=at)
+    server.send("DELETE", f"/scim/v2/Users/{made['id']}", 204, at="/scim/v2/Users/{id}")
+    for one in server.send("GET", "/scim/v2/Authorities", 200).json()["Resources"]:
+        server.send("DELETE", f"/scim/v2/Authorities/{one['id']}", 204, at="/scim/v2/Authorities/{id}")
+    server.send("DELETE", f"/scim/v2/Clients/{client['id']}", 204, at="/scim/v2/Clients/{id}")
+    gone = {"op": "remove", "path": f'schemaExtensions[schema eq "{sources["id"]}"]'}
+    server.send("PATCH", user, 200, at=kinds, body=PATCH | {"Operations": [gone]})
+    server.send("DELETE", f"/scim/v2/Schemas/{sources['id']}", 204, at="/scim/v2/Schemas/{urn}")
+
+
 def check_answers(server):
     spent = {"body": {"schemas": [CORE + "Group"], "displayName": "Kept"}, "headers": {"Idempotency-Key": "spent"}}
     made = server.send("POST", "/scim/v2/Groups", 201, **spent)
@@ -816,6 +851,7 @@ def check_answers(server):
     check_kind(server, "Views", "View", [view | {"name": name} for name in ("cloud", "school")], change, "name")
     check_view(server, view | {"name": "used"})
     check_policies(server)
+    check_authorities(server)
     rule = {"schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "filter": "userName pr"}
     rule["grants"] = [{"type": "group", "value": "everybody"}]
     change = {"op": "replace", "path": "lifecycle", "value": "active"}

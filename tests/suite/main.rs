@@ -94,6 +94,7 @@ mod security;
 mod simulations;
 #[cfg(test)]
 mod slow;
+mod sources;
 #[cfg(test)]
 #[path = "store/mod.rs"]
 mod store_tests;

@@ -113,7 +113,7 @@ impl Directory {
             role,
             scopes: scopes(&document),
             profile: text("profile").and_then(Profile::parse).unwrap_or_default(),
-            domain: text("domain").map_or(client, shared_domain),
+            domain: domain_of(client, &document),
             sensitive: texts(&document, "sensitiveAttributes").map(str::to_owned).collect(),
             writes: writes(&document).into(),
             networks: texts(&document, "networks").filter_map(Network::parse).collect(),
@@ -159,6 +159,11 @@ fn rate(document: &Map<String, Value>) -> Rate {
         u32::try_from(number).ok()
     };
     Rate { per_second: number("requestsPerSecond"), burst: number("burst"), concurrent: number("concurrent") }
+}
+
+/// The provisioning domain of a client, by its document.
+pub(in crate::directory) fn domain_of(client: ResourceId, document: &Map<String, Value>) -> ResourceId {
+    document.get("domain").and_then(Value::as_str).map_or(client, shared_domain)
 }
 
 /// The provisioning domain that clients share by its name.

@@ -15,11 +15,12 @@ use store::{Credential, Record, ResourceId, Store, Tenant, Work};
 
 use super::particular::{Follow, Write};
 use super::scope::Scopes;
+use super::settle::{AUTHORITY, note_change};
 use super::{Ctx, Directory, Error, Precondition, Profile, Role, views};
 
 pub(super) use credentials::lead_to;
 pub use credentials::{NewCredential, add, of, revoke, rotate};
-pub(super) use document::check;
+pub(super) use document::{check, domain_of};
 
 /// A client as listed.
 #[derive(Clone, Debug)]
@@ -118,7 +119,16 @@ pub(super) fn attend(
             views::refuse_missing(document, work)?;
             document::check_against(work.catalog().registry(), document)?;
         }
-        None => credentials::forget_routes(write.id, work)?,
+        None => {
+            credentials::forget_routes(write.id, work)?;
+            if work.count(AUTHORITY) > 0 {
+                // What it has said counts no more.
+                return Ok(Some(Box::new(|write, _, work| {
+                    note_change(write.ctx, work, AUTHORITY);
+                    Ok(())
+                })));
+            }
+        }
     }
     Ok(None)
 }

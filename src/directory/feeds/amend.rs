@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use provisioning::sources::Site;
 use scim::patch::RelationChange;
 use scim::resource::{Notes, Strictness, replace};
 use scim::schema::Definition;
@@ -146,5 +147,20 @@ impl Revision for Amendment {
 
     fn passwords(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// A file says what stands in its columns; it does not send back what it has read.
+    fn names(&self, site: &Site) -> bool {
+        let Change::Say { .. } = self.change else { return false };
+        let columns = self.part.columns.iter().map(|column| &column.spot);
+        let lists = self.part.lists.iter().map(|list| &list.spot);
+        columns.chain(lists).any(|spot| {
+            let attribute = match &spot.extension {
+                Some(urn) => format!("{urn}:{}", spot.attribute),
+                None => spot.attribute.clone(),
+            };
+            let like = Value::Object(spot.like.iter().cloned().collect());
+            site.is_named_by(&attribute, None, spot.sub.as_deref()) || site.is_of(&attribute, &like)
+        })
     }
 }

@@ -65,7 +65,12 @@ pub(in crate::directory) fn find(
 }
 
 /// Resources of a kind that have a text at an indexed path.
-pub(super) fn called(kind: &str, path: &str, text: &str, work: &mut Work<'_>) -> Result<Vec<ResourceId>, Error> {
+pub(in crate::directory) fn called(
+    kind: &str,
+    path: &str,
+    text: &str,
+    work: &mut Work<'_>,
+) -> Result<Vec<ResourceId>, Error> {
     let mut found = Vec::new();
     let candidates = work.having(kind, path, &[text.to_owned()], None, FEW)?;
     let wanted = key::of_text(text, TextRule::Fold);

@@ -8,14 +8,15 @@ use provisioning::guard::Guard;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::Rule;
+use provisioning::sources::{Authority, Site};
 use provisioning::units::Units;
 use serde_json::{Map, Value};
-use store::Work;
 use store::work::document_of;
+use store::{ResourceId, Work};
 
 use super::super::licences::{self, Pools};
-use super::super::{Error, rules};
-use super::{POLICY, people};
+use super::super::{Error, authorities, rules};
+use super::{AUTHORITY, POLICY, people};
 
 /// A tenant's policies and rules, ready to be asked.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub(in crate::directory) struct Book {
     pools: Pools,
     /// What the first policy that guards lets pass.
     guard: Option<Guard>,
+    /// Whose word counts for which values, by name; of sources those that there are.
+    authorities: Vec<Authority>,
 }
 
 impl Book {
@@ -56,6 +59,12 @@ impl Book {
     /// All policies, in the order in which they are asked.
     pub(in crate::directory) fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// The places of a resource type that several sources may speak of.
+    pub(in crate::directory) fn sites<'b>(&'b self, kind: &'b str) -> impl Iterator<Item = (&'b Authority, &'b Site)> {
+        let of = self.authorities.iter().filter(move |authority| authority.kind == kind);
+        of.flat_map(|authority| authority.sites.iter().map(move |site| (authority, site)))
     }
 
     /// The organisation's units.
@@ -95,6 +104,22 @@ impl Book {
         }
         Policy::sort(&mut policies);
         let (pools, guard) = (licences::pools(work)?, policies.iter().find_map(|policy| policy.guard.clone()));
-        Ok(Book { rules: rules::read_active(work)?, policies, units: people::units(work)?, pools, guard })
+        let mut authorities = Vec::new();
+        if work.count(AUTHORITY) > 0 {
+            for (_, mut authority) in authorities::all(work)? {
+                let mut sources = Vec::new();
+                for source in authority.sources {
+                    if let Ok(id) = source.parse::<ResourceId>()
+                        && work.record(id)?.is_some()
+                    {
+                        sources.push(source);
+                    }
+                }
+                authority.sources = sources;
+                authorities.push(authority);
+            }
+        }
+        let units = people::units(work)?;
+        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities })
     }
 }

@@ -3,14 +3,16 @@
 
 use provisioning::calendar::Calendar;
 use provisioning::lifecycle::State;
+use provisioning::person::USER;
 use provisioning::policy::Reuse;
+use scim::authority::Absence;
 use scim::key::{TextRule, of_text};
 use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons, work_items};
-use super::{Book, conclude, end, follow, standing, superior};
+use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -56,7 +58,8 @@ pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Re
     }
     let mut after = before.clone();
     standing::change_source(&mut after, ctx.caller.id, |source| source.withdraw(ctx.now));
-    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    sources::fall_silent(&mut after, ctx.caller.id);
+    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     rewrite(work, record, after)?;
     follow(ctx, work, record.id, next)?;
     Ok(true)
@@ -90,6 +93,7 @@ pub(in crate::directory) fn refuse_held(record: &Record) -> Result<(), Error> {
 /// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.
 pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     let document = document_of(record)?;
+    adopt::forget(work, record.id)?;
     let book = Book::of(work)?;
     if let Some(policy) = book.policy_of(&document) {
         let stone = Tombstone { resource: record.id, at: ctx.now, until: None };
@@ -214,6 +218,11 @@ pub(in crate::directory) fn bring_back(
 ) -> Result<super::Follow, Error> {
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
+    let user = work.catalog().registry().definition(USER).cloned();
+    if let Some(user) = user.filter(|user| sources::concern(user, work)) {
+        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty(), number: None };
+        sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
+    }
     standing::restore(Some(before), after);
     standing::guard_said(ctx, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
@@ -224,5 +233,5 @@ pub(in crate::directory) fn bring_back(
         }
     });
     refuse_buried(work, &book, Some(before), after)?;
-    conclude(ctx, work, &book, id, Some(before), after)
+    conclude(ctx, work, &book, (USER, id), Some(before), after)
 }

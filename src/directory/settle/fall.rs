@@ -102,7 +102,7 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         licences::hand_on(ctx, work, entitlement)?;
         return Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same });
     }
-    let Some(record) = found.filter(|record| record.kind == USER) else {
+    let Some(record) = found else {
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };
@@ -125,7 +125,7 @@ pub(in crate::directory) fn look(
     let before = document_of(record)?;
     let mut after = before.clone();
     let book = Book::of(work)?;
-    let next = conclude(ctx, work, &book, record.id, Some(&before), &mut after)?;
+    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     if next.is_over {
         depart::purge(ctx, work, record)?;
         return Ok(None);

@@ -4,6 +4,7 @@
 //! scheduler, so that a simulation, a bulk request and a replay do the same. Works out nothing itself: that is
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
+mod adopt;
 mod book;
 mod depart;
 mod fall;
@@ -13,6 +14,7 @@ mod life;
 mod naming;
 mod people;
 pub(super) mod rights;
+pub(super) mod sources;
 mod standing;
 mod superior;
 
@@ -25,26 +27,31 @@ pub(super) use provisioning::person::USER;
 use provisioning::policy::Policy;
 use provisioning::rules::asks_for_others;
 use provisioning::units::KIND as UNIT;
-use scim::schema::Registry;
+use scim::schema::{Definition, Registry};
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, licences, membership, persons, work_items};
+use super::{Ctx, Error, adoptions, licences, membership, persons, work_items};
 
 pub(super) use book::Book;
-pub(super) use depart::{bring_back, merged, purge, refuse_held, returning, withdraw};
+pub(super) use depart::{
+    ADDRESSES, NUMBERS, USER_NAMES, bring_back, buried_form, merged, purge, refuse_held, returning, withdraw,
+};
 pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
+pub(super) use sources::Voice;
 pub(super) use standing::keep_said;
 
 /// The resource type of policies.
 pub const POLICY: &str = "Policy";
 /// The resource type of rules.
 pub const RULE: &str = "Rule";
+/// The resource type that says whose word counts for which values.
+pub const AUTHORITY: &str = "Authority";
 
 /// What is to be done once a User is written.
 #[derive(Debug, Default)]
@@ -87,29 +94,47 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
     Policy::read(document, user).map(drop)
 }
 
-/// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
+/// Whether anything follows from a resource of the type as from an account: it is a User, and there is a policy, a rule, a
+/// unit, an authority over values, or an account of before.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
     kind == USER
-        && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work) || licences::may_concern(work))
+        && (work.count(POLICY) > 0
+            || work.count(RULE) > 0
+            || work.count(AUTHORITY) > 0
+            || people::has_units(work)
+            || licences::may_concern(work)
+            || adoptions::are_there(work))
+}
+
+/// Whether anything follows from a resource of the type, be it only that several sources speak of its values.
+pub(super) fn follows(definition: &Definition, work: &Work<'_>) -> bool {
+    concerns(definition.name(), work) || sources::concern(definition, work)
 }
 
 /// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the
-/// document as it is stored.
+/// document as it is stored, `voice` how the write speaks.
 pub(super) fn settle(
     ctx: &Ctx,
     work: &mut Work<'_>,
-    id: ResourceId,
+    (definition, id): (&Definition, ResourceId),
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
+    voice: &Voice<'_>,
 ) -> Result<Follow, Error> {
     let book = Book::of(work)?;
+    if sources::concern(definition, work) {
+        sources::hear(ctx, &book, definition, before, after, voice)?;
+    }
+    if definition.name() != USER {
+        return conclude(ctx, work, &book, (definition.name(), id), before, after);
+    }
     standing::restore(before, after);
     standing::guard_said(ctx, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, before, after)?;
     }
-    conclude(ctx, work, &book, id, before, after)
+    conclude_with(ctx, work, &book, (USER, id), before, (after, voice.number.as_deref()))
 }
 
 /// The same once it is settled what a client has said, or when none has said anything.
@@ -117,11 +142,27 @@ fn conclude(
     ctx: &Ctx,
     work: &mut Work<'_>,
     book: &Book,
-    id: ResourceId,
+    of: (&str, ResourceId),
     before: Option<&Map<String, Value>>,
     after: &mut Map<String, Value>,
 ) -> Result<Follow, Error> {
+    conclude_with(ctx, work, book, of, before, (after, None))
+}
+
+/// The same with what stands for an identity number that is still in clear in the document.
+fn conclude_with(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    book: &Book,
+    (kind, id): (&str, ResourceId),
+    before: Option<&Map<String, Value>>,
+    (after, number): (&mut Map<String, Value>, Option<&str>),
+) -> Result<Follow, Error> {
     let mut follow = Follow::default();
+    follow.look_again(sources::show(ctx, book, kind, before, after));
+    if kind != USER {
+        return Ok(follow);
+    }
     let life = match book.policy_of(after) {
         Some(policy) => life::tell(ctx, &policy.terms, before, after),
         None => life::forget(after),
@@ -130,13 +171,19 @@ fn conclude(
     follow.is_over = life.is_over;
     follow.look_again(people::settle(ctx, book, after));
     superior::settle(ctx, work, book, id, before, after, &mut follow)?;
-    follow.look_again(naming::settle(ctx, work, book.policy_of(after), id, before, after)?);
+    let adoption = adopt::find(work, id, after, number)?;
+    let policy = book.policy_of(after);
+    follow.look_again(naming::settle(ctx, work, policy, id, before, (after, adoption.as_ref()))?);
+    let inherits = match &adoption {
+        Some(adoption) => adoption.take_over(ctx, work, id)?,
+        None => false,
+    };
     let calendar = book.calendar_of(after);
     let subject = rights::Subject {
         id,
         before,
         document: after,
-        is_new: before.is_none(),
+        is_new: before.is_none() && !inherits,
         state: held_state(after),
         calendar: &calendar,
         units: book.units(),
@@ -156,6 +203,9 @@ fn conclude(
     let is_another = before.is_none_or(|before| before != after) || !follow.grants.is_empty();
     if is_another && asks_for_others(book.rules()) {
         follow.siblings = persons::siblings(work, id, after)?;
+    }
+    if let Some(adoption) = adoption {
+        adoption.report(work, id, &follow)?;
     }
     Ok(follow)
 }
@@ -230,7 +280,7 @@ pub(super) fn attend(
 pub(super) fn note_change(ctx: &Ctx, work: &mut Work<'_>, kind: &str) {
     work.move_book();
     // Who works in which unit is known: they alone are looked at for its sake, see `people`.
-    if matches!(kind, POLICY | RULE) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
+    if matches!(kind, POLICY | RULE | AUTHORITY) || (kind != UNIT && (work.count(POLICY) > 0 || work.count(RULE) > 0)) {
         tell_everybody_soon(ctx, work);
     }
 }

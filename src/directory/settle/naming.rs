@@ -16,6 +16,7 @@ use store::work::document_of;
 use store::{ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error};
+use super::adopt::Adopting;
 use super::depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, years_after};
 use super::{POLICY, standing};
 
@@ -37,7 +38,7 @@ pub(super) fn settle(
     policy: Option<&Policy>,
     id: ResourceId,
     before: Option<&Map<String, Value>>,
-    after: &mut Map<String, Value>,
+    (after, adopted): (&mut Map<String, Value>, Option<&Adopting>),
 ) -> Result<Option<i64>, Error> {
     let was = before.and_then(|before| standing::part(before, NAMES)).cloned();
     if was.is_none() && !(before.is_none() && ctx.caller.generates_names) {
@@ -68,7 +69,7 @@ pub(super) fn settle(
     let state = standing::held(after).map(|(state, _)| state);
     match (given(after), state) {
         (None, None | Some(State::Staged | State::Active | State::Ending | State::Suspended)) => {
-            naming.name(after)?;
+            naming.name(after, adopted)?;
         }
         // A start that was cancelled before the first active day: the name is somebody else's to have.
         (Some(_), Some(State::Planned)) if is_made(after) => naming.unname(after),
@@ -143,17 +144,30 @@ struct Naming<'n, 'w, 'd> {
 
 impl Naming<'_, '_, '_> {
     /// Makes the first names.
-    fn name(&mut self, document: &mut Map<String, Value>) -> Result<(), Error> {
+    fn name(&mut self, document: &mut Map<String, Value>, adopted: Option<&Adopting>) -> Result<(), Error> {
         let person = Person::of(document, &self.id.to_string());
         let is_protected = is_protected(document);
-        let former = self.former(document)?;
-        let user_name = self.free_name(&person, is_protected, former)?;
-        let address = self.free_address(&person, &user_name, is_protected, former)?;
+        let former = match adopted {
+            Some(adopted) => Some(adopted.id()),
+            None => self.former(document)?,
+        };
+        let user_name = match adopted.and_then(Adopting::user_name) {
+            Some(name) => name,
+            None => self.free_name(&person, is_protected, former)?,
+        };
+        let address = match adopted.and_then(Adopting::address) {
+            Some(address) => Some(address),
+            None => self.free_address(&person, &user_name, is_protected, former)?,
+        };
         document.insert(USER_NAME.to_owned(), user_name.clone().into());
         if let Some(address) = &address {
             put_address(document, None, address);
         }
-        self.note(document, "generated", &user_name, address.as_deref());
+        for alias in adopted.iter().flat_map(|adopted| adopted.aliases()) {
+            add_alias(document, &alias);
+        }
+        let origin = if adopted.is_some_and(Adopting::has_names) { "adopted" } else { "generated" };
+        self.note(document, origin, &user_name, address.as_deref());
         Ok(())
     }
 
@@ -336,6 +350,15 @@ fn put_address(document: &mut Map<String, Value>, old: Option<&str>, address: &s
         }
     }
     emails.insert(0, json!({ "value": address, "type": "work", "primary": true }));
+    document.insert(EMAILS.to_owned(), emails.into());
+}
+
+/// An address that the account had before, and keeps.
+fn add_alias(document: &mut Map<String, Value>, alias: &str) {
+    let mut emails = document.get(EMAILS).and_then(Value::as_array).cloned().unwrap_or_default();
+    if emails.iter().all(|email| email.get("value").and_then(Value::as_str) != Some(alias)) {
+        emails.push(json!({ "value": alias, "type": ALIAS }));
+    }
     document.insert(EMAILS.to_owned(), emails.into());
 }
 

@@ -446,6 +446,9 @@ impl Judgement {
         let stays = self.held.iter().enumerate().filter(|(at, one)| one.state == State::Held && !ends(*at));
         let mut after: BTreeSet<&str> = stays.map(|(_, one)| one.target.as_str()).collect();
         after.extend(self.plan.give.iter().map(String::as_str));
+        // One ground may take another's place before the User ever was there.
+        let begun = self.plan.begin.iter().filter_map(|at| self.judged.get(*at));
+        after.extend(begun.filter_map(|one| one.claim.target.as_deref().ok()));
         let mut entitlements =
             subject.document.get(ENTITLEMENTS).and_then(Value::as_array).cloned().unwrap_or_default();
         let before = entitlements.clone();

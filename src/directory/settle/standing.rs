@@ -24,17 +24,27 @@ const ACTIVE: &str = "active";
 
 /// A part of the Person extension.
 pub(super) fn part<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&'d Value> {
-    document.get(URN)?.get(name)
+    part_in(document, URN, name)
 }
 
 /// Puts a part into the Person extension, or takes it out; an extension without parts goes too.
 pub(super) fn put(document: &mut Map<String, Value>, name: &str, value: Option<Value>) {
-    match (value, document.get_mut(URN)) {
-        (Some(value), Some(Value::Object(person))) => drop(person.insert(name.to_owned(), value)),
-        (Some(value), _) => drop(document.insert(URN.to_owned(), json!({ name: value }))),
-        (None, Some(Value::Object(person))) => {
-            if person.shift_remove(name).is_some() && person.is_empty() {
-                document.shift_remove(URN);
+    put_in(document, URN, name, value);
+}
+
+/// A part of an extension.
+pub(super) fn part_in<'d>(document: &'d Map<String, Value>, urn: &str, name: &str) -> Option<&'d Value> {
+    document.get(urn)?.get(name)
+}
+
+/// Puts a part into an extension, or takes it out; an extension without parts goes too.
+pub(super) fn put_in(document: &mut Map<String, Value>, urn: &str, name: &str, value: Option<Value>) {
+    match (value, document.get_mut(urn)) {
+        (Some(value), Some(Value::Object(parts))) => drop(parts.insert(name.to_owned(), value)),
+        (Some(value), _) => drop(document.insert(urn.to_owned(), json!({ name: value }))),
+        (None, Some(Value::Object(parts))) => {
+            if parts.shift_remove(name).is_some() && parts.is_empty() {
+                document.shift_remove(urn);
             }
         }
         (None, _) => {}

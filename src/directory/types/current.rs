@@ -10,7 +10,7 @@ use serde_json::Value;
 use store::catalog::Catalog;
 use store::{TenantId, Work};
 
-use super::super::{Ctx, Directory, Error, POLICY};
+use super::super::{AUTHORITY, Ctx, Directory, Error, POLICY};
 
 /// What the URNs of messages begin with.
 const MESSAGES: &str = "urn:ietf:params:scim:api:messages:";
@@ -25,6 +25,8 @@ struct Look {
     at: i64,
     /// Whether there was a policy.
     has_policies: bool,
+    /// Whether there was an authority over values.
+    has_authorities: bool,
 }
 
 /// When each tenant's catalog was last compared with the database, µs.
@@ -46,10 +48,11 @@ impl Directory {
     /// The tenant's schemas and resource types as they are now.
     pub async fn fresh_catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
         let look = move |reader: &mut store::Reader| {
-            Ok::<_, store::Error>((reader.catalog(tenant)?, reader.count(tenant, POLICY)? > 0))
+            let (policies, authorities) = (reader.count(tenant, POLICY)?, reader.count(tenant, AUTHORITY)?);
+            Ok::<_, store::Error>((reader.catalog(tenant)?, policies > 0, authorities > 0))
         };
-        let (catalog, has_policies) = self.store.read(look).await?;
-        let look = Look { at: now, has_policies };
+        let (catalog, has_policies, has_authorities) = self.store.read(look).await?;
+        let look = Look { at: now, has_policies, has_authorities };
         self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, look);
         Ok(catalog)
     }
@@ -60,9 +63,15 @@ impl Directory {
         checked.get(&tenant).is_some_and(|look| look.has_policies)
     }
 
+    /// Whether the tenant had authorities over values when its catalog was last looked at.
+    pub(in crate::directory) fn has_authorities(&self, tenant: TenantId) -> bool {
+        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.get(&tenant).is_some_and(|look| look.has_authorities)
+    }
+
     /// After a policy was written: the tenant's catalog is looked at anew before anything is served.
     pub(in crate::directory) fn note_policy(&self, tenant: TenantId, definition: &Definition) {
-        if definition.name() == POLICY {
+        if matches!(definition.name(), POLICY | AUTHORITY) {
             self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
         }
     }

@@ -12,6 +12,7 @@ pub(super) mod report;
 pub(super) mod resources;
 pub(super) mod search;
 pub(super) mod simulations;
+pub(super) mod sources;
 pub(super) mod types;
 pub(super) mod views;
 pub(super) mod why;

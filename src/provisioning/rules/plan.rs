@@ -61,7 +61,13 @@ pub fn plan(judged: &[Judged], held: &[Held], account: Account) -> Plan {
         held.iter().filter(|held| held.state == State::Held).map(|held| held.target.as_str()).collect();
     for (index, right) in held.iter().enumerate() {
         let is_ruled = right.kind == Kind::Rule || (right.kind == Kind::Hand && !right.ground.is_empty());
+        // What was there before the register is explained once a rule gives the same.
+        let is_confirmed = right.kind == Kind::Inherited
+            && judged
+                .iter()
+                .any(|one| one.standing == Standing::Held && one.claim.target.as_ref() == Ok(&right.target));
         let stays = match (is_ruled, account) {
+            _ if is_confirmed => false,
             (true, _) => judged.iter().any(|one| one.standing == Standing::Held && right.is_by(&one.claim)),
             (false, Account::Holds | Account::Reserves) => true,
             (false, Account::Rests | Account::Gone) => false,
@@ -75,6 +81,7 @@ pub fn plan(judged: &[Judged], held: &[Held], account: Account) -> Plan {
             }
             (false, State::Held) => {
                 let becomes = match account {
+                    _ if is_confirmed => None,
                     Account::Rests if right.kind != Kind::Rule => Some(State::Rests),
                     Account::Gone if right.kind == Kind::Hand => Some(State::Lapsed),
                     _ => None,

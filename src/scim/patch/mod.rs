@@ -133,6 +133,17 @@ impl Operation {
         self.verb
     }
 
+    /// What it is about: the top-level attribute as [`Operation::attribute`] says it, what its elements are like, and the
+    /// sub-attribute.
+    pub fn target(&self) -> (String, Option<&Filter<Checked>>, Option<&str>) {
+        (self.attribute(), self.filter.as_ref(), self.sub.as_deref())
+    }
+
+    /// The elements that it brings.
+    pub fn elements(&self) -> impl Iterator<Item = &Value> {
+        self.value.as_ref().and_then(Value::as_array).into_iter().flatten()
+    }
+
     /// Canonical path of the top-level attribute that it changes, or the URN of an extension that it removes.
     pub fn attribute(&self) -> String {
         match (&self.extension, &self.attribute) {

@@ -128,7 +128,7 @@ pub(crate) fn immutable(spot: Spot<'_>) -> Error {
 
 /// Whether two values of an attribute are the same under its rules of case; sub-attributes that only the server sets
 /// do not count.
-pub(crate) fn is_same(attribute: &Attribute, old: &Value, new: &Value) -> bool {
+pub fn is_same(attribute: &Attribute, old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
             attribute.sub_attributes.iter().filter(|sub| sub.mutability != Mutability::ReadOnly).all(|sub| {

@@ -18,13 +18,13 @@ mod validate;
 mod tests;
 
 pub use label::label;
-pub use merge::replace;
+pub use merge::{is_same, replace};
 pub use normalise::normalise;
 pub use project::Projection;
 pub use validate::{check_new, validate};
 
 pub(crate) use label::NAMES;
-pub(crate) use merge::{immutable, is_same, keep, keep_subs};
+pub(crate) use merge::{immutable, keep, keep_subs};
 pub(crate) use normalise::{absorb, comparable, identity, read_primary, set_secondary};
 pub(crate) use place::Spot;
 pub(crate) use typing::Reader;

@@ -27,7 +27,7 @@ macro_rules! document {
 }
 
 /// All of it.
-pub const SHIPPED: [Shipped; 8] = [
+pub const SHIPPED: [Shipped; 10] = [
     Shipped {
         name: "device",
         about: "devices on a network (RFC 9944), at /Devices",
@@ -103,10 +103,29 @@ pub const SHIPPED: [Shipped; 8] = [
         resource_type: document!("types/people"),
         indexes: &[("Person", "accounts.value")],
     },
+    Shipped {
+        name: "sources",
+        about: "what several sources say of the same values of a user, and what is pinned by hand",
+        schema: document!("sources"),
+        resource_type: document!("types/user-sources"),
+        indexes: &[],
+    },
+    Shipped {
+        name: "adoption",
+        about: "accounts as they were before the register, for a first load, at /Adoptions; needs person",
+        schema: document!("adoption"),
+        resource_type: document!("types/adoption"),
+        indexes: &[
+            ("Adoption", "employeeNumber"),
+            ("Adoption", "urn:matrikel:scim:schemas:1.0:Person:personalNumber"),
+            ("Adoption", "user.value"),
+        ],
+    },
 ];
 
 /// What a municipality needs, in the order it is installed.
-pub const MUNICIPALITY: [&str; 6] = ["person", "organizational-unit", "people", "entitlement", "licence", "assignment"];
+pub const MUNICIPALITY: [&str; 8] =
+    ["person", "organizational-unit", "people", "entitlement", "licence", "assignment", "sources", "adoption"];
 
 /// What is shipped by that name.
 pub fn of_name(name: &str) -> Option<&'static Shipped> {

@@ -70,6 +70,7 @@ fn every_shipped_document_is_in_the_registry() {
             "Client",
             "View",
             "Policy",
+            "Authority",
             "Rule",
             "Issuer",
             "Feed",

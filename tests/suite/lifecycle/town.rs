@@ -54,9 +54,14 @@ impl Town {
 
     /// Installs the extension. Without it no policy can be saved.
     pub(crate) async fn install(&self) {
+        self.install_shipped("person").await;
+    }
+
+    /// Installs an extension of User that is shipped.
+    pub(crate) async fn install_shipped(&self, name: &str) {
         let directory = &self.register.directory;
         let ctx = self.admin();
-        let person = shipped::of_name("person").expect("it is shipped");
+        let person = shipped::of_name(name).expect("it is shipped");
         let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
         directory.add_document(&ctx, Document::Schema, parse(person.schema)).await.expect("the schema");
         let added = parse(person.resource_type)["schemaExtensions"].take();

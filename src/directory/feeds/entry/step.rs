@@ -8,6 +8,7 @@ use store::{ResourceId, Work};
 
 use super::{Done, GONE, Op, Ready, Step, Task, Wish, is_gone, stored_op, written};
 use crate::directory::Error;
+use crate::directory::settle::sources;
 
 impl Ready {
     pub(super) fn run(&self, task: &Task, work: &mut Work<'_>) -> Result<Done, Error> {
@@ -49,6 +50,13 @@ impl Ready {
             }
             Step::Nothing => (self.id, Op::Withdrawn),
         };
+        if matches!(entry.wish, Wish::Withdraw)
+            && let Some(id) = self.id
+            && let Some(record) = work.record(id)?
+        {
+            // What it said of values that others speak of too goes with it, whatever becomes of the resource.
+            sources::unsay(ctx, work, &record)?;
+        }
         let is = match id {
             Some(id) if op != Op::Unchanged && op != Op::Deleted => task.document(id, work)?,
             _ => None,
