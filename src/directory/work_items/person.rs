@@ -32,8 +32,8 @@ pub(in crate::directory) fn notice(
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
     match states {
-        (Some(State::Planned | State::Staged) | None, Some(State::Suspended | State::Disabled | State::Limbo))
-            if has_begun(after, calendar, now) && (before.is_some() || states.1 == Some(State::Suspended)) =>
+        (Some(State::Planned | State::Staged), Some(is @ (State::Suspended | State::Disabled | State::Limbo)))
+            if has_begun(after, calendar, now) && (is != State::Suspended || is_blocked(after)) =>
         {
             let summary = "The first day has passed, and the account has never been active: find out whether this person \
                            has come, and have the source say so.";
@@ -46,9 +46,9 @@ pub(in crate::directory) fn notice(
         }
         _ => {}
     }
-    let Some(before) = before else { return notices };
+    let Some(before) = before.filter(|_| !by_hand.is_empty()) else { return notices };
     let (was, is) = (tasks(before), tasks(after));
-    if !by_hand.is_empty() && !was.is_empty() && was != is {
+    if !was.is_empty() && was != is {
         let summary =
             "This person has another unit or task now: decide whether what was given by hand is still needed.";
         let mut item = Item::new(Kind::Review, id, summary, "unit or task");
@@ -57,6 +57,13 @@ pub(in crate::directory) fn notice(
         notices.push(Notice::Open(item));
     }
     notices
+}
+
+/// Whether somebody keeps it from being active; who is on leave from the first day is expected later.
+fn is_blocked(document: &Map<String, Value>) -> bool {
+    let person = document.get(URN);
+    let mut sources = person.and_then(|person| person.get("sources")?.as_array()).into_iter().flatten();
+    person.is_some_and(|person| person.get("block").is_some()) || sources.any(|source| source.get("blocked").is_some())
 }
 
 fn has_begun(document: &Map<String, Value>, calendar: &Calendar, now: i64) -> bool {
@@ -107,10 +114,14 @@ mod tests {
                 { "employmentId": "1", "start": start, "unit": unit, "taskCode": "n", "current": true } ] } })
         };
         let (past, ahead) = (one("A", "2020-01-01"), one("A", "2040-01-01"));
+        let mut blocked = past.clone();
+        blocked[URN]["sources"] = json!([{ "value": "c", "blocked": "2020-01-01T00:00:00Z" }]);
         let states = |was, is| (Some(was), Some(is));
         use State::{Active, Disabled, Planned, Staged, Suspended};
-        let table: [(Option<Value>, &Value, _, &[&str], &[&str]); 9] = [
-            (Some(past.clone()), &past, states(Staged, Suspended), &[], &["open noShow"]),
+        let table: [(Option<Value>, &Value, _, &[&str], &[&str]); 11] = [
+            (Some(past.clone()), &blocked, states(Staged, Suspended), &[], &["open noShow"]),
+            (Some(past.clone()), &past, states(Staged, Suspended), &[], &[]),
+            (None, &blocked, (None, Some(Suspended)), &[], &[]),
             (Some(past.clone()), &past, states(Staged, Disabled), &[], &["open noShow"]),
             (Some(ahead.clone()), &ahead, states(Staged, Disabled), &[], &[]),
             (Some(past.clone()), &past, states(Staged, Active), &[], &["close noShow"]),
