@@ -61,38 +61,48 @@ fn tell(report: &Value) -> anyhow::Result<()> {
         Some(amount) => format!("{amount:.2}"),
         None => "-".to_owned(),
     };
-    output::say("entitlement              permitted     used reserved  pending  waiting     over     idle  idle/month")?;
+    output::say(
+        "entitlement              permitted     used reserved  pending  waiting     over     idle  idle/month",
+    )?;
     for pool in rows("pools") {
         let count = |name: &str| said(&pool, name);
-        output::say(format!(
-            "{:<24} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>11} {}",
-            count("/entitlement/display"),
-            count("/permitted"),
-            count("/used"),
-            count("/reserved"),
-            count("/reclaimPending"),
-            count("/waiting"),
-            count("/over"),
-            count("/idle"),
-            money(&pool, "/idlePerMonth"),
-            pool.get("currency").and_then(Value::as_str).unwrap_or_default(),
-        ).trim_end())?;
+        output::say(
+            format!(
+                "{:<24} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>11} {}",
+                count("/entitlement/display"),
+                count("/permitted"),
+                count("/used"),
+                count("/reserved"),
+                count("/reclaimPending"),
+                count("/waiting"),
+                count("/over"),
+                count("/idle"),
+                money(&pool, "/idlePerMonth"),
+                pool.get("currency").and_then(Value::as_str).unwrap_or_default(),
+            )
+            .trim_end(),
+        )?;
     }
     output::say("")?;
-    output::say("month    entitlement              unit             cost centre reclaimed  used again       saved        idle")?;
+    output::say(
+        "month    entitlement              unit             cost centre reclaimed  used again       saved        idle",
+    )?;
     for row in rows("savings") {
-        output::say(format!(
-            "{:<8} {:<24} {:<16} {:<11} {:>9} {:>11} {:>11} {:>11} {}",
-            said(&row, "/month"),
-            said(&row, "/entitlement/display"),
-            said(&row, "/unit"),
-            said(&row, "/costCenter"),
-            said(&row, "/reclaimed"),
-            said(&row, "/usedAgain"),
-            money(&row, "/saved"),
-            money(&row, "/idle"),
-            row.get("currency").and_then(Value::as_str).unwrap_or_default(),
-        ).trim_end())?;
+        output::say(
+            format!(
+                "{:<8} {:<24} {:<16} {:<11} {:>9} {:>11} {:>11} {:>11} {}",
+                said(&row, "/month"),
+                said(&row, "/entitlement/display"),
+                said(&row, "/unit"),
+                said(&row, "/costCenter"),
+                said(&row, "/reclaimed"),
+                said(&row, "/usedAgain"),
+                money(&row, "/saved"),
+                money(&row, "/idle"),
+                row.get("currency").and_then(Value::as_str).unwrap_or_default(),
+            )
+            .trim_end(),
+        )?;
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use provisioning::person::USER;
 use provisioning::rules::{Account, Case, Held, Judged, Kind, Standing, State};
 use store::{ResourceId, Work};
 
-use super::seats::{Known, Move, Payer, Turn, heir, of_person, of_user};
+use super::known::{Known, Payer};
+use super::seats::{Move, Turn, heir, of_person, of_user};
 use super::{ASSIGNMENT, Error, Pools, may_concern, pool};
 use crate::directory::settle::rights::{Subject, position};
 use crate::directory::{Ctx, persons};
@@ -58,7 +59,8 @@ pub(in crate::directory) fn decide(
     }
     for target in targets {
         let known = seats.iter().find(|known| known.entitlement() == Some(target)).cloned();
-        let mut one = One { ctx, subject, case, held, target, key: target.to_string(), terms: pools.get(&target), known };
+        let mut one =
+            One { ctx, subject, case, held, target, key: target.to_string(), terms: pools.get(&target), known };
         one.decide(judged, work, &mut decided)?;
     }
     Ok(decided)
@@ -129,10 +131,12 @@ impl One<'_> {
         self.tell(wish, stage, judged, decided);
         if wish == Wish::Now && stage != Some(Stage::Assigned) && is_given && !is_of_rule {
             let value = self.terms.map(|terms| terms.value.as_str()).unwrap_or_default();
-            let detail = format!("entitlements: none of {value:?} is free, and others wait for it before. Nothing was done.");
+            let detail =
+                format!("entitlements: none of {value:?} is free, and others wait for it before. Nothing was done.");
             return Err(scim::Error::status(409, detail).into());
         }
-        if step != Step::Stay || self.known.as_ref().is_some_and(|known| known.stage() == Some(Stage::Waiting)) {
+        let may_differ = |known: &Known| known.stage() == Some(Stage::Waiting) || known.person() != person;
+        if step != Step::Stay || self.known.as_ref().is_some_and(may_differ) {
             let day = self.case.day();
             decided.moves.push(Move {
                 entitlement: self.target,
@@ -170,7 +174,8 @@ impl One<'_> {
             if one.claim.ground.kind == Kind::Hand {
                 one.standing = Standing::Withheld("it is restricted, and nobody is given it by hand".to_owned());
             } else if let Some(leave) = leave {
-                let reason = format!("the employment {} rests for a leave since {}", leave.employment, leave.period.from);
+                let reason =
+                    format!("the employment {} rests for a leave since {}", leave.employment, leave.period.from);
                 one.standing = Standing::Rests(reason);
             }
         }
@@ -272,7 +277,8 @@ impl One<'_> {
         let others = others.filter(|other| Some(other.id) != mine && other.entitlement() == Some(self.target));
         let anchor = others.filter(sits).map(|other| other.id).min();
         // Of two accounts with a seat each, which are linked now, the older seat stays.
-        let is_anchor = self.known.as_ref().is_some_and(|known| sits(known) && anchor.is_none_or(|other| known.id < other));
+        let is_anchor =
+            self.known.as_ref().is_some_and(|known| sits(known) && anchor.is_none_or(|other| known.id < other));
         Ok(Sharing { anchored: anchor.is_some(), is_anchor })
     }
 

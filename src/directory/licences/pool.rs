@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Due, Record, ResourceId, Work};
 
-use super::seats::{self, Known};
+use super::known::Known;
+use super::seats;
 use super::{ASSIGNMENT, Error};
 use crate::directory::Ctx;
 use crate::directory::rules::ENTITLEMENT;
@@ -52,8 +53,12 @@ impl Counts {
         let part = document.entry(LICENCE).or_insert_with(|| Value::Object(Map::new()));
         let Some(part) = part.as_object_mut() else { return };
         let over = (self.used - permitted).max(0);
-        let kept =
-            [("reserved", self.reserved), ("reclaimPending", self.reclaiming), ("waiting", self.waiting), ("over", over)];
+        let kept = [
+            ("reserved", self.reserved),
+            ("reclaimPending", self.reclaiming),
+            ("waiting", self.waiting),
+            ("over", over),
+        ];
         for (name, count) in kept {
             part.insert(name.to_owned(), count.into());
         }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use store::work::document_of;
 use store::{ResourceId, Work};
 
+use super::known::Known;
 use super::pool::Counts;
-use super::seats::Known;
 use super::{ASSIGNMENT, Error, are_there};
 use crate::directory::rules::ENTITLEMENT;
 use crate::directory::settle::Book;
@@ -56,12 +56,13 @@ impl Directory {
             return Err(scim::Error::invalid_value("to comes before from.").into());
         }
         if !are_there(&self.registry_of(ctx.tenant)) {
-            return Err(scim::Error::status(404, "The tenant has no Assignments: see `matrikel schema install`.").into());
+            return Err(
+                scim::Error::status(404, "The tenant has no Assignments: see `matrikel schema install`.").into()
+            );
         }
         let (caller, origin) = (ctx.clone(), ctx.origin());
-        let tell = move |reader: &mut store::Reader| {
-            reader.simulate(caller.tenant, origin, |work| tell(&caller, span, work))
-        };
+        let tell =
+            move |reader: &mut store::Reader| reader.simulate(caller.tenant, origin, |work| tell(&caller, span, work));
         self.store().read_for(ctx.tenant, tell).await
     }
 }
@@ -77,12 +78,13 @@ fn tell(ctx: &Ctx, span: Span, work: &mut Work<'_>) -> Result<Value, Error> {
         let Some(last) = ids.last() else { break };
         after = Some(*last);
         for id in ids {
-            let Some(known) = Known::find(work, id)?.filter(|known| known.stage() == Some(Stage::Free)) else { continue };
+            let Some(known) = Known::find(work, id)?.filter(|known| known.stage() == Some(Stage::Free)) else {
+                continue;
+            };
             let (Some(reclaim), Some(entitlement)) = (reclaim(&known), known.entitlement()) else { continue };
             let text = |name: &str| known.text(name).unwrap_or_default().to_owned();
-            let place = |month: Date| {
-                (month, entitlement, text("unit"), text("costCenter"), reclaim.price.currency.clone())
-            };
+            let place =
+                |month: Date| (month, entitlement, text("unit"), text("costCenter"), reclaim.price.currency.clone());
             let month = |at: i64| calendar.day_of(at).with().day(1).build().ok();
             let within = |at: &i64| (from..until).contains(at);
             if let Some(month) = Some(reclaim.freed).filter(within).and_then(month) {

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use store::work::document_of;
 use store::{Due, Work};
 
+use super::known::{Known, Payer};
 use super::pool::{self, Counts};
-use super::seats::{self, Known, Payer};
+use super::seats;
 use super::{SCHEMA, are_there};
 use crate::directory::particular::{Follow, Write};
 use crate::directory::rules::ENTITLEMENT;
@@ -89,7 +90,8 @@ pub(in crate::directory) fn attend_entitlement(
         })));
     };
     let is = Terms::read(document)?;
-    let has_counts = before.as_ref().is_some_and(|before| before.get(LICENCE).is_some_and(|part| part.get("over").is_some()));
+    let has_counts =
+        before.as_ref().is_some_and(|before| before.get(LICENCE).is_some_and(|part| part.get("over").is_some()));
     if is.is_some() || has_counts {
         counts.put(document);
         seats::normalise(work, ENTITLEMENT, document);

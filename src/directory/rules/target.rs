@@ -53,7 +53,9 @@ pub(in crate::directory) fn find(
     }
     Ok(match living.as_slice() {
         // Without seats nobody counts how much rules have given.
-        [one] if gives.sort == Sort::Entitlement && !are_there(work.catalog().registry()) && is_limited(*one, work)? => {
+        [one]
+            if gives.sort == Sort::Entitlement && !are_there(work.catalog().registry()) && is_limited(*one, work)? =>
+        {
             Err(format!("the entitlement {value:?} is limited, and the tenant has no Assignments to count it by"))
         }
         [one] => Ok(*one),

@@ -77,10 +77,7 @@ pub(super) fn check_policy(registry: &Registry, document: &Map<String, Value>) -
 /// Whether anything follows from a resource of the type: it is a User, and there is a policy, a rule or a unit.
 pub(super) fn concerns(kind: &str, work: &Work<'_>) -> bool {
     kind == USER
-        && (work.count(POLICY) > 0
-            || work.count(RULE) > 0
-            || people::has_units(work)
-            || licences::may_concern(work))
+        && (work.count(POLICY) > 0 || work.count(RULE) > 0 || people::has_units(work) || licences::may_concern(work))
 }
 
 /// Works out what is derived of a User's document that a client has written, and what is to follow. `before` is the

@@ -16,8 +16,8 @@ use provisioning::rules::{
 use provisioning::units::Units;
 use store::{Grant, GrantKey, ResourceId, Work};
 
-use super::super::rules::{ENTITLEMENT, target};
 use super::super::licences::{self, Decided};
+use super::super::rules::{ENTITLEMENT, target};
 use super::super::{Ctx, Error};
 use super::{Book, Follow};
 
@@ -95,7 +95,8 @@ pub(in crate::directory) fn judge(
     let (mut held, mut rows) = remembered(stored, rules);
     let mut targets: BTreeSet<String> = claims.iter().filter_map(|claim| claim.target.clone().ok()).collect();
     targets.extend(held.iter().map(|one| one.target.clone()));
-    let limited = book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
+    let limited =
+        book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
     targets.extend(limited.map(|(id, _)| id.to_string()));
     let (has, values) = possessions(work, subject, &targets)?;
     for target in &has {

@@ -16,10 +16,10 @@ use super::plan::Plan;
 use super::record::{Document, Hold, end};
 use super::slice::{Counts, Slice, Targets, Way, moment, work_out};
 use super::{DIFFERENCES, Lists, State, attempts, lists};
+use crate::directory::licences::{self, Winners};
 use crate::directory::patch::patching;
 use crate::directory::revise::Revising;
 use crate::directory::settle::RULE;
-use crate::directory::licences::{self, Winners};
 use crate::directory::{Ctx, Directory, Error, Precondition};
 
 /// What the lease is called.

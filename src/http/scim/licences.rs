@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, web};
 
 use provisioning::calendar::date;
 
-use crate::directory::licences::report::Span;
 use crate::directory::Error;
 use crate::directory::licences::report::{ABOUT, Span};
 use crate::directory::scope::{Access, needed};
@@ -16,12 +15,16 @@ use crate::http::{Answer, State, extract, respond};
 pub(in crate::http) async fn report(request: HttpRequest, state: web::Data<State>) -> Answer {
     let ctx = extract::context(&request, &state).await?;
     if !ctx.caller.scopes.allow(ABOUT, Access::Read) {
-        let detail = format!("The report is for who may read entitlements: the scope {} is missing.", needed(ABOUT, Access::Read));
+        let detail = format!(
+            "The report is for who may read entitlements: the scope {} is missing.",
+            needed(ABOUT, Access::Read)
+        );
         return Err(Failure::from(Error::Denied(detail)));
     }
     let mut span = Span::default();
     for (name, value) in extract::parameters(&request)? {
-        let day = || date(&value).ok_or_else(|| scim::Error::invalid_value(format!("{name} is no day such as 2026-08-01.")));
+        let day =
+            || date(&value).ok_or_else(|| scim::Error::invalid_value(format!("{name} is no day such as 2026-08-01.")));
         match name.to_ascii_lowercase().as_str() {
             "from" => span.from = Some(day().map_err(Failure::from)?),
             "to" => span.to = Some(day().map_err(Failure::from)?),

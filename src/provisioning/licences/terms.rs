@@ -129,8 +129,8 @@ impl Terms {
             }
             Some(amount) => {
                 let period = text("period").unwrap_or(Period::Month.as_str());
-                let period = Period::parse(period)
-                    .ok_or_else(|| wrong(&place("period"), "must be month, quarter or year"))?;
+                let period =
+                    Period::parse(period).ok_or_else(|| wrong(&place("period"), "must be month, quarter or year"))?;
                 Some(Price { amount, period, currency: text("currency").unwrap_or_default().to_owned() })
             }
         };

@@ -169,7 +169,14 @@ impl Pool {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    prop_oneof![Just(Wish::Now), Just(Wish::Now), Just(Wish::Later), Just(Wish::Rests), Just(Wish::Kept), Just(Wish::Never)]
+    prop_oneof![
+        Just(Wish::Now),
+        Just(Wish::Now),
+        Just(Wish::Later),
+        Just(Wish::Rests),
+        Just(Wish::Kept),
+        Just(Wish::Never)
+    ]
 }
 
 proptest! {

@@ -33,7 +33,8 @@ impl Seats {
                 ["reserved", "reclaimPending", "waiting"].map(|name| number(licence.get(name)));
             self.kept.insert(id.to_string(), [used, reserved, reclaiming, waiting]);
         }
-        let is_seat = document.get("schemas").and_then(Value::as_array).is_some_and(|all| all.iter().any(|urn| urn == SEAT));
+        let is_seat =
+            document.get("schemas").and_then(Value::as_array).is_some_and(|all| all.iter().any(|urn| urn == SEAT));
         if !is_seat {
             return;
         }
@@ -42,7 +43,8 @@ impl Seats {
         if !matches!(state, "free" | "reclaimPending") {
             self.users.extend(end("user").and_then(|user| user.parse::<ResourceId>().ok()));
         }
-        let Some(entitlement) = end("entitlement").filter(|_| document.get("shared") != Some(&Value::Bool(true))) else {
+        let Some(entitlement) = end("entitlement").filter(|_| document.get("shared") != Some(&Value::Bool(true)))
+        else {
             return;
         };
         let more = match state {

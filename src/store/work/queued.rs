@@ -71,21 +71,21 @@ impl Work<'_> {
             stale += i64::from(was);
         }
         let most = limit.max(0).saturating_add(stale);
-        let stored = Statement::<BigInt>::new(
-            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM attr_index WHERE tenant_id = ",
-        )
-        .bind(self.tenant)
-        .sql(" AND path_id = ")
-        .bind(path.id)
-        .sql(" AND value >= ")
-        .bind(low.as_str())
-        .sql(" AND value < ")
-        .bind(high.as_str())
-        .sql(" LIMIT ")
-        .bind(most)
-        .sql(") found")
-        .get_result::<i64>(self.db)?;
-        let found = stored.saturating_sub(stale).max(0).saturating_add(i64::try_from(written.len()).unwrap_or(i64::MAX));
+        let stored =
+            Statement::<BigInt>::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM attr_index WHERE tenant_id = ")
+                .bind(self.tenant)
+                .sql(" AND path_id = ")
+                .bind(path.id)
+                .sql(" AND value >= ")
+                .bind(low.as_str())
+                .sql(" AND value < ")
+                .bind(high.as_str())
+                .sql(" LIMIT ")
+                .bind(most)
+                .sql(") found")
+                .get_result::<i64>(self.db)?;
+        let found =
+            stored.saturating_sub(stale).max(0).saturating_add(i64::try_from(written.len()).unwrap_or(i64::MAX));
         Ok(found.min(limit.max(0)))
     }
 

@@ -47,7 +47,8 @@ async fn accounts_of_one_person_share_a_seat(town: &Town) {
     wake(town).await;
     assert_eq!(counts(town, &suite).await, [3, 0, 0, 0, 0]);
     let person = person_of(town, &two).await;
-    let link = json!([{ "op": "add", "path": "accounts", "value": [{ "value": third, "kind": "manual", "reason": "both" }] }]);
+    let link =
+        json!([{ "op": "add", "path": "accounts", "value": [{ "value": third, "kind": "manual", "reason": "both" }] }]);
     town.patch(&town.admin(), "Person", &person, link).await.expect("linked");
     wake(town).await;
     let mut seats = [seat(town, &two).await, seat(town, &third).await];

@@ -102,7 +102,8 @@ pub(crate) async fn found(town: &Town, kind: &str, id: &str) -> Value {
 
 /// Every seat and place, as a search answers them.
 pub(crate) async fn assignments(town: &Town, filter: &str) -> Vec<Value> {
-    let parameters = [("filter", filter), ("sortBy", "turn"), ("attributes", "entitlement,user,state,turn,resting,shared")];
+    let parameters =
+        [("filter", filter), ("sortBy", "turn"), ("attributes", "entitlement,user,state,turn,resting,shared")];
     let found = search(town, "Assignment", &parameters).await;
     found["Resources"].as_array().cloned().unwrap_or_default()
 }
@@ -112,7 +113,8 @@ pub(crate) async fn seat(town: &Town, user: &str) -> String {
     let found = assignments(town, &format!("user.value eq \"{user}\"")).await;
     assert!(found.len() < 2, "{found:?}");
     let Some(one) = found.first() else { return "-".to_owned() };
-    let marks = ["resting", "shared"].map(|name| if one[name] == json!(true) { format!(" {name}") } else { String::new() });
+    let marks =
+        ["resting", "shared"].map(|name| if one[name] == json!(true) { format!(" {name}") } else { String::new() });
     format!("{}{}", one["state"].as_str().expect("a state"), marks.concat())
 }
 

@@ -78,7 +78,9 @@ async fn after_any_days_the_seats_are_those_of_the_rules_and_never_too_many(town
                 }
                 Event::Confirm => {
                     for one in assignments(town, "state eq \"reclaimPending\"").await {
-                        town.delete(&town.admin(), "Assignment", one["id"].as_str().expect("an id")).await.expect("confirmed");
+                        town.delete(&town.admin(), "Assignment", one["id"].as_str().expect("an id"))
+                            .await
+                            .expect("confirmed");
                     }
                 }
             }
@@ -106,7 +108,8 @@ fn body(town: &Town, who: usize, is_nurse: bool, from: i64, to: i64, leave: Opti
         { "employmentId": "1", "type": "permanent", "taskCode": task, "title": title, "start": day(town, from), "end": day(town, to) }
     ] } });
     if let Some((from, to)) = leave {
-        body[PERSON]["leaves"] = json!([{ "employmentId": "1", "type": "study", "from": day(town, from), "to": day(town, to) }]);
+        body[PERSON]["leaves"] =
+            json!([{ "employmentId": "1", "type": "study", "from": day(town, from), "to": day(town, to) }]);
     }
     body
 }
@@ -121,7 +124,13 @@ async fn sound(town: &Town, suite: &str, story: &str) {
     let seats = assignments(town, "user pr").await;
     let of = |state: &str| i64::try_from(seats.iter().filter(|one| one["state"] == state).count()).expect("few");
     let [used, reserved, reclaiming, waiting, over] = counts(town, suite).await;
-    let found = [of("assigned") + of("reserved") + of("reclaimPending"), of("reserved"), of("reclaimPending"), of("waiting"), 0];
+    let found = [
+        of("assigned") + of("reserved") + of("reclaimPending"),
+        of("reserved"),
+        of("reclaimPending"),
+        of("waiting"),
+        0,
+    ];
     assert_eq!([used, reserved, reclaiming, waiting, over], found, "{story}");
     assert!(used == 3 || waiting == 0, "nobody waits beside a free seat: {story}");
     let users = search(town, "User", &[("count", "100")]).await;

@@ -4,7 +4,8 @@ use matrikel::directory::Error;
 use serde_json::{Value, json};
 
 use super::pool::{
-    NURSE, assignments, check, counts, entered, entitlement, found, gives, has, permit, search, seat, standing, target, with_pool,
+    NURSE, assignments, check, counts, entered, entitlement, found, gives, has, permit, search, seat, standing, target,
+    with_pool,
 };
 use crate::lifecycle::town::{PERSON, Town};
 use crate::rules::grants::{wake, works};
@@ -29,8 +30,7 @@ async fn however_many_ask_at_once_no_more_are_assigned_than_permitted(town: &Tow
     gives(town, "staff", "userType eq \"staff\"", json!({})).await;
     let mut asking = tokio::task::JoinSet::new();
     for n in 0..40 {
-        let (directory, ctx, definition) =
-            (town.register.directory.clone(), town.hr(), town.definition("User"));
+        let (directory, ctx, definition) = (town.register.directory.clone(), town.hr(), town.definition("User"));
         asking.spawn(async move {
             let body = json!({ "userName": format!("u{n}"), "userType": "staff" });
             let whole = scim::resource::Projection::whole(&definition);
@@ -107,7 +107,8 @@ async fn fewer_seats_take_nothing_from_anybody_and_more_go_to_the_queue(town: &T
     assert_eq!((assignments(town, "user pr").await.len(), counts(town, &suite).await), (0, [0; 5]));
     assert_eq!(has(town, &people[4]).await, ["suite"]);
     // And limited again: whoever has it keeps it, though there are not so many.
-    let limit = json!([{ "op": "replace", "value": { "limitedAssignmentsPermitted": true, "totalAssignmentsPermitted": 2 } }]);
+    let limit =
+        json!([{ "op": "replace", "value": { "limitedAssignmentsPermitted": true, "totalAssignmentsPermitted": 2 } }]);
     town.patch(&town.admin(), "Entitlement", &suite, limit).await.expect("limited");
     wake(town).await;
     assert_eq!((counts(town, &suite).await, has(town, &people[4]).await), ([4, 0, 0, 0, 2], vec!["suite".to_owned()]));
@@ -118,7 +119,8 @@ async fn a_seat_rests_with_its_holder_for_so_many_days(town: &Town) {
     let suite = with_pool(town, 1, json!({ "leaveDays": 30 })).await;
     gives(town, "nurses", NURSE, json!({})).await;
     let mut body = works("maj", &[("1", "nurse", "2025-01-01", "")]);
-    body[PERSON]["leaves"] = json!([{ "employmentId": "1", "type": "parental", "from": "2026-02-01", "to": "2026-05-31" }]);
+    body[PERSON]["leaves"] =
+        json!([{ "employmentId": "1", "type": "parental", "from": "2026-02-01", "to": "2026-05-31" }]);
     let maj = entered(town, body).await;
     let other = entered(town, works("siv", &[("1", "nurse", "2026-01-01", "")])).await;
     town.wait_until("2026-02-01").await;
@@ -205,7 +207,10 @@ async fn two_employments_are_two_grounds_and_one_seat(town: &Town) {
     gives(town, "nurses", NURSE, json!({})).await;
     let jobs = [("1", "nurse", "2025-01-01", "2026-01-31"), ("2", "nurse", "2025-06-01", "2026-03-31")];
     let both = entered(town, works("both", &jobs)).await;
-    assert_eq!((standing(town, &both).await, counts(town, &suite).await), (vec!["rule held".into(); 2], [1, 0, 0, 0, 0]));
+    assert_eq!(
+        (standing(town, &both).await, counts(town, &suite).await),
+        (vec!["rule held".into(); 2], [1, 0, 0, 0, 0])
+    );
     let before = town.register.changes().await.len();
     town.wait_until("2026-02-02").await;
     let changes = town.register.changes().await;
@@ -226,7 +231,10 @@ async fn what_is_given_by_hand_takes_a_seat_or_is_refused(town: &Town) {
         { "value": ann, "reason": "stands in", "until": "2026-02-28" }] }]);
     town.patch(&town.admin(), "Rule", &rule, include).await.expect("included");
     wake(town).await;
-    assert_eq!((standing(town, &ann).await, has(town, &ann).await), (vec!["hand held".into()], vec!["suite".to_owned()]));
+    assert_eq!(
+        (standing(town, &ann).await, has(town, &ann).await),
+        (vec!["hand held".into()], vec!["suite".to_owned()])
+    );
     // Written into the user, as any other entitlement.
     let add = json!([{ "op": "add", "path": "entitlements", "value": [{ "value": "Suite" }] }]);
     town.patch(&town.admin(), "User", &bea, add.clone()).await.expect("the last seat");

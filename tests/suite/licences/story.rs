@@ -47,7 +47,10 @@ async fn the_seat_of_who_leaves_goes_to_the_first_in_the_queue_after_the_last_da
     // At that very moment, and the change is one of the day.
     let changes = town.register.changes().await;
     let last = changes.iter().rfind(|change| change.kind == "User" && change.resource.to_string() == head);
-    assert_eq!(last.map(|change| (change.at - change.at % 1_000_000, change.cause.as_str())), Some((at("2026-04-01"), "due")));
+    assert_eq!(
+        last.map(|change| (change.at - change.at % 1_000_000, change.cause.as_str())),
+        Some((at("2026-04-01"), "due"))
+    );
     // The next goes to the next.
     town.delete(&town.admin(), "User", &head).await.expect("purged");
     town.wait_until("2026-04-02").await;
@@ -69,21 +72,32 @@ async fn the_report_says_what_reclaimed_seats_were_worth_by_month_unit_and_cost_
     entered(town, nurse("next", "2026-03-01", "2026-03-15")).await;
     town.wait_until("2026-05-01").await;
     let told = town.register.directory.licence_report(&town.admin(), Span::default()).await.expect("a report");
-    let rows: Vec<String> = told["savings"].as_array().expect("rows").iter().map(|row| {
-        format!("{} {} {} {} {}", row["month"], row["costCenter"], row["reclaimed"], row["saved"], row["idle"])
-            .replace('"', "")
-    }).collect();
-    assert_eq!(rows, [
-        // Idle to the 14th, then reserved for the next one, who leaves in the middle of March.
-        "2026-02 3104 1 15.0 15.0",
-        "2026-03 9000 2 0.0 45.46",
-        // An hour of March is missing, which makes every other one dearer.
-        "2026-03 3104 0 14.54 0.0",
-        "2026-04 9000 0 0.0 60.0",
-    ]);
+    let rows: Vec<String> = told["savings"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| {
+            format!("{} {} {} {} {}", row["month"], row["costCenter"], row["reclaimed"], row["saved"], row["idle"])
+                .replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            // Idle to the 14th, then reserved for the next one, who leaves in the middle of March.
+            "2026-02 3104 1 15.0 15.0",
+            "2026-03 9000 2 0.0 45.46",
+            // An hour of March is missing, which makes every other one dearer.
+            "2026-03 3104 0 14.54 0.0",
+            "2026-04 9000 0 0.0 60.0",
+        ]
+    );
     assert_eq!(told["savings"][0]["unit"], "WARD");
     let pool = &told["pools"][0];
-    assert_eq!((&pool["permitted"], &pool["used"], &pool["idle"], &pool["idlePerMonth"]), (&json!(2), &json!(0), &json!(2), &json!(60.0)));
+    assert_eq!(
+        (&pool["permitted"], &pool["used"], &pool["idle"], &pool["idlePerMonth"]),
+        (&json!(2), &json!(0), &json!(2), &json!(60.0))
+    );
     let span = Span { from: date("2026-02-01"), to: date("2026-02-28") };
     let told = town.register.directory.licence_report(&town.admin(), span).await.expect("a report");
     assert_eq!(told["savings"].as_array().map(Vec::len), Some(1));
