@@ -389,6 +389,7 @@ impl Linking {
         for user in self.left.iter().filter(|_| work.count(settle::RULE) > 0).copied().collect::<Vec<_>>() {
             work.put_due(user, Some(Due::at(ctx.now)));
         }
+        let is_joined = !self.joined.is_empty();
         for (user, kind) in self.joined {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
@@ -405,6 +406,10 @@ impl Linking {
             begin(ctx, work, user, &mut document)?;
             write(work, record, document)?;
             look_again(ctx, work, user);
+        }
+        if is_joined && let Some((_, document)) = read(work, person)? {
+            let all = accounts(&document).iter().filter_map(|one| text(Some(one), "value")?.parse().ok());
+            all.for_each(|user| look_again(ctx, work, user));
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use provisioning::person::USER;
 use provisioning::rules::{Account, Case, Held, Judged, Kind, Standing, State};
 use store::{ResourceId, Work};
 
-use super::seats::{Known, Move, Payer, Turn, heir, of_person, of_user};
+use super::known::{Known, Payer};
+use super::seats::{Move, Turn, heir, of_person, of_user};
 use super::{ASSIGNMENT, Error, Pools, may_concern, pool};
 use crate::directory::settle::rights::{Subject, position};
 use crate::directory::{Ctx, persons};
@@ -134,7 +135,8 @@ impl One<'_> {
                 format!("entitlements: none of {value:?} is free, and others wait for it before. Nothing was done.");
             return Err(scim::Error::status(409, detail).into());
         }
-        if step != Step::Stay || self.known.as_ref().is_some_and(|known| known.stage() == Some(Stage::Waiting)) {
+        let may_differ = |known: &Known| known.stage() == Some(Stage::Waiting) || known.person() != person;
+        if step != Step::Stay || self.known.as_ref().is_some_and(may_differ) {
             let day = self.case.day();
             decided.moves.push(Move {
                 entitlement: self.target,

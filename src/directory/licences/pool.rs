@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Due, Record, ResourceId, Work};
 
-use super::seats::{self, Known};
+use super::known::Known;
+use super::seats;
 use super::{ASSIGNMENT, Error};
 use crate::directory::Ctx;
 use crate::directory::rules::ENTITLEMENT;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use store::work::document_of;
 use store::{ResourceId, Work};
 
+use super::known::Known;
 use super::pool::Counts;
-use super::seats::Known;
 use super::{ASSIGNMENT, Error, are_there};
 use crate::directory::rules::ENTITLEMENT;
 use crate::directory::settle::Book;

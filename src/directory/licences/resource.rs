@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use store::work::document_of;
 use store::{Due, Work};
 
+use super::known::{Known, Payer};
 use super::pool::{self, Counts};
-use super::seats::{self, Known, Payer};
+use super::seats;
 use super::{SCHEMA, are_there};
 use crate::directory::particular::{Follow, Write};
 use crate::directory::rules::ENTITLEMENT;

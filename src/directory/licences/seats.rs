@@ -5,76 +5,20 @@
 use std::collections::BTreeSet;
 
 use provisioning::calendar::instant;
-use provisioning::facts::Facts;
-use provisioning::licences::{Price, Seat, Stage, Step, Terms, Wish, next, turn};
-use scim::key;
+use provisioning::licences::{Stage, Step, Wish, next, turn};
 use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
-use store::{Record, ResourceId, Work};
+use store::{Due, Record, ResourceId, Work};
 
+use super::known::{Known, Payer};
 use super::pool::{self, Counts};
 use super::{ASSIGNMENT, Error, Pools, SCHEMA};
 use crate::directory::Ctx;
 
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Seats of one User or one person at most.
 const MANY: i64 = 1_000;
 /// Places in the queue that are told.
 const FAR: i64 = 1_000_000;
-
-/// A seat or a place in the queue, as it is stored.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) id: ResourceId,
-    pub(super) document: Map<String, Value>,
-}
-
-impl Known {
-    pub(super) fn find(work: &mut Work<'_>, id: ResourceId) -> Result<Option<Known>, Error> {
-        let record = work.record(id)?.filter(|record| record.kind == ASSIGNMENT);
-        Ok(record.map(|record| Ok::<_, Error>(Known { id, document: document_of(&record)? })).transpose()?)
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.document.get(name).and_then(Value::as_str)
-    }
-
-    fn end(&self, name: &str) -> Option<ResourceId> {
-        self.document.get(name)?.get("value")?.as_str()?.parse().ok()
-    }
-
-    pub(super) fn user(&self) -> Option<ResourceId> {
-        self.end("user")
-    }
-
-    pub(super) fn entitlement(&self) -> Option<ResourceId> {
-        self.end("entitlement")
-    }
-
-    pub(super) fn stage(&self) -> Option<Stage> {
-        self.text("state").and_then(Stage::parse)
-    }
-
-    pub(super) fn is_shared(&self) -> bool {
-        self.document.get("shared") == Some(&Value::Bool(true))
-    }
-
-    pub(super) fn seat(&self) -> Option<Seat> {
-        Some(Seat {
-            stage: self.stage()?,
-            since: self.moment("since").unwrap_or_default(),
-            is_resting: self.document.get("resting") == Some(&Value::Bool(true)),
-        })
-    }
-
-    pub(super) fn moment(&self, name: &str) -> Option<i64> {
-        key::instant(self.text(name)?)
-    }
-
-    fn reclaim(&self) -> Option<ResourceId> {
-        self.text("reclaim")?.parse().ok()
-    }
-}
 
 /// What becomes of one seat of a User.
 #[derive(Clone, Debug)]
@@ -113,51 +57,17 @@ impl Turn {
     }
 }
 
-/// For whom and how dearly a seat was paid, as it is taken back.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Payer {
-    unit: Option<String>,
-    cost_center: Option<String>,
-    price: Option<Price>,
-}
-
-impl Payer {
-    /// The unit and cost centre of a User on a day: of the leading employment, else what the enterprise extension says.
-    pub(super) fn of(document: &Map<String, Value>, day: jiff::civil::Date, terms: Option<&Terms>) -> Self {
-        let facts = Facts::of(document);
-        let leading = facts.leading(day);
-        let said = |name: &str| document.get(ENTERPRISE).and_then(|part| part.get(name)?.as_str()).map(str::to_owned);
-        Payer {
-            unit: leading.and_then(|one| one.unit.clone()).or_else(|| said("department")),
-            cost_center: leading
-                .and_then(|one| one.cost_center.clone())
-                .or_else(|| said("costCenter"))
-                .or_else(|| terms.and_then(|terms| terms.cost_center.clone())),
-            price: terms.and_then(|terms| terms.price.clone()),
-        }
-    }
-
-    fn put(&self, document: &mut Map<String, Value>) {
-        let texts = [("unit", &self.unit), ("costCenter", &self.cost_center)];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                document.insert(name.to_owned(), text.as_str().into());
-            }
-        }
-        if let Some(price) = &self.price {
-            document.insert("price".to_owned(), price.amount.into());
-            document.insert("period".to_owned(), price.period.as_str().into());
-            if !price.currency.is_empty() {
-                document.insert("currency".to_owned(), price.currency.as_str().into());
-            }
-        }
-    }
-}
-
 /// Brings a document of a type into canonical form.
 pub(super) fn normalise(work: &Work<'_>, kind: &str, document: &mut Map<String, Value>) {
     if let Some(definition) = work.catalog().registry().definition(kind) {
         scim::resource::normalise(definition, document);
+    }
+}
+
+fn put_person(person: Option<ResourceId>, document: &mut Map<String, Value>) {
+    match person {
+        Some(person) => drop(document.insert("person".to_owned(), person.to_string().into())),
+        None => drop(document.shift_remove("person")),
     }
 }
 
@@ -221,7 +131,7 @@ pub(in crate::directory) fn carry_out(
     for one in moves {
         let mut counts = pool::counts(work, one.entitlement)?;
         match one.step {
-            Step::Stay => one.stay(work)?,
+            Step::Stay => one.stay(ctx, work)?,
             Step::Become { stage, is_resting } => one.become_(ctx, work, user, &mut counts, stage, is_resting)?,
             Step::Free => one.free(ctx, work, &mut counts)?,
             Step::Leave => {
@@ -239,16 +149,26 @@ pub(in crate::directory) fn carry_out(
 }
 
 impl Move {
-    /// A place in the queue may have become another.
-    fn stay(&self, work: &mut Work<'_>) -> Result<(), Error> {
-        let (Some(turn), Some(known)) = (&self.turn, &self.known) else { return Ok(()) };
-        let text = turn.text(self.entitlement);
-        if known.text("turn") == Some(&text) {
+    /// A place in the queue may have become another, and so may the person.
+    fn stay(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<(), Error> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let mut document = known.document.clone();
+        if let Some(turn) = self.turn.as_ref().filter(|_| known.stage() == Some(Stage::Waiting)) {
+            self.put_turn(turn, &mut document);
+        }
+        put_person(self.person, &mut document);
+        if document == known.document {
             return Ok(());
         }
-        let mut document = known.document.clone();
-        self.put_turn(turn, &mut document);
-        update(work, known.id, document)
+        update(work, known.id, document)?;
+        // Other accounts of the person may have a seat too many now.
+        if let Some(person) = self.person.filter(|person| known.person() != Some(*person)) {
+            let others = of_person(work, person)?;
+            for user in others.iter().filter(|other| other.id != known.id).filter_map(Known::user) {
+                work.put_due(user, Some(Due::at(ctx.now)));
+            }
+        }
+        Ok(())
     }
 
     fn put_turn(&self, turn: &Turn, document: &mut Map<String, Value>) {
@@ -287,10 +207,7 @@ impl Move {
                 false => drop(document.shift_remove(name)),
             }
         }
-        match self.person {
-            Some(person) => drop(document.insert("person".to_owned(), person.to_string().into())),
-            None => drop(document.shift_remove("person")),
-        }
+        put_person(self.person, &mut document);
         if stage == Stage::Reclaiming {
             self.payer.put(&mut document);
         }
@@ -299,6 +216,15 @@ impl Move {
             None => drop(document.shift_remove("turn")),
         }
         let is_counted = !self.is_shared;
+        if let (Some(known), Some(was)) = (&self.known, was_counted)
+            && !is_counted
+            && was.occupies()
+        {
+            // Another account of the person has a seat, and this one was one too many.
+            document.shift_remove("reclaim");
+            update(work, known.id, document)?;
+            return take_back(ctx, work, known, &self.payer, counts, self.permitted);
+        }
         let takes = is_counted && stage.occupies() && !was_counted.is_some_and(Stage::occupies);
         if takes && let Some(idle) = self.take_idle(ctx, work)? {
             document.insert("reclaim".to_owned(), idle.to_string().into());
@@ -436,10 +362,7 @@ pub(in crate::directory) fn release(
 
 /// The place of another account of the same person that sits on the same seat.
 pub(super) fn heir(work: &mut Work<'_>, known: &Known) -> Result<Option<ResourceId>, Error> {
-    let Some(person) = known.text("person").and_then(|person| person.parse().ok()) else { return Ok(None) };
-    if known.is_shared() {
-        return Ok(None);
-    }
+    let Some(person) = known.person().filter(|_| !known.is_shared()) else { return Ok(None) };
     let others = of_person(work, person)?;
     let mut others = others.into_iter().filter(|other| other.is_shared() && other.entitlement() == known.entitlement());
     Ok(others.next().map(|other| other.id))

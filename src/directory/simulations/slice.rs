@@ -110,18 +110,15 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
         slice.counts.users += 1;
         let mut asks = Vec::new();
         let mut freed = BTreeMap::new();
-        let told = work.rehearse(|work| match foresee(ctx, work, id, until)? {
-            Some(foreseen) => {
-                asks.extend(foreseen.waits[1].iter().map(|(of, turn)| (*of, turn.clone(), id)));
-                if !taken.is_empty() {
-                    for (of, (_, used)) in licences::taken(work)? {
-                        let before = taken.get(&of).map_or(used, |(_, used)| *used);
-                        freed.insert(of, before - used);
-                    }
-                }
-                teller.tell(id, &foreseen, work)
+        let told = work.rehearse(|work| {
+            let before = licences::taken(work)?;
+            let Some(foreseen) = foresee(ctx, work, id, until)? else { return Ok(None) };
+            let [_, waits] = &foreseen.waits;
+            asks.extend(waits.iter().map(|(of, turn)| (*of, turn.clone(), id)));
+            for (of, (_, used)) in licences::taken(work)? {
+                freed.insert(of, before.get(&of).map_or(0, |(_, before)| before - used));
             }
-            None => Ok(None),
+            teller.tell(id, &foreseen, work)
         });
         if told.is_ok() {
             slice.asks.extend(asks);
