@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{By, Random, ResourceId, TenantId};
 
+use super::audit::Released;
 use super::authority::Writes;
 use super::once::Once;
 use super::scope::Scopes;
@@ -218,6 +219,8 @@ pub struct Ctx {
     pub simulate: bool,
     /// Where the liberties that the request needs are noted.
     pub tolerances: Tolerances,
+    /// The protected people that the answer shows.
+    pub released: Released,
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
@@ -255,6 +258,7 @@ impl Ctx {
             once: None,
             simulate: false,
             tolerances: Tolerances::default(),
+            released: Released::default(),
         }
     }
 

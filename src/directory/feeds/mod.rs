@@ -129,6 +129,7 @@ impl Directory {
             once: None,
             simulate: false,
             tolerances: super::Tolerances::default(),
+            released: super::audit::Released::default(),
             ..ctx.clone()
         })
     }

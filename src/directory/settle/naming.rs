@@ -8,7 +8,7 @@ use jiff::{Span, Timestamp};
 use provisioning::calendar::instant;
 use provisioning::lifecycle::State;
 use provisioning::names::{OnChange, Person, Scheme, employee_number};
-use provisioning::person::{USER, is_protected};
+use provisioning::person::{NEUTRAL, USER, is_protected};
 use provisioning::policy::Policy;
 use scim::key;
 use serde_json::{Map, Value, json};
@@ -154,6 +154,9 @@ impl Naming<'_, '_, '_> {
             put_address(document, None, address);
         }
         self.note(document, "generated", &user_name, address.as_deref());
+        if is_protected && let Some(names) = standing::part_mut(document, NAMES).and_then(Value::as_object_mut) {
+            names.insert(NEUTRAL.to_owned(), true.into());
+        }
         Ok(())
     }
 
