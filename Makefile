@@ -42,7 +42,8 @@ lint:  ## formatting and clippy, without a warning
 	$(call phase,formatting)
 	cargo fmt --all --check
 	$(call phase,clippy)
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --locked -- -D warnings
 
 deny:  ## licences, banned crates and sources of the dependencies
 	$(call phase,dependencies)
@@ -50,16 +51,16 @@ deny:  ## licences, banned crates and sources of the dependencies
 
 doc:  ## the documentation of the code, without a warning
 	$(call phase,documentation)
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
 
 unit:  ## the quick tests: no database, no server
 	cargo nextest run --locked --workspace --lib --bins
 
 nextest:  ## every test, on SQLite and PostgreSQL
 	$(call phase,building the tests)
-	cargo nextest run --locked --workspace --no-run
+	cargo nextest run --locked --workspace --all-features --no-run
 	$(call phase,tests)
-	cargo nextest run --locked --workspace
+	cargo nextest run --locked --workspace --all-features
 
 statements:  ## every test on PostgreSQL with its tables laid out by tenant; fails where a statement is not a tenant's
 	@tools/setup test

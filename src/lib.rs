@@ -20,5 +20,7 @@ pub mod schedule;
 
 pub mod config;
 pub mod telemetry;
+#[cfg(feature = "opentelemetry")]
+pub mod trace;
 
 pub mod cli;

@@ -111,6 +111,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     }
     let store = directory.store().clone();
     let outcome = wait(async {
+        #[cfg(feature = "opentelemetry")]
+        let traces = crate::trace::start()?;
         let pause = Duration::from_secs(config.schedule_seconds);
         let scheduler = (!pause.is_zero()).then(|| Scheduler::new(directory.clone(), &Random::os())).transpose()?;
         let running = start(&config, directory)?;
@@ -129,7 +131,12 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
         if let Some(looking) = looking {
             looking.abort();
         }
-        Ok(running.stop().await?)
+        running.stop().await?;
+        #[cfg(feature = "opentelemetry")]
+        if let Some(traces) = traces {
+            tokio::task::spawn_blocking(move || traces.stop()).await?;
+        }
+        Ok(())
     });
     store.close();
     outcome

@@ -362,6 +362,8 @@ impl Directory {
         F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (tenant, origin) = (ctx.tenant, ctx.origin());
+        #[cfg(feature = "opentelemetry")]
+        let _span = crate::trace::within(if ctx.simulate { "simulate" } else { "write" });
         if ctx.simulate {
             return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }

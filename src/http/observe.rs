@@ -22,6 +22,8 @@ use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
 use super::{State, audit, cors, hold, tenancy};
+#[cfg(feature = "opentelemetry")]
+use crate::trace;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -40,11 +42,17 @@ pub(super) async fn observe(
     let origin = cors::allowed(request.headers(), origins);
     let preflight = origin.as_ref().and_then(|_| cors::preflight(request.method(), request.headers()));
     let held = hold::body_of(&mut request);
+    #[cfg(feature = "opentelemetry")]
+    let span = trace::begin(request.headers());
+    #[cfg(feature = "opentelemetry")]
+    let called = |request, next: Next<_>| trace::during(span.as_ref(), next.call(request));
+    #[cfg(not(feature = "opentelemetry"))]
+    let called = |request, next: Next<_>| next.call(request);
     let mut response = match preflight {
         Some(answer) => request.into_response(answer),
         // Nothing within answers with an error that is not a response already. After a panic the request is gone, so
         // that what is left of it is told here; nothing that it held is looked at again.
-        None => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        None => match AssertUnwindSafe(called(request, next)).catch_unwind().await {
             Ok(response) => response?.map_into_boxed_body(),
             Err(panic) => {
                 if let Some(state) = &state {
@@ -55,6 +63,8 @@ pub(super) async fn observe(
         },
     };
     log(&response, &id.0, begun);
+    #[cfg(feature = "opentelemetry")]
+    tell(span.as_ref(), &response, &id.0);
     if lacks_scim_body(&response) {
         let replacement = error::replacement(response.status());
         response = ServiceResponse::new(response.into_parts().0, replacement);
@@ -85,6 +95,16 @@ pub(super) async fn observe(
     })
 }
 
+/// Ends the span of a request with what became of it.
+#[cfg(feature = "opentelemetry")]
+fn tell(span: Option<&opentelemetry::Context>, response: &ServiceResponse<BoxBody>, request_id: &str) {
+    let Some(span) = span else { return };
+    let request = response.request();
+    let (client, tenant) = asker(request);
+    let (method, status) = (request.method(), response.status().as_u16());
+    trace::end(span, &trace::Answered { method, route: route(request), status, client: &client, tenant, request_id });
+}
+
 /// The answer to a request whose handler panicked.
 fn broken_off(request_id: &Arc<str>, begun: Instant, panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
@@ -113,7 +133,6 @@ fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instan
     if tracing::enabled!(tracing::Level::INFO) {
         let request = response.request();
         let status = response.status().as_u16();
-        let route = request.app_data::<Pattern>().map_or("(none)", |pattern| pattern.0);
         let (client, tenant) = asker(request);
         let resource = request.match_info().get("id").and_then(|id| Uuid::parse_str(id).ok());
         let mut buffer = Uuid::encode_buffer();
@@ -121,7 +140,7 @@ fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instan
         let milliseconds = begun.elapsed().as_micros() as f64 / 1000.0;
         tracing::info!(
             method = request.method().as_str(),
-            route,
+            route = route(request),
             resource,
             status,
             milliseconds,
@@ -136,6 +155,10 @@ fn log(response: &ServiceResponse<BoxBody>, request_id: &Arc<str>, begun: Instan
     {
         tracing::error!(request_id = &**request_id, cause = chain(error), "request failed");
     }
+}
+
+fn route(request: &HttpRequest) -> &'static str {
+    request.app_data::<Pattern>().map_or("(none)", |pattern| pattern.0)
 }
 
 fn asker(request: &HttpRequest) -> (Arc<str>, i64) {

@@ -47,6 +47,18 @@ fn every_scenario_is_measured_and_every_answer_right() {
 }
 
 #[test]
+fn a_register_is_copied_while_it_is_served_and_is_whole_when_it_is_restored() {
+    let folder = TempDir::new().expect("a folder");
+    let (code, said, complained) = bench(&folder, &["--whole", "--json", "report.json"]);
+    assert_eq!(code, Some(0), "{said}\n{complained}");
+    let report = report(&folder);
+    assert_eq!((report["people"].as_u64(), report["groups"].as_u64()), (Some(200), Some(40)));
+    assert!(report["memberships"].as_u64().is_some_and(|count| count > 1_000), "{report}");
+    assert!(report["readsWhileCopied"].as_u64().is_some_and(|count| count > 0), "{report}");
+    assert_eq!(report["stages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
 fn a_kept_register_is_used_again_as_it_was() {
     let folder = TempDir::new().expect("a folder");
     for found in [false, true] {

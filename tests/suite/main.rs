@@ -102,6 +102,9 @@ mod tenancy;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+#[cfg(feature = "opentelemetry")]
+mod traces;
+#[cfg(test)]
 mod types;
 #[cfg(test)]
 mod upkeep;

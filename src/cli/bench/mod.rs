@@ -23,6 +23,7 @@ mod target;
 mod verify;
 mod view;
 mod walk;
+mod whole;
 mod wire;
 mod world;
 mod write;
@@ -55,6 +56,7 @@ use crate::config::ConfigError;
                   already, in an empty tenant, which is left with whatever was loaded.",
     after_long_help = "Examples:\n  matrikel bench\n  matrikel bench --people 10k,100k --only get,create --rounds 3\n  \
                        matrikel bench --people 1M --keep million --json million.json\n  \
+                       matrikel bench --whole --people 250k\n  \
                        matrikel bench --url http://127.0.0.1:8080/scim/v2 --token mk_… --pid 4711\n\n\
                        Exit codes: 0 measured · 1 an answer was wrong, or it failed · 2 wrong usage or configuration"
 )]
@@ -74,6 +76,10 @@ pub(super) struct Arguments {
     /// Scenarios to measure; all unless told
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = scenario_name)]
     only: Vec<String>,
+    /// Instead of scenarios: how long it takes to load a register with groups of all sizes, to copy it while it is served, and to
+    /// restore it
+    #[arg(long, conflicts_with_all = ["only", "url", "keep", "slapd"])]
+    whole: bool,
     /// Name the scenarios and stop
     #[arg(long)]
     list: bool,
@@ -135,6 +141,13 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     let book = RefCell::new(Book::default());
     let facts = machine::facts(folder.path());
     runtime.block_on(async {
+        if arguments.whole {
+            for size in sizes {
+                let place = place(shared, arguments, size, &folder);
+                whole::run(&place, arguments.json.as_deref()).await.with_context(|| format!("{size} people"))?;
+            }
+            return Ok(());
+        }
         let handler = Handler::start(folder.path()).await?;
         for size in sizes {
             measure(shared, arguments, size, &folder, &handler, &book)
@@ -143,7 +156,19 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
         }
         anyhow::Ok(())
     })?;
-    tell(arguments, &book.into_inner(), &facts)
+    if arguments.whole { Ok(()) } else { tell(arguments, &book.into_inner(), &facts) }
+}
+
+/// What register is wanted, and where.
+fn place(shared: &Shared, arguments: &Arguments, size: u64, folder: &Folder) -> Place {
+    Place {
+        folder: folder.path().to_owned(),
+        database_url: shared.database_url.clone(),
+        keep: arguments.keep.clone(),
+        variables: arguments.set.clone(),
+        seed: arguments.seed,
+        size,
+    }
 }
 
 fn tell(arguments: &Arguments, book: &Book, facts: &Value) -> anyhow::Result<()> {
@@ -179,14 +204,7 @@ async fn measure(
         connections: arguments.connections.clone(),
         only: arguments.only.clone(),
     };
-    let place = Place {
-        folder: folder.path().to_owned(),
-        database_url: shared.database_url.clone(),
-        keep: arguments.keep.clone(),
-        variables: arguments.set.clone(),
-        seed: arguments.seed,
-        size,
-    };
+    let place = place(shared, arguments, size, folder);
     let prepared = match (&arguments.url, &arguments.token) {
         (Some(url), Some(token)) => register::remote(url, token, arguments.pid, &place).await?,
         _ => register::own(&place).await?,

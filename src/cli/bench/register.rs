@@ -110,7 +110,8 @@ pub(super) async fn remote(url: &str, token: &str, process: Option<u32>, place: 
     Ok(Prepared { world, files: None })
 }
 
-async fn load(place: &Place, url: &str) -> anyhow::Result<Loaded> {
+/// Loads people into a database of its own, with a server that is stopped again.
+pub(super) async fn load(place: &Place, url: &str) -> anyhow::Result<Loaded> {
     let (tenant, token) = make_tenant(url).await?;
     let people = People { size: place.size, seed: place.seed };
     let subject = Subject::start(&place.folder, url, &token, &place.variables).await?;
