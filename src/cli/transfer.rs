@@ -108,6 +108,10 @@ pub(super) fn export(shared: &Shared, arguments: &Export) -> anyhow::Result<()> 
     let store = directory.store().clone();
     let outcome = wait(async {
         let tenant = open::tenant(&store, slug).await?.id;
+        // Remembered first: what breaks off has been written as far as it came.
+        let about = json!({ "resource": { "type": "Tenant", "value": slug } });
+        let ctx = Ctx::system(tenant, now(), Random::os());
+        directory.remember_act(&ctx, "tenantExport", about.as_object().cloned().unwrap_or_default()).await?;
         let (history, mut watch) = (arguments.history, progress::stages(arguments.json));
         let written = store.read(move |reader| {
             let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use store::work::Origin;
 use store::{By, Random, ResourceId, TenantId};
 
+use super::audit::Released;
 use super::authority::Writes;
 use super::licences::Winners;
 use super::once::Once;
@@ -223,6 +224,8 @@ pub struct Ctx {
     pub tolerances: Tolerances,
     /// Who is given a seat of a limited entitlement, if it is not for the register to say: in simulations.
     pub winners: Option<Winners>,
+    /// The protected people that the answer shows.
+    pub released: Released,
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
@@ -262,6 +265,7 @@ impl Ctx {
             weighed: false,
             tolerances: Tolerances::default(),
             winners: None,
+            released: Released::default(),
         }
     }
 

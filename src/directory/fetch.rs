@@ -54,6 +54,19 @@ impl Directory {
         precondition: &Precondition,
         projection: &Projection,
     ) -> Result<Fetched, Error> {
+        let fetched = self.fetch_any(ctx, definition, id, precondition, projection).await?;
+        self.remember_released(ctx, "read").await?;
+        Ok(fetched)
+    }
+
+    async fn fetch_any(
+        &self,
+        ctx: &Ctx,
+        definition: &Arc<Definition>,
+        id: &str,
+        precondition: &Precondition,
+        projection: &Projection,
+    ) -> Result<Fetched, Error> {
         if is_membership(definition) {
             return self.fetch_membership(ctx, definition, id, precondition, projection).await;
         }

@@ -99,8 +99,8 @@ fn find(
 /// Whether the caller sees what it asks about, wherever it has a value.
 fn is_plainly_seen(view: &View, common: &Trait) -> bool {
     match common {
-        Trait::Value(path, _) => view.sees_all(path) && !view.maps(path) && !is_closed(view, path),
-        Trait::External(_) => view.sees_all("externalId"),
+        Trait::Value(path, _) => view.sees_alike(path) && !view.maps(path) && !is_closed(view, path),
+        Trait::External(_) => view.sees_alike("externalId"),
         Trait::Member(_) => false,
     }
 }

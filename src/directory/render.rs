@@ -96,6 +96,7 @@ impl Directory {
             member_names: projection.wants_sub(MEMBERS, "display"),
             etag,
         };
+        ctx.note_released(definition, &state.record)?;
         let registry = self.registry_of(ctx.tenant);
         if let Some(text) = &state.text {
             return self.splice(ctx, definition, (&state.record, text), derived, projection, &registry);
@@ -174,6 +175,7 @@ impl Directory {
                 member_names,
                 etag: &hit.etag,
             };
+            ctx.note_released(definition, &hit.record)?;
             match &hit.document {
                 Some(document) => {
                     let mut document = document.clone();

@@ -10,7 +10,7 @@ use scim::authority::Absence;
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, label};
 use scim::schema::{Definition, Registry};
-use scim::view::write_back;
+use scim::view::{View, write_back};
 use store::secret::Secrets;
 use store::work::Draft;
 use store::{GroupRef, Reader, Reading, Record, ResourceId, Work};
@@ -283,7 +283,10 @@ impl Directory {
             && self.has_authorities(ctx.tenant)
             && definition.extension(provisioning::sources::URN).is_some();
         if !outcome.is_changed && !members_move && !may_say && ctx.once.is_none() {
-            return self.written(ctx, definition, &state, projection, &notes, Vec::new());
+            let written = self.written(ctx, definition, &state, projection, &notes, Vec::new())?;
+            // No change tells of it.
+            self.remember_released(ctx, "read").await?;
+            return Ok(written);
         }
         let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
@@ -451,6 +454,14 @@ fn admitted(revision: &dyn Revision, moves: Moves) -> Result<Moves, scim::Error>
     Ok(if moves.is_empty() || revision.admits_moves()? { moves } else { Moves::default() })
 }
 
+/// What was not shown cannot have been meant, and what lies there is not to be found out by writing over it.
+fn refuse_masked(path: &str) -> scim::Error {
+    let detail = format!(
+        "This client may not write {path} of this resource: its view masks people who are protected. Nothing was changed."
+    );
+    scim::Error::status(403, detail)
+}
+
 /// What a revision makes of a resource, and the resource's own document. What its caller does not see stays.
 fn foresee(
     ctx: &Ctx,
@@ -467,10 +478,16 @@ fn foresee(
     let next = match state.seen(ctx, definition) {
         None => revision.document(&current, notes)?,
         Some(mut seen) => {
+            let view = ctx.view(definition);
+            view.fill(definition, &current, &mut seen);
             let mut next = revision.document(&seen, notes)?;
+            [&mut seen, &mut next].into_iter().for_each(View::clear);
             is_changed = next != seen;
+            if let Some(path) = view.unseen(&current, &next) {
+                return Err(refuse_masked(&path).into());
+            }
             // What is shown in another form was not written: it stays what it is.
-            for mapping in ctx.view(definition).mappings() {
+            for mapping in view.mappings() {
                 for document in [&mut seen, &mut next] {
                     match current.get(mapping.path()) {
                         Some(own) => drop(document.insert(mapping.path().to_owned(), own.clone())),

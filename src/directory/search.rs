@@ -7,7 +7,7 @@ use scim::page::ListResponse;
 use scim::query::SearchRequest;
 use scim::resource::{MEMBERS, Projection};
 use scim::schema::Definition;
-use store::scan::{Cut, Page, Query, Sort, Step, Stretch};
+use store::scan::{Cut, Page, Query, Sort, Step, Stretch, orders};
 use store::{Reader, Seq};
 
 use super::audit::is_audit;
@@ -49,6 +49,17 @@ impl Directory {
     /// With a cursor, whatever exists and matches throughout the walk appears exactly once: in id order always, and with
     /// `sortBy` if its sort key does not change meanwhile. Fails with 400 invalidCursor, expiredCursor or invalidCount.
     pub async fn search(
+        &self,
+        ctx: &Ctx,
+        definitions: &[Arc<Definition>],
+        request: &SearchRequest,
+    ) -> Result<Found, Error> {
+        let found = self.search_any(ctx, definitions, request).await?;
+        self.remember_released(ctx, "search").await?;
+        Ok(found)
+    }
+
+    async fn search_any(
         &self,
         ctx: &Ctx,
         definitions: &[Arc<Definition>],
@@ -296,7 +307,8 @@ impl Directory {
             .map(|(definition, (filter, sort))| {
                 let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;
                 let view = ctx.view(definition);
-                let sort = sort.map(|sort| Sort { target: view.meant(sort.target), ..sort });
+                let ordering = |target: Target| if orders(view, &target) { view.ordering(target) } else { target };
+                let sort = sort.map(|sort| Sort { target: ordering(sort.target), ..sort });
                 let query = Query {
                     filter,
                     sort,

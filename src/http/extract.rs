@@ -19,6 +19,7 @@ use super::error::Failure;
 use super::proxy::Addressed;
 use super::{BASE_PATH, State, accept, proxy, tenancy};
 use crate::auth::{Meant, Refusal, Shown, scope};
+use crate::directory::audit::{Released, has_people};
 use crate::directory::scope::Access;
 use crate::directory::version::Tags;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
@@ -127,7 +128,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         now,
         random: Random::os(),
         base_url,
-        by: means(request, state, principal.credential),
+        by: means(request, state, principal.credential, has_people(catalog.registry())),
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
         once: None,
@@ -135,6 +136,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         weighed: false,
         tolerances,
         winners: None,
+        released: Released::default(),
     })
 }
 
@@ -147,10 +149,10 @@ async fn note_meant(request: &HttpRequest, state: &State, shown: &Shown<'_>, ref
     Doors::note(request, shows, named);
 }
 
-/// By what means a request came. Whose proxies are many to ask is asked of a write alone.
-fn means(request: &HttpRequest, state: &State, credential: Uuid) -> By {
+/// By what means a request came. Whose proxies are many to ask is asked of a read only where it may be remembered.
+fn means(request: &HttpRequest, state: &State, credential: Uuid, has_people: bool) -> By {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let address = if is_read { None } else { proxy::client(request, &state.settings.trusted_proxies) };
+    let address = if is_read && !has_people { None } else { proxy::client(request, &state.settings.trusted_proxies) };
     By { credential: Some(credential), address, request: Some(request_id(request)) }
 }
 

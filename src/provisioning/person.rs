@@ -36,7 +36,14 @@ pub fn settle(
     before: Option<&Map<String, Value>>,
     today: Date,
 ) -> Result<(), scim::Error> {
+    let user_name = document.get("userName").and_then(Value::as_str).map(str::to_owned);
     let Some(Value::Object(person)) = document.get_mut(URN) else { return Ok(()) };
+    if let Some(Value::Object(names)) = person.get_mut("names")
+        && names.get("userName").and_then(Value::as_str) != user_name.as_deref()
+    {
+        // Of a name that somebody else has given nobody knows what it tells.
+        names.shift_remove(NEUTRAL);
+    }
     settle_number(person, before.and_then(|before| before.get(URN)?.as_object()), today)?;
     if let Some(born) = text(person, "birthDate") {
         date("birthDate", born)?;
@@ -63,6 +70,9 @@ pub fn settle(
 pub fn spellings(number: &str, today: Date) -> Vec<String> {
     number::read(number, today).into_iter().map(|number| number.text).collect()
 }
+
+/// Of `names`: that the user name was made to tell nothing of the person.
+pub const NEUTRAL: &str = "neutral";
 
 /// Whether the person's data are protected (design: people who are protected).
 pub fn is_protected(document: &Map<String, Value>) -> bool {

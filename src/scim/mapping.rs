@@ -31,6 +31,21 @@ struct Written<'t> {
     /// Which resources are shown it, where no two of them may share a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     among: Option<Cow<'t, str>>,
+    /// Which resources are shown something else there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unless: Option<Cow<'t, str>>,
+    /// The template of what they are shown; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    neutral: Option<Cow<'t, str>>,
+}
+
+/// Resources that are shown something else than the others.
+#[derive(Clone, Debug, PartialEq)]
+struct Exempt {
+    /// `None`: there is none, as the type has no such attribute.
+    who: Option<Filter<Checked>>,
+    /// What they are shown; `None`: nothing.
+    neutral: Option<Box<Mapping>>,
 }
 
 /// An attribute in another form.
@@ -44,6 +59,7 @@ pub struct Mapping {
     hidden: BTreeSet<(String, String)>,
     /// Of which resources no two may share a value; `None`: any may.
     among: Option<Option<Filter<Checked>>>,
+    exempt: Option<Exempt>,
     text: String,
 }
 
@@ -58,21 +74,44 @@ impl Mapping {
         let among = if is_unique { Some(filter) } else { None };
         let checked = among.map(|filter| filter.map(|filter| told(definition, filter)).transpose()).transpose()?;
         let among = among.map(|filter| Cow::Borrowed(filter.unwrap_or_default()));
-        let written = Written { path: Cow::Borrowed(&attribute.name), template: template.into(), among };
-        let text = serde_json::to_string(&written).map_err(|error| error.to_string())?;
+        let path = Cow::Borrowed(attribute.name.as_str());
+        let text = write(&Written { path, template: template.into(), among, unless: None, neutral: None })?;
         let hidden = definition.extensions.iter().flat_map(|(schema, _)| {
             let hidden = schema.attributes.iter().filter(|attribute| !is_open(definition, Some(&schema.id), attribute));
             hidden.map(|attribute| (schema.id.clone(), attribute.name.clone()))
         });
         let hidden = hidden.collect();
-        Ok(Mapping { path: attribute.name.clone(), template: read, extensions, hidden, among: checked, text })
+        Ok(Mapping {
+            path: attribute.name.clone(),
+            template: read,
+            extensions,
+            hidden,
+            among: checked,
+            exempt: None,
+            text,
+        })
+    }
+
+    /// The same, where resources that fit `who` are shown what the template `neutral` makes, or nothing. A filter that does
+    /// not fit the type finds none. Fails with a sentence.
+    pub fn unless(self, definition: &Definition, who: &str, neutral: Option<&str>) -> Result<Self, String> {
+        let other = |template: &str| Mapping::new(definition, &self.path, template, None).map(Box::new);
+        let exempt = Exempt { who: told(definition, who).ok(), neutral: neutral.map(other).transpose()? };
+        let mut written: Written<'_> = serde_json::from_str(&self.text).map_err(|error| error.to_string())?;
+        (written.unless, written.neutral) = (Some(who.into()), neutral.map(Cow::from));
+        let text = write(&written)?;
+        Ok(Mapping { exempt: Some(exempt), text, ..self })
     }
 
     /// The mapping of a text as [`Mapping::text`] gives it; `None`: it is none, or does not fit the type any more.
     pub fn read(definition: &Definition, text: &str) -> Option<Self> {
         let written: Written<'_> = serde_json::from_str(text).ok()?;
         let among = written.among.as_deref().filter(|filter| !filter.is_empty());
-        Mapping::new(definition, &written.path, &written.template, among).ok()
+        let mapping = Mapping::new(definition, &written.path, &written.template, among).ok()?;
+        match &written.unless {
+            Some(who) => mapping.unless(definition, who, written.neutral.as_deref()).ok(),
+            None => Some(mapping),
+        }
     }
 
     /// Whether a text could be a mapping's, and is no path.
@@ -106,11 +145,20 @@ impl Mapping {
         if tops.remove(RESOURCE) {
             tops.extend(self.extensions.iter().map(String::as_str));
         }
+        if let Some(Exempt { who: Some(who), neutral }) = &self.exempt {
+            tops.extend(who.tops());
+            tops.extend(neutral.iter().flat_map(|neutral| neutral.tops()));
+        }
         tops
     }
 
     /// Its value for a resource, of its stored document; what else the document holds does not matter.
     pub fn value(&self, document: &Map<String, Value>) -> Option<Value> {
+        if let Some(Exempt { who: Some(who), neutral }) = &self.exempt
+            && who.matches(document)
+        {
+            return neutral.as_ref()?.value(document);
+        }
         let text = self.template.render(|name| match name {
             RESOURCE => Some(Cow::Owned(self.extensions_of(document))),
             name => document.get(name).map(Cow::Borrowed),
@@ -127,6 +175,10 @@ impl Mapping {
         });
         Value::Object(named.collect())
     }
+}
+
+fn write(written: &Written<'_>) -> Result<String, String> {
+    serde_json::to_string(written).map_err(|error| error.to_string())
 }
 
 /// The attribute that can be shown in another form.
@@ -277,6 +329,29 @@ mod tests {
             assert!(error.starts_with(said), "{path} {template}: {error}");
         }
         mapping("title", "{{ userName }}", Some("groups pr")).expect("what is not unique may be shown by groups");
+    }
+
+    #[test]
+    fn who_is_exempt_is_shown_something_else_or_nothing() {
+        let registry = Registry::builtin().expect("documents");
+        let user = registry.definition("User").expect("a type");
+        let anna = json!({ "userName": "anna", "title": "secret", ENTERPRISE: { "employeeNumber": "7" } });
+        let anna = anna.as_object().expect("an object");
+        let neutral = format!("u{{{{ resource['{ENTERPRISE}'].employeeNumber }}}}");
+        for (who, neutral, shown) in [
+            ("title pr", Some(neutral.as_str()), Some("u7")),
+            ("title pr", None, None),
+            ("nickName pr", Some(neutral.as_str()), Some("anna")),
+            ("urn:none:such pr", Some(neutral.as_str()), Some("anna")),
+        ] {
+            let mapping = mapping("userName", "{{ userName }}", None).expect("a mapping");
+            let mapping = mapping.unless(user, who, neutral).expect("a mapping");
+            assert_eq!(mapping.value(anna).as_ref().and_then(Value::as_str), shown, "{who} {neutral:?}");
+            assert_eq!(Mapping::read(user, mapping.text()), Some(mapping.clone()));
+            assert_eq!(mapping.tops().contains("title"), who == "title pr");
+        }
+        let mapping = mapping("userName", "{{ userName }}", None).expect("a mapping");
+        assert!(mapping.unless(user, "title pr", Some("{{ shoe }}")).expect_err("refused").starts_with("User has no"));
     }
 
     #[test]

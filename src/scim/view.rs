@@ -4,8 +4,10 @@
 //! nothing that the released part does not tell. For every document, the rewritten filter (the view's own aside) holds
 //! exactly when the client's filter holds for the document after [`View::project`].
 //!
-//! An attribute may be seen in another form ([`crate::mapping`]): what a client asks about it is asked about that form.
+//! An attribute may be seen in another form ([`crate::mapping`]): what a client asks about it is asked about that form. Of
+//! some resources less may be seen than of others (`mask`).
 
+mod mask;
 mod membership;
 mod merge;
 mod reference;
@@ -23,6 +25,7 @@ use crate::key;
 use crate::mapping::Mapping;
 use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
+use mask::Mask;
 use text::Fate;
 
 pub use merge::write_back;
@@ -50,6 +53,10 @@ pub struct View {
     schemas: Option<Schemas>,
     /// Whether what resources are called may be seen.
     names: bool,
+    /// The same for resources that are not masked.
+    unmasked_names: bool,
+    /// Resources of which less is seen.
+    masks: Vec<Arc<Mask>>,
     /// The attributes that are shown in another form, by their canonical paths.
     mappings: BTreeMap<String, Arc<Mapping>>,
     /// What leads to resources that the client may not see.
@@ -70,7 +77,9 @@ impl View {
     pub fn new(filter: Option<Filter<Checked>>, released: Option<BTreeSet<String>>) -> Self {
         let names = released.is_none();
         let (mappings, references) = (BTreeMap::new(), Vec::new());
-        View { filter, released, schemas: None, names, mappings, references, read: None, fates: None }
+        let (schemas, masks) = (None, Vec::new());
+        let unmasked_names = names;
+        View { filter, released, schemas, names, unmasked_names, masks, mappings, references, read: None, fates: None }
     }
 
     /// The same with attributes in another form.
@@ -78,6 +87,7 @@ impl View {
         let named = mappings.into_iter().map(|mapping| (mapping.path().to_owned(), Arc::new(mapping)));
         self.mappings = named.collect();
         self.names = self.names && !self.maps_names();
+        self.unmasked_names = self.names;
         self
     }
 
@@ -102,7 +112,9 @@ impl View {
             self.fates = Some(self.fates(definition));
         }
         let shown = NAMES.iter().all(|name| definition.core.attribute(name).is_none() || self.sees_all(name));
-        self.names = shown && !self.maps_names();
+        self.unmasked_names = shown && !self.maps_names();
+        self.names = self.unmasked_names && !self.has_masks();
+        self.tie_masks(definition);
         self
     }
 
@@ -139,7 +151,7 @@ impl View {
     /// Whether nothing is hidden or in another form of the resources that are seen, so that a document can be answered as it
     /// lies.
     pub fn is_whole(&self) -> bool {
-        self.released.is_none() && self.mappings.is_empty()
+        self.released.is_none() && self.mappings.is_empty() && self.masks.is_empty()
     }
 
     /// The attributes that are seen in another form, which the client cannot write.
@@ -172,7 +184,7 @@ impl View {
 
     /// What a client's filter asks of what it sees: hidden attributes answer as if they were absent.
     pub fn masked(&self, filter: Filter<Checked>) -> Filter<Checked> {
-        if self.is_whole() { filter } else { self.mask(filter) }
+        if self.is_whole() { filter } else { self.split(filter) }
     }
 
     /// The filter to run in place of the client's: what it asks about hidden attributes answers as if they were
@@ -193,11 +205,14 @@ impl View {
     /// Whether what a target leads to is seen, if only in part.
     pub fn sees_target(&self, target: &Target) -> bool {
         // What is mapped is meant by who sees it.
-        target.mapping.is_some() || self.sees(&target.canonical)
+        target.is_made() || self.sees(&target.canonical)
     }
 
     /// Makes of a whole document what is seen of it. Once: the attributes in another form are made of those it had.
     pub fn project(&self, document: &mut Map<String, Value>) {
+        if let Some(masked) = self.mask_of(document) {
+            return masked.project(document);
+        }
         let mapped: Vec<(&str, Option<Value>)> =
             self.mappings.values().map(|mapping| (mapping.path(), mapping.value(document))).collect();
         // Where a form stands tells nothing of the original: behind `schemas`, whether there was one or not.

@@ -94,7 +94,7 @@ pub fn look(eyes: &mut impl Eyes, sight: &Sight, ids: &[ResourceId]) -> Result<S
             seen.0.extend(records.into_iter().map(|record| (record.id, None)));
             continue;
         }
-        let records = match view.shows_names() {
+        let records = match view.shows_names() || view.has_masks() {
             // What is seen by its text alone, and under its own name, need not become a document.
             true => told_by_text(view, records, &mut seen),
             false => records,
@@ -116,11 +116,13 @@ pub fn look(eyes: &mut impl Eyes, sight: &Sight, ids: &[ResourceId]) -> Result<S
 /// Notes those of the records that are seen. Returns those of which the text does not tell.
 fn told_by_text(view: &View, mut records: Vec<Record>, seen: &mut Seen) -> Vec<Record> {
     records.retain(|record| {
-        let told = Text::read(&record.doc).ok().and_then(|text| view.admits_text(&text));
-        if told == Some(true) {
-            seen.0.insert(record.id, None);
+        let Ok(text) = Text::read(&record.doc) else { return true };
+        match view.admits_text(&text) {
+            Some(true) if view.shows_name_of(&text) => drop(seen.0.insert(record.id, None)),
+            Some(false) => {}
+            _ => return true,
         }
-        told.is_none()
+        false
     });
     records
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Api, verify, wait_for_indexes};
 use crate::support::both::on_both_databases;
 use crate::support::messages::{group, user_with, with};
-use crate::support::server::Server;
+use crate::support::server::{Server, command};
 
 on_both_databases!(Server: a_form_stands_in_the_place_of_its_original_everywhere, no_two_that_are_seen_share_a_form,
     a_form_that_cannot_be_is_refused_with_its_place);
@@ -234,4 +234,65 @@ async fn a_form_that_cannot_be_is_refused_with_its_place(server: &Server) {
         }
     }
     panic!("more forms than can be indexed");
+}
+
+/// What a client that sees forms is told.
+async fn told(cloud: &Api) -> Vec<Value> {
+    let mut told = Vec::new();
+    for path in [
+        "/Users?sortBy=userName",
+        "/Users?filter=userName%20eq%20%22maj%40cloud.example%22",
+        "/Users?filter=userName%20sw%20%22b%22&sortBy=nickName",
+        "/Groups?filter=displayName%20eq%20%22SE-crew%22&attributes=displayName,members.value,members.display",
+    ] {
+        let mut body = cloud.get(path).await.expect(200).body;
+        // Addresses are those of the server that answers.
+        for resource in body["Resources"].as_array_mut().expect("a list") {
+            let parts = resource.as_object_mut().expect("a resource");
+            parts.retain(|name, _| ["id", "userName", "nickName", "displayName"].contains(&name.as_str()));
+        }
+        told.push(body);
+    }
+    told
+}
+
+async fn forms_move(from: &Server, to: &Server) {
+    let world = World::new(from).await;
+    let maj = world.make("/Users", &staff("Måj")).await;
+    world.make("/Users", &staff("bo")).await;
+    world.make("/Groups", &group("crew", &[&maj])).await;
+    wait_for_indexes(from).await;
+    let before = told(&world.cloud).await;
+    let token = from.client(TENANT, "second", "source");
+    let second = Api::new(from, token.clone());
+    let me = second.get("/Me").await.expect(200).body["id"].as_str().expect("an id").to_owned();
+    let uses = json!([{ "op": "replace", "path": "view", "value": world.view }]);
+    world.admin.patch(&format!("/Clients/{me}"), &uses).await.expect(200);
+
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("tenant.jsonl");
+    std::fs::write(&file, command(from.database_url(), &["export", "--tenant", TENANT])).expect("a file");
+    to.run(&["import", "--tenant", TENANT, file.to_str().expect("a path")]);
+    let cloud = Api::new(to, token);
+    assert_eq!(told(&cloud).await, before);
+    verify(to).await;
+    wait_for_indexes(to).await;
+    assert_eq!(told(&cloud).await, before);
+    // Uniqueness came along.
+    let admin = Api::new(to, to.client(TENANT, "there", "administrator"));
+    let taken = admin.post("/Users", &staff("Maj")).await.expect(409);
+    assert!(taken.detail().contains("userName"), "{}", taken.detail());
+    verify(to).await;
+    let acts = world.admin.find("/AuditEvents", "operation eq \"tenantExport\"", "").await;
+    assert_eq!((acts.len(), &acts[0]["resource"]["value"]), (1, &json!(TENANT)), "an export is remembered: {acts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_move_from_sqlite_to_postgres() {
+    forms_move(&Server::sqlite(), &Server::postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_move_from_postgres_to_sqlite() {
+    forms_move(&Server::postgres(), &Server::sqlite()).await;
 }

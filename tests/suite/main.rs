@@ -79,6 +79,8 @@ mod people;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
+mod protected;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refused;

@@ -5,6 +5,7 @@
 //!
 //! Nobody writes here by the protocol. [`Directory::remember`] returns when what it was given is durable.
 
+mod released;
 mod search;
 mod walk;
 
@@ -19,6 +20,7 @@ use store::{By, Reader, ResourceId, Tenant, TenantId, tenant};
 use uuid::Uuid;
 
 use super::{Ctx, Directory, Error, Random};
+pub use released::{PROTECTED_READ, Released, has_people};
 use walk::{Walk, narrow};
 
 /// The resource type.

@@ -168,6 +168,7 @@ impl Directory {
                     schemas: catalog.registry().revision(),
                     tolerances: Tolerances::default(),
                     winners: None,
+                    released: crate::directory::audit::Released::default(),
                     ..nobody
                 };
                 match self.carry(host, &ctx, &row, stored, (is_active, patient)).await {

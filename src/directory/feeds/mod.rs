@@ -132,6 +132,7 @@ impl Directory {
             weighed: true,
             tolerances: super::Tolerances::default(),
             winners: None,
+            released: super::audit::Released::default(),
             ..ctx.clone()
         })
     }

@@ -44,7 +44,8 @@ impl Directory {
         let (directory, caller, origin) = (self.clone(), ctx.clone(), ctx.origin());
         let is_whole = ctx.view(&definition).is_whole();
         let answer = move |reader: &mut store::Reader| {
-            directory.state_of(&caller, &definition, user, reader)?;
+            let state = directory.state_of(&caller, &definition, user, reader)?;
+            caller.note_released(&definition, &state.record)?;
             reader.simulate(caller.tenant, origin, |work| {
                 let target = question.target.as_deref().map(|text| find(text, &caller, work)).transpose()?;
                 let rights = match question.at {
@@ -58,6 +59,7 @@ impl Directory {
             })
         };
         let mut answer = self.store().read_for(ctx.tenant, answer).await?;
+        self.remember_released(ctx, "why").await?;
         if !is_whole {
             hide(&mut answer);
         }

@@ -8,7 +8,7 @@ use jiff::{Span, Timestamp};
 use provisioning::calendar::instant;
 use provisioning::lifecycle::State;
 use provisioning::names::{OnChange, Person, Scheme, employee_number};
-use provisioning::person::{USER, is_protected};
+use provisioning::person::{NEUTRAL, USER, is_protected};
 use provisioning::policy::Policy;
 use scim::key;
 use serde_json::{Map, Value, json};
@@ -168,6 +168,13 @@ impl Naming<'_, '_, '_> {
         }
         let origin = if adopted.is_some_and(Adopting::has_names) { "adopted" } else { "generated" };
         self.note(document, origin, &user_name, address.as_deref());
+        // Names that were there before tell of whom they are.
+        if is_protected
+            && origin == "generated"
+            && let Some(names) = standing::part_mut(document, NAMES).and_then(Value::as_object_mut)
+        {
+            names.insert(NEUTRAL.to_owned(), true.into());
+        }
         Ok(())
     }
 

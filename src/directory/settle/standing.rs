@@ -27,6 +27,11 @@ pub(super) fn part<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&
     part_in(document, URN, name)
 }
 
+/// The same to be changed.
+pub(super) fn part_mut<'d>(document: &'d mut Map<String, Value>, name: &str) -> Option<&'d mut Value> {
+    document.get_mut(URN)?.get_mut(name)
+}
+
 /// Puts a part into the Person extension, or takes it out; an extension without parts goes too.
 pub(super) fn put(document: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     put_in(document, URN, name, value);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use scim::schema::{Definition, Registry};
 
-use super::{EXEMPT, Rule, Veil, filter, mappings, rules};
+use super::{EXEMPT, Protected, Rule, Veil, filter, mappings, rules};
 
 /// Attributes of which every client sees its own form, so that no view can go by them.
 const OWN: [&str; 2] = ["meta.version", "meta.location"];
@@ -18,6 +18,12 @@ pub(in crate::directory) fn check(registry: &Registry, document: &Map<String, Va
         return Err(scim::Error::invalid_value(
             "leaving must be gone: a resource that leaves the view is no longer there for its clients. That it stays for \
              some days as inactive is not possible yet.",
+        ));
+    }
+    if Protected::parse(document).is_none() {
+        return Err(scim::Error::invalid_value(
+            "protected must be mask, hide or include: of people who are protected the view shows what neither names nor \
+             finds them, nothing, or as much as of others.",
         ));
     }
     let mut known = BTreeSet::new();
@@ -77,10 +83,13 @@ fn check_forms(rule: &Rule<'_>, definition: &Definition) -> Result<(), scim::Err
     let mut known = BTreeSet::new();
     for form in &rule.forms {
         let wrong = |detail: &str| scim::Error::invalid_value(format!("mappings[{}]: {detail}", form.place));
-        let mapping = form.mapping(definition, rule.filter).map_err(|detail| wrong(&detail))?;
+        let mapping = rule.mapping(form, definition).map_err(|detail| wrong(&detail))?;
         let released = rule.view(definition, Veil::None);
         if !released.sees_all(mapping.path()) {
             return Err(wrong(&format!("{} is not released by the view.", mapping.path())));
+        }
+        if form.neutral.is_some() && rule.protected.neutral(rule.kind).is_none() {
+            return Err(wrong("neutral is for users of a view that masks protected people."));
         }
         if !known.insert(mapping.path().to_owned()) {
             return Err(wrong(&format!("{} is mapped twice.", mapping.path())));

@@ -45,7 +45,7 @@ fn forms(registry: &Registry, document: &Map<String, Value>) -> BTreeSet<(String
     let mut forms = BTreeSet::new();
     for rule in rules(document) {
         let Some(definition) = registry.definition(rule.kind) else { continue };
-        let mappings = rule.forms.iter().filter_map(|form| form.mapping(definition, rule.filter).ok());
+        let mappings = rule.forms.iter().filter_map(|form| rule.mapping(form, definition).ok());
         forms.extend(mappings.map(|mapping| (rule.kind.to_owned(), mapping.text().to_owned())));
     }
     forms

@@ -8,6 +8,7 @@
 mod check;
 mod forms;
 mod preview;
+mod protect;
 mod usage;
 mod veil;
 
@@ -30,6 +31,7 @@ use super::{Directory, Error};
 
 pub(super) use check::check;
 pub use preview::{Preview, Previewed};
+pub use protect::Protected;
 pub(super) use usage::refuse_missing;
 pub use veil::Veil;
 
@@ -128,6 +130,8 @@ struct Rule<'v> {
     released: Option<Vec<&'v str>>,
     /// What is shown in another form: paths and templates.
     forms: Vec<Form<'v>>,
+    /// What is seen of people who are protected.
+    protected: Protected,
 }
 
 /// An attribute that is shown in another form.
@@ -136,42 +140,46 @@ struct Form<'v> {
     place: usize,
     path: &'v str,
     template: &'v str,
-}
-
-impl<'v> Form<'v> {
-    fn mapping(&self, definition: &Definition, filter: Option<&str>) -> Result<Mapping, String> {
-        Mapping::new(definition, self.path, self.template, filter)
-    }
+    /// What protected people have there instead.
+    neutral: Option<&'v str>,
 }
 
 impl Rule<'_> {
+    /// A form as the type makes it.
+    fn mapping(&self, form: &Form<'_>, definition: &Definition) -> Result<Mapping, String> {
+        let mapping = Mapping::new(definition, form.path, form.template, self.filter)?;
+        match self.protected.neutral(self.kind) {
+            Some(who) => mapping.unless(definition, &who, form.neutral),
+            None => Ok(mapping),
+        }
+    }
+
     fn view(&self, definition: &Definition, veil: Veil) -> View {
         let Ok(filter) = self.filter.map(|text| filter(text, definition)).transpose() else { return View::nothing() };
         let veil = if self.kind == USER { veil.filter(definition, filter.as_ref()) } else { None };
-        let filter = match (filter, veil) {
-            (Some(filter), Some(veil)) => Some(Filter::all([filter, veil])),
-            (filter, veil) => filter.or(veil),
-        };
+        let parts: Vec<_> = [filter, veil, self.protected.filter(definition)].into_iter().flatten().collect();
+        let filter = if parts.is_empty() { None } else { Some(Filter::all(parts)) };
         let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
             paths.iter().filter_map(|path| definition.resolve(path)).map(|place| place.canonical()).collect()
         };
         let forms: Result<Vec<Mapping>, String> =
-            self.forms.iter().map(|form| form.mapping(definition, self.filter)).collect();
+            self.forms.iter().map(|form| self.mapping(form, definition)).collect();
         // What cannot be brought into its form any more is not shown as it is.
         let Ok(forms) = forms else { return View::nothing() };
-        View::new(filter, self.released.as_ref().map(canonical)).mapping(forms)
+        self.protected.mask(definition, View::new(filter, self.released.as_ref().map(canonical)).mapping(forms))
     }
 }
 
 fn rules(document: &Map<String, Value>) -> impl Iterator<Item = Rule<'_>> {
     let rules = document.get("types").and_then(Value::as_array).into_iter().flatten();
-    rules.filter_map(|rule| {
+    let protected = Protected::of(document);
+    rules.filter_map(move |rule| {
         let text = |name: &str| rule.get(name).and_then(Value::as_str);
         let released = rule.get("attributes").and_then(Value::as_array);
         let released = released.map(|paths| paths.iter().filter_map(Value::as_str).collect());
         let kind = text("type")?;
         let forms = mappings(document).filter(|(of, _)| *of == kind).map(|(_, form)| form).collect();
-        Some(Rule { kind, filter: text("filter"), released, forms })
+        Some(Rule { kind, filter: text("filter"), released, forms, protected })
     })
 }
 
@@ -180,7 +188,8 @@ fn mappings(document: &Map<String, Value>) -> impl Iterator<Item = (&str, Form<'
     let mappings = document.get("mappings").and_then(Value::as_array).into_iter().flatten();
     mappings.enumerate().filter_map(|(place, mapping)| {
         let text = |name: &str| mapping.get(name).and_then(Value::as_str);
-        Some((text("type")?, Form { place, path: text("path")?, template: text("template")? }))
+        let (path, template, neutral) = (text("path")?, text("template")?, text("neutral"));
+        Some((text("type")?, Form { place, path, template, neutral }))
     })
 }
 

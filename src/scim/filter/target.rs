@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::eval::Scope;
+use super::{Checked, Filter};
 use crate::key::{self, TextRule};
 use crate::mapping::Mapping;
 use crate::schema::{Attribute, Definition, Place, Schema, Type};
@@ -33,6 +34,8 @@ pub struct Target {
     pub subs: Arc<[Target]>,
     /// What stands in the place of the attribute's own value, where a view shows another form of it.
     pub mapping: Option<Arc<Mapping>>,
+    /// Resources that have no value there to who asks: only where something is ordered.
+    pub unless: Option<Arc<Filter<Checked>>>,
 }
 
 impl Target {
@@ -71,6 +74,7 @@ impl Target {
             canonical: Place { sub: Some(sub), ..place }.canonical().into(),
             subs: Arc::default(),
             mapping: None,
+            unless: None,
         });
         Target {
             subs: subs.collect(),
@@ -82,12 +86,24 @@ impl Target {
             multi: attribute.multi_valued,
             canonical: place.canonical().into(),
             mapping: None,
+            unless: None,
         }
     }
 
     /// The same attribute in another form. Its canonical path is the mapping's text.
     pub fn mapped(self, mapping: Arc<Mapping>) -> Target {
         Target { canonical: mapping.text().into(), mapping: Some(mapping), ..self }
+    }
+
+    /// The same attribute to order by, without a value of the resources that fit. No index is kept for that.
+    pub fn unless(self, who: Filter<Checked>) -> Target {
+        let canonical = format!("{} unless {who}", self.canonical).into();
+        Target { canonical, unless: Some(Arc::new(who)), ..self }
+    }
+
+    /// Whether its canonical path is no path.
+    pub fn is_made(&self) -> bool {
+        self.mapping.is_some() || self.unless.is_some()
     }
 
     /// Where the path of an index leads: a path, or the text of a mapping. Never for what a client asks about.
@@ -109,17 +125,19 @@ impl Target {
 
     /// The names in a document of what the target's values follow from: the attribute, or the extension that it lies in.
     pub fn tops(&self) -> BTreeSet<&str> {
-        match &self.mapping {
+        let mut tops = match &self.mapping {
             Some(mapping) => mapping.tops(),
             None => BTreeSet::from([self.extension.as_deref().unwrap_or(&self.attr)]),
-        }
+        };
+        tops.extend(self.unless.iter().flat_map(|who| who.tops()));
+        tops
     }
 
     /// Whether all that follows from the path is the same in two documents, as far as that is seen at once.
     pub fn is_same(&self, one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
         match &self.mapping {
-            Some(mapping) => mapping.tops().into_iter().all(|name| one.get(name) == other.get(name)),
-            None => Scope::Document(one).attribute(self) == Scope::Document(other).attribute(self),
+            _ if self.is_made() => self.tops().into_iter().all(|name| one.get(name) == other.get(name)),
+            _ => Scope::Document(one).attribute(self) == Scope::Document(other).attribute(self),
         }
     }
 
@@ -137,6 +155,9 @@ impl Target {
     /// The key that a resource sorts by (RFC 7644 section 3.4.2.3): of several values the primary one's, else the
     /// first's. `None`: no value, which sorts as [`key::ABSENT`].
     pub fn sort_key(&self, document: &Map<String, Value>) -> Option<String> {
+        if self.unless.as_ref().is_some_and(|who| who.matches(document)) {
+            return None;
+        }
         if let Some(mapping) = &self.mapping {
             return key::of(&mapping.value(document)?, self.kind, self.rule);
         }

@@ -171,8 +171,80 @@ fn checked_text(view: View, document: &Map<String, Value>) {
     }
 }
 
+/// A view of which less is seen where `who` fits.
+fn masking(paths: Option<Vec<String>>, forms: Vec<Mapping>, (who, left): (Filter<Checked>, Vec<String>)) -> View {
+    let probe = definition("Probe");
+    let paths: Option<BTreeSet<String>> = paths.map(|paths| paths.into_iter().collect());
+    // Of who is masked no more is seen than of others.
+    let of_all = View::new(None, paths.clone());
+    let left = left.into_iter().filter(|path| of_all.sees_all(path)).collect();
+    View::new(None, paths).mapping(forms).masking(probe, who, left)
+}
+
+#[test]
+fn of_who_is_masked_less_is_seen_and_nothing_else_is_found() {
+    let user = definition("User");
+    let who = checked("userType pr", "User");
+    let view = View::everything().masking(user, who, ["active".to_owned(), "name".to_owned()].into()).of(user);
+    assert!(!view.is_whole() && !view.shows_names() && view.has_masks() && view.filter().is_none());
+    assert!(view.sees_alike("name.familyName") && !view.sees_alike("title") && view.sees_all("title"));
+    for (filter, asked) in [
+        ("name.familyName eq \"x\" and active eq true", "name.familyName eq \"x\" and active eq true"),
+        ("title eq \"x\"", "not (userType pr) and title eq \"x\""),
+        ("title ne \"x\"", "not (userType pr) and title ne \"x\" or userType pr"),
+    ] {
+        assert_eq!(restricted(&view, filter), asked, "{filter}");
+    }
+    let order = view.ordering(Target::resolve(user, "title").unwrap());
+    let anna = json!({ "userType": "x", "title": "t", "active": true, "name": { "familyName": "f" } });
+    let bo = json!({ "title": "t" });
+    assert_eq!((order.sort_key(object(&anna)), order.sort_key(object(&bo)).is_some()), (None, true));
+    assert_eq!(view.ordering(Target::resolve(user, "name.familyName").unwrap()).unless, None);
+    for (written, unseen) in [
+        (json!({ "active": false, "name": { "familyName": "g" } }), None),
+        (json!({ "active": true, "title": "t" }), Some("title")),
+        (json!({ ENTERPRISE: { "department": "d" } }), Some("department")),
+    ] {
+        let found = view.unseen(object(&anna), object(&written));
+        assert_eq!(found.as_deref().and_then(|path| path.rsplit(':').next()), unseen, "{written}");
+        assert_eq!(view.unseen(object(&bo), object(&written)), None);
+    }
+    let derived = checked("groups pr", "User");
+    assert!(View::everything().masking(user, derived, BTreeSet::new()).is_nothing(), "told by more than the document");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn who_is_masked_is_seen_alike_by_text_and_found_by_what_is_seen(
+        filter in fitting(), paths in proptest::option::of(released()), forms in forms(),
+        mask in (fitting(), released()), document in document()
+    ) {
+        let (who, probe) = (mask.0.clone(), definition("Probe"));
+        let view = masking(paths, forms, mask);
+        if view.is_nothing() {
+            return Ok(());
+        }
+        checked_text(view.clone(), &document);
+        let view = view.of(probe);
+        prop_assert_eq!(view.is_masked(&document), who.matches(&document));
+        let mut projected = document.clone();
+        view.project(&mut projected);
+        let asked = view.restrict(Some(filter.clone())).unwrap();
+        prop_assert_eq!(asked.matches(&document), filter.matches(&projected), "{}", asked);
+        let tops = asked.tops();
+        let mut part = document.clone();
+        part.retain(|name, _| tops.contains(name.as_str()));
+        prop_assert_eq!(asked.matches(&part), asked.matches(&document), "{}", asked);
+        for path in ["text", "code", "name.familyName"].into_iter().filter_map(|path| Target::resolve(probe, path)) {
+            if !view.sees_target(&path) {
+                continue;
+            }
+            let (ordered, plain) = (view.ordering(path.clone()), path.sort_key(&projected));
+            prop_assert_eq!(ordered.sort_key(&document), plain, "{}", ordered.canonical);
+        }
+    }
 
     #[test]
     fn text_and_document_are_seen_alike(

@@ -144,6 +144,9 @@ impl View {
 
     /// What is seen of a stored document; `None`: all of it, or the view does not know the type.
     pub fn project_text(&self, text: &Text<'_>) -> Option<String> {
+        if let Some(masked) = self.mask_by_text(text).ok()? {
+            return masked.project_text(text);
+        }
         let fates = self.fates.as_ref()?;
         let mut out = String::with_capacity(1_024);
         let mut gone: Vec<&str> = Vec::new();

@@ -41,6 +41,9 @@ const USERS: usize = 5;
 /// So many of the attributes can be shown in another form: those at the front.
 const FORMED: usize = 4;
 
+/// Who is masked.
+const MASKED: &str = "timezone pr";
+
 /// What the forms are made of.
 const FORM: &str = "{{ locale }}{{ timezone | default(' form') }}";
 
@@ -55,6 +58,8 @@ struct Case {
     hidden: [bool; ATTRIBUTES.len()],
     /// Which of those that are hidden are seen in another form instead, made of what is the same in both registers.
     formed: [bool; FORMED],
+    /// Which of the attributes are hidden of those who are masked, by what is the same in both registers.
+    masked: [bool; ATTRIBUTES.len()],
     /// A filter of the view over one attribute, which is the same in both registers even if it is hidden.
     sees: Option<(usize, usize)>,
     filters: Vec<String>,
@@ -137,24 +142,32 @@ fn case() -> impl Strategy<Value = Case> {
     let sees = prop::option::of((0..ATTRIBUTES.len(), 0..WORDS.len()));
     let sorts = prop::collection::vec((0..ATTRIBUTES.len(), any::<bool>()), 3);
     let asked = (prop::collection::vec(filter(), 6), sorts, prop::collection::vec(write(), 8));
-    let hidden = (prop::array::uniform9(any::<bool>()), prop::array::uniform4(any::<bool>()));
+    let some = || prop::array::uniform9(any::<bool>());
+    let hidden = (some(), prop::array::uniform4(any::<bool>()), some());
     (columns(), columns(), hidden, sees, asked).prop_map(
-        |(one, other, (hidden, formed), sees, (filters, sorts, writes))| {
+        |(one, other, (hidden, formed, masked), sees, (filters, sorts, writes))| {
             let mut values = [one, other];
             for attribute in 0..ATTRIBUTES.len() {
                 let by_view = sees.is_some_and(|(path, _)| path == attribute);
-                if !hidden[attribute] || by_view {
-                    values[1][attribute] = values[0][attribute];
+                for n in 0..USERS {
+                    let is_hidden = hidden[attribute] || (masked[attribute] && is_masked(n));
+                    if !is_hidden || by_view {
+                        values[1][attribute][n] = values[0][attribute][n];
+                    }
                 }
             }
-            Case { values, hidden, formed, sees, filters, sorts, writes }
+            Case { values, hidden, formed, masked, sees, filters, sorts, writes }
         },
     )
 }
 
+fn is_masked(n: usize) -> bool {
+    n.is_multiple_of(2)
+}
+
 fn document(values: &[Column; ATTRIBUTES.len()], n: usize) -> Value {
     let mut body = user_with(&format!("user-{n}"), &json!({ "locale": WORDS[n % WORDS.len()] }));
-    if n.is_multiple_of(2) {
+    if is_masked(n) {
         body["timezone"] = json!("Europe/Stockholm");
     }
     for (path, column) in ATTRIBUTES.iter().zip(values) {
@@ -190,7 +203,14 @@ fn view(register: &Register, case: &Case) -> View {
         let text = format!("not ({} eq \"{}\")", ATTRIBUTES[attribute], WORDS[word]);
         Filter::parse(&text).and_then(|filter| filter.check(&register.definition("User"))).expect("a filter")
     });
-    View::new(filter, Some(released)).mapping(forms)
+    let names: BTreeSet<String> = forms.iter().map(|form| form.path().to_owned()).collect();
+    let left = released.iter().filter(|path| {
+        let is_masked = ATTRIBUTES.iter().zip(case.masked).any(|(name, masked)| masked && name == path);
+        !is_masked || names.contains(*path)
+    });
+    let left = left.cloned().collect();
+    let who = Filter::parse(MASKED).and_then(|filter| filter.check(&user)).expect("a filter");
+    View::new(filter, Some(released)).mapping(forms).masking(&user, who, left)
 }
 
 /// The whole of a user as the client knows it, with one word changed.
