@@ -149,10 +149,11 @@ fn case() -> impl Strategy<Value = Case> {
             let mut values = [one, other];
             for attribute in 0..ATTRIBUTES.len() {
                 let by_view = sees.is_some_and(|(path, _)| path == attribute);
-                for n in 0..USERS {
+                let [one, other] = &mut values;
+                for (n, (one, other)) in one[attribute].iter().zip(&mut other[attribute]).enumerate() {
                     let is_hidden = hidden[attribute] || (masked[attribute] && is_masked(n));
                     if !is_hidden || by_view {
-                        values[1][attribute][n] = values[0][attribute][n];
+                        *other = *one;
                     }
                 }
             }
