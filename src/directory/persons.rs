@@ -353,7 +353,7 @@ fn linkable(
 impl Linking {
     /// After the person was written: its accounts say so, and those that left have persons of their own.
     fn follow(self, ctx: &Ctx, person: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
-        let is_joined = !self.joined.is_empty();
+        let is_moved = !self.joined.is_empty() || !self.left.is_empty();
         for (user, kind) in self.joined {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
@@ -371,7 +371,7 @@ impl Linking {
             write(work, record, document)?;
             look_again(ctx, work, user);
         }
-        if is_joined && let Some((_, document)) = read(work, person)? {
+        if is_moved && let Some((_, document)) = read(work, person)? {
             let all = accounts(&document).iter().filter_map(|one| text(Some(one), "value")?.parse().ok());
             all.for_each(|user| look_again(ctx, work, user));
         }
