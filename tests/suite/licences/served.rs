@@ -33,7 +33,9 @@ async fn licences_are_installed_taken_and_reported(server: &Server) {
     api.post("/Users", &body("bea")).await.expect(409);
     let found = api.get("/Assignments?filter=state%20eq%20%22assigned%22").await.expect(200).body;
     assert_eq!((&found["totalResults"], &found["Resources"][0]["user"]["value"]), (&json!(1), &first["id"]));
-    api.post("/Assignments", &json!({ "schemas": ["urn:matrikel:scim:schemas:core:1.0:Assignment"] })).await.expect(403);
+    api.post("/Assignments", &json!({ "schemas": ["urn:matrikel:scim:schemas:core:1.0:Assignment"] }))
+        .await
+        .expect(403);
     let seat = found["Resources"][0]["id"].as_str().expect("an id");
     api.delete(&format!("/Assignments/{seat}")).await.expect(403);
     api.delete(&format!("/Entitlements/{}", suite["id"].as_str().expect("an id"))).await.expect(409);
