@@ -128,11 +128,16 @@ pub(super) fn siblings(
 
 /// Has accounts looked at, since whose they are has changed: what one human being must not have together may be another.
 fn look_at(ctx: &Ctx, work: &mut Work<'_>, accounts: &[Value]) {
-    if work.count(settle::RULE) == 0 {
-        return;
-    }
     let ids: Vec<ResourceId> = accounts.iter().filter_map(|one| text(Some(one), "value")?.parse().ok()).collect();
-    ids.into_iter().for_each(|id| work.put_due(id, Some(Due::at(ctx.now))));
+    ids.into_iter().for_each(|id| look_again(ctx, work, id));
+}
+
+/// Accounts of one person may have rights by each other's, and share seats of limited entitlements: one that is another's now
+/// is looked at again.
+fn look_again(ctx: &Ctx, work: &mut Work<'_>, user: ResourceId) {
+    if work.count(settle::RULE) > 0 || work.count(licences::ASSIGNMENT) > 0 {
+        work.put_due(user, Some(Due::at(ctx.now)));
+    }
 }
 
 /// Sees to the person of an account that is about to be written, with what stands for its number in the document. `before`
@@ -382,14 +387,7 @@ fn linkable(
 impl Linking {
     /// After the person was written: its accounts say so, and those that left have persons of their own.
     fn follow(self, ctx: &Ctx, person: ResourceId, work: &mut Work<'_>) -> Result<(), Error> {
-        if !self.joined.is_empty() || !self.left.is_empty() {
-            let all = read(work, person)?.map(|(_, person)| accounts(&person).to_vec()).unwrap_or_default();
-            look_at(ctx, work, &all);
-        }
-        for user in self.left.iter().filter(|_| work.count(settle::RULE) > 0).copied().collect::<Vec<_>>() {
-            work.put_due(user, Some(Due::at(ctx.now)));
-        }
-        let is_joined = !self.joined.is_empty();
+        let is_moved = !self.joined.is_empty() || !self.left.is_empty();
         for (user, kind) in self.joined {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
@@ -407,18 +405,10 @@ impl Linking {
             write(work, record, document)?;
             look_again(ctx, work, user);
         }
-        if is_joined && let Some((_, document)) = read(work, person)? {
-            let all = accounts(&document).iter().filter_map(|one| text(Some(one), "value")?.parse().ok());
-            all.for_each(|user| look_again(ctx, work, user));
+        if is_moved && let Some((_, document)) = read(work, person)? {
+            look_at(ctx, work, accounts(&document));
         }
         Ok(())
-    }
-}
-
-/// Accounts of one person may share seats of limited entitlements: whoever is another's now is looked at again.
-fn look_again(ctx: &Ctx, work: &mut Work<'_>, user: ResourceId) {
-    if work.count(licences::ASSIGNMENT) > 0 {
-        work.put_due(user, Some(Due::at(ctx.now)));
     }
 }
 

@@ -233,11 +233,11 @@ impl One<'_> {
         let day = self.case.day();
         let facts = self.case.facts();
         let is_between = || !facts.employments.is_empty() && facts.current(day).next().is_none();
-        let is_kept = match (self.terms.map(|terms| terms.free_at), self.subject.state) {
-            (Some(FreeAt::Limbo | FreeAt::Purge), Some(lifecycle::State::Disabled)) => true,
-            (Some(FreeAt::Purge), Some(lifecycle::State::Limbo)) => true,
-            _ => false,
-        };
+        let is_kept = matches!(
+            (self.terms.map(|terms| terms.free_at), self.subject.state),
+            (Some(FreeAt::Limbo | FreeAt::Purge), Some(lifecycle::State::Disabled))
+                | (Some(FreeAt::Purge), Some(lifecycle::State::Limbo))
+        );
         match account {
             Account::Gone if is_kept => Wish::Kept,
             Account::Gone => Wish::Never,

@@ -5,7 +5,7 @@ use provisioning::licences::{Price, Seat, Stage, Terms};
 use scim::key;
 use serde_json::{Map, Value};
 use store::work::document_of;
-use store::{ResourceId, Work};
+use store::{Record, ResourceId, Work};
 
 use super::{ASSIGNMENT, Error};
 
@@ -21,7 +21,8 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn find(work: &mut Work<'_>, id: ResourceId) -> Result<Option<Known>, Error> {
         let record = work.record(id)?.filter(|record| record.kind == ASSIGNMENT);
-        Ok(record.map(|record| Ok::<_, Error>(Known { id, document: document_of(&record)? })).transpose()?)
+        let known = |record: Record| Ok(Known { id, document: document_of(&record)? });
+        record.map(known).transpose()
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

@@ -161,8 +161,15 @@ impl Move {
             return Ok(());
         }
         update(work, known.id, document)?;
-        // Other accounts of the person may have a seat too many now.
-        if let Some(person) = self.person.filter(|person| known.person() != Some(*person)) {
+        self.tell_others(ctx, work, known)
+    }
+
+    /// Other accounts of the person, and of the one it was before, may have a seat too many now, or none any more.
+    fn tell_others(&self, ctx: &Ctx, work: &mut Work<'_>, known: &Known) -> Result<(), Error> {
+        if known.person() == self.person {
+            return Ok(());
+        }
+        for person in [known.person(), self.person].into_iter().flatten() {
             let others = of_person(work, person)?;
             for user in others.iter().filter(|other| other.id != known.id).filter_map(Known::user) {
                 work.put_due(user, Some(Due::at(ctx.now)));
@@ -230,7 +237,10 @@ impl Move {
             document.insert("reclaim".to_owned(), idle.to_string().into());
         }
         match &self.known {
-            Some(known) => update(work, known.id, document)?,
+            Some(known) => {
+                update(work, known.id, document)?;
+                self.tell_others(ctx, work, known)?;
+            }
             None => drop(create(ctx, work, document)?),
         }
         counts.moved(was_counted, is_counted.then_some(stage));

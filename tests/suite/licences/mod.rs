@@ -5,4 +5,5 @@ mod person;
 mod pool;
 mod same;
 mod seats;
+mod served;
 mod story;

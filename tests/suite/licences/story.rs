@@ -42,7 +42,7 @@ async fn the_seat_of_who_leaves_goes_to_the_first_in_the_queue_after_the_last_da
     town.wait_until("2026-04-01").await;
     assert_eq!((has(town, &leaver).await, seat(town, &leaver).await), (vec![], "-".into()));
     assert_eq!((has(town, &head).await, seat(town, &head).await), (vec!["suite".to_owned()], "assigned".into()));
-    assert_eq!(standing(town, &head).await.contains(&"rule held".to_owned()), true);
+    assert!(standing(town, &head).await.contains(&"rule held".to_owned()));
     assert_eq!(counts(town, &suite).await, [1, 0, 0, 2, 0]);
     // At that very moment, and the change is one of the day.
     let changes = town.register.changes().await;
