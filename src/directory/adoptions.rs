@@ -48,14 +48,15 @@ pub(super) fn attend(
     after: Option<&mut Map<String, Value>>,
     work: &mut Work<'_>,
 ) -> Result<Option<Follow>, Error> {
+    let after = after.map(|document| &*document);
     let before = write.before.map(document_of).transpose()?;
     let (id, now) = (write.id, write.ctx.now);
     let old = before.as_ref().map(names).unwrap_or_default();
-    let new = after.as_ref().map(|after| names(after)).unwrap_or_default();
+    let new = after.map(names).unwrap_or_default();
     if let Some(before) = &before {
         free(work, id, before, &new)?;
     }
-    let number = after.as_ref().and_then(|after| text(after, EMPLOYEE_NUMBER)).unwrap_or_default();
+    let number = after.and_then(|after| text(after, EMPLOYEE_NUMBER)).unwrap_or_default();
     for (space, name) in new.iter().filter(|name| !old.contains(name)) {
         let stone = work.tombstone(space, name)?.filter(|stone| stone.resource != id && stone.binds_at(now));
         if *space == NUMBERS {

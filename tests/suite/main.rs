@@ -96,6 +96,7 @@ mod security;
 mod simulations;
 #[cfg(test)]
 mod slow;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 #[path = "store/mod.rs"]

@@ -110,8 +110,8 @@ fn groups(user: &Value) -> Vec<&str> {
 }
 
 fn of(report: &Value, login: &str) -> Vec<(String, String)> {
-    let accounts = report["accounts"].as_array().expect("accounts").iter();
-    let one = accounts.filter(|one| one["userName"] == login).next().unwrap_or_else(|| panic!("{login}: {report}"));
+    let mut accounts = report["accounts"].as_array().expect("accounts").iter();
+    let one = accounts.find(|one| one["userName"] == login).unwrap_or_else(|| panic!("{login}: {report}"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut told: Vec<(String, String)> = one["memberships"]
         .as_array()
