@@ -36,7 +36,7 @@ pub(super) use depart::{bring_back, merged, purge, refuse_held, returning, withd
 pub use fall::Fallen;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
-pub(super) use naming::{body, refuse_nameless};
+pub(super) use naming::{EARLIER, NAMES, body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
 pub(super) use standing::keep_said;
 
