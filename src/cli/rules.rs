@@ -114,6 +114,7 @@ async fn import(
             let mut body = Object::from_iter([
                 ("schemas".to_owned(), json!([SCHEMA])),
                 ("name".to_owned(), name.into()),
+                ("lifecycle".to_owned(), Stage::Proposed.as_str().into()),
                 ("filter".to_owned(), EVERYBODY.into()),
             ]);
             body.extend(parts);

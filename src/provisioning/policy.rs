@@ -48,8 +48,18 @@ const MOST_DAYS: i64 = 3_653;
 /// What `covers` cannot go by: what is not in the document, and what follows from being covered.
 const DERIVED: [&str; 7] = ["id", "meta", "externalId", "groups", "active", "password", "schemas"];
 /// The same of the Person extension.
-const FOLLOWING: [&str; 9] =
-    ["lifecycle", "block", "legalHold", "sources", "person", "names", "aliases", "managerFrom", "managersPassed"];
+const FOLLOWING: [&str; 10] = [
+    "lifecycle",
+    "block",
+    "legalHold",
+    "sources",
+    "person",
+    "names",
+    "namesBefore",
+    "aliases",
+    "managerFrom",
+    "managersPassed",
+];
 
 impl Policy {
     /// Reads the document of a policy. `user` is the resource type that it covers. Fails with 400 invalidValue that names

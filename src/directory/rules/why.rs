@@ -8,14 +8,16 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use provisioning::calendar::instant;
+use provisioning::person::URN;
 use provisioning::rules::{Case, Gives, Judged, Rule, Standing, State, why_no_row, why_not};
+use scim::key;
 use store::work::document_of;
 use store::{Grant, Record, ResourceId, Work};
 
 use super::target::{self, GROUP};
 use super::{ENTITLEMENT, USER};
 use crate::directory::settle::rights::{Subject, judge};
-use crate::directory::settle::{Book, held_state};
+use crate::directory::settle::{Book, EARLIER, NAMES, held_state};
 use crate::directory::shape::id_of;
 use crate::directory::{Ctx, Directory, Error, licences};
 
@@ -53,9 +55,13 @@ impl Directory {
                     None => present(&caller, user, target, is_whole, work)?,
                 };
                 let at = question.at.unwrap_or(caller.now);
-                Ok::<_, Error>(json!({
-                    "schemas": [WHY_URN], "user": user.to_string(), "at": instant(at), "rights": rights,
-                }))
+                let mut answer =
+                    json!({ "schemas": [WHY_URN], "user": user.to_string(), "at": instant(at), "rights": rights });
+                if let Some(answer) = answer.as_object_mut().filter(|_| is_whole && target.is_none()) {
+                    let document = work.document_of(user)?.unwrap_or_default();
+                    answer.insert("names".to_owned(), names(&document, question.at));
+                }
+                Ok::<_, Error>(answer)
             })
         };
         let mut answer = self.store().read_for(ctx.tenant, answer).await?;
@@ -65,6 +71,43 @@ impl Directory {
         }
         Ok(answer)
     }
+}
+
+/// Which names the account has or had at a moment, who made them and since when; and what they were before. Names that a
+/// client gives are the client's: of those it is known what they are, and not since when.
+fn names(document: &Map<String, Value>, at: Option<i64>) -> Value {
+    let part = |name: &str| document.get(URN).and_then(|person| person.get(name));
+    let earlier = part(EARLIER).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_given = |names: &&Value| names.get("userName").is_some();
+    let told = match (part(NAMES).filter(is_given), at) {
+        (Some(now), None) => vec![now.clone()],
+        (Some(now), Some(at)) => {
+            let moment = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).and_then(key::instant);
+            let held = |one: &&Value| {
+                moment(one, "since").is_some_and(|since| since <= at)
+                    && moment(one, "until").is_none_or(|until| at < until)
+            };
+            earlier.iter().chain([now]).filter(held).cloned().collect()
+        }
+        (None, None) if part(NAMES).is_none() => {
+            let emails = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+            let mut primary = emails.filter(|email| email.get("primary") == Some(&Value::Bool(true)));
+            let given = [
+                ("origin", Some("source".into())),
+                ("userName", document.get("userName").cloned()),
+                ("address", primary.find_map(|email| email.get("value").cloned())),
+            ];
+            let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            let given = Value::Object(given.collect());
+            vec![given]
+        }
+        (None, _) => Vec::new(),
+    };
+    let mut names = told.into_iter().next().unwrap_or_else(|| json!({}));
+    if let (Some(names), None, false) = (names.as_object_mut(), at, earlier.is_empty()) {
+        names.insert("before".to_owned(), earlier.into());
+    }
+    names
 }
 
 /// Takes out what tells of attributes.

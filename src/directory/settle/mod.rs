@@ -41,7 +41,7 @@ pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
-pub(super) use naming::{body, refuse_nameless};
+pub(super) use naming::{EARLIER, NAMES, body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
 pub(super) use sources::Voice;
 pub(super) use standing::keep_said;

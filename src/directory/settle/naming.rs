@@ -21,7 +21,9 @@ use super::depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, years_after};
 use super::{POLICY, standing};
 
 /// What the server keeps of the names.
-const NAMES: &str = "names";
+pub(in crate::directory) const NAMES: &str = "names";
+/// What it kept of them before.
+pub(in crate::directory) const EARLIER: &str = "namesBefore";
 /// Addresses that go on for a while.
 const ALIASES: &str = "aliases";
 /// Their type among `emails`.
@@ -45,7 +47,9 @@ pub(super) fn settle(
         return Ok(None);
     }
     let aliases = before.and_then(|before| standing::part(before, ALIASES)).cloned();
+    let earlier = before.and_then(|before| standing::part(before, EARLIER)).cloned();
     standing::put(after, NAMES, was);
+    standing::put(after, EARLIER, earlier);
     standing::put(after, ALIASES, aliases);
     let Some(policy) = policy else {
         return match before {
@@ -255,11 +259,31 @@ impl Naming<'_, '_, '_> {
     }
 
     fn note(&self, document: &mut Map<String, Value>, origin: &str, user_name: &str, address: Option<&str>) {
+        self.keep_earlier(document);
         let mut names = json!({ "origin": origin, USER_NAME: user_name, "since": instant(self.now) });
-        if let (Some(address), Some(members)) = (address, names.as_object_mut()) {
+        let Some(members) = names.as_object_mut() else { return };
+        if let Some(address) = address {
             members.insert("address".into(), address.into());
         }
+        if origin == "generated" {
+            let person = Person::of(document, &self.id.to_string());
+            let template = self.scheme.made_by(&person, is_protected(document), user_name);
+            members.insert("policy".into(), self.policy.name.as_str().into());
+            members.extend(template.map(|template| ("template".to_owned(), template.into())));
+        }
         standing::put(document, NAMES, Some(names));
+    }
+
+    /// What the names were goes among those before, with its end.
+    fn keep_earlier(&self, document: &mut Map<String, Value>) {
+        let Some(Value::Object(mut was)) = standing::part(document, NAMES).cloned() else { return };
+        if !was.contains_key(USER_NAME) {
+            return;
+        }
+        was.insert("until".into(), instant(self.now).into());
+        let mut earlier = standing::part(document, EARLIER).and_then(Value::as_array).cloned().unwrap_or_default();
+        earlier.push(Value::Object(was));
+        standing::put(document, EARLIER, Some(earlier.into()));
     }
 
     /// Who had this employee number and was purged: the old names are this one's to have.

@@ -302,9 +302,8 @@ fn held_by_hand(
     for rule in rules.iter().filter(|rule| concerned(rule)) {
         for gives in rule.gives().filter(|gives| !gives.is_template()) {
             let Ok(id) = target::find(gives, &gives.value, work)? else { continue };
-            let of_target = held.iter().filter(|one| one.target == id.to_string() && is_had(one, claims));
-            let mut by_hand =
-                of_target.filter(|one| one.kind != Kind::Rule && one.rule() != rule.id).map(|one| one.since);
+            let of_target = held.iter().filter(|one| one.target == id.to_string() && is_by_hand(one));
+            let mut by_hand = of_target.map(|one| one.since);
             let is_known = held.iter().any(|one| one.target == id.to_string() && one.state == State::Held);
             let is_member = !is_known && gives.sort == Sort::Group && !subject.is_new;
             let since = match by_hand.next() {
@@ -318,13 +317,10 @@ fn held_by_hand(
     Ok(found)
 }
 
-/// Whether something is held, or rests and is held again with the account: what it must not meet is not to come before it.
-fn is_had(held: &Held, claims: &[Claim]) -> bool {
-    let comes_back = || {
-        held.kind != Kind::Rule
-            && (held.ground.is_empty() || claims.iter().any(|claim| held.is_by(claim) && claim.when == When::Holds))
-    };
-    held.state == State::Held || (held.state == State::Rests && comes_back())
+/// Whether somebody gave it, and it is held, or rests and is held again with the account: what it must not meet is not to come
+/// before it. What is given beside a rule is that rule's, and weighed as such.
+fn is_by_hand(held: &Held) -> bool {
+    held.kind != Kind::Rule && held.rule().is_empty() && held.state != State::Lapsed
 }
 
 /// Says what follows from the rules for a User: its entitlements as they shall be, if they change, and what it holds by hand.

@@ -152,9 +152,8 @@ fn write(document: &mut Map<String, Value>, choice: Choice<ResourceId>) {
         .passed
         .iter()
         .map(|(one, reason)| {
-            let mut told = told(one);
-            told["reason"] = reason.as_str().into();
-            told
+            let (kind, of) = one.named.parts();
+            json!({ "key": one.key, "kind": kind, "of": of, "reason": reason.as_str() })
         })
         .collect();
     standing::put(document, FROM, choice.chosen.as_ref().map(|(one, _)| told(one)));

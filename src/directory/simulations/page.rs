@@ -25,7 +25,7 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .7
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.gain{color:var(--gain)}.loss{color:var(--loss)}\
 details{margin:.5rem 0;padding:.15rem 0}summary{cursor:pointer;padding:.5rem 1rem;display:flex;flex-wrap:wrap;gap:.4rem;align-items:baseline}summary::before{content:'\\25B8';color:var(--soft)}details[open] summary::before{content:'\\25BE'}summary b{margin-right:.35rem}\
 .chip{border-radius:1rem;padding:.05rem .6rem;font-size:.85rem;overflow-wrap:anywhere}.chip.gain{background:var(--gain-soft)}.chip.loss{background:var(--loss-soft)}.chip.mark{color:var(--mark);border:1px solid var(--line)}\
-.in{padding:0 1rem .75rem}.in h3{font-size:.9rem;margin:.75rem 0 .25rem;color:var(--soft)}code{font:.85em ui-monospace,monospace}del{color:var(--loss);text-decoration-thickness:1px}ins{color:var(--gain);text-decoration:none}\
+.in{padding:0 1rem .75rem}.in h3{font-size:.9rem;margin:.75rem 0 .25rem;color:var(--soft)}code{font:.85em ui-monospace,monospace}.in td:first-child{width:11rem;min-width:7rem}del{color:var(--loss);text-decoration:none}ins{color:var(--gain);text-decoration:none}\
 @media print{body{background:#fff}details{break-inside:avoid}.card{border-color:#bbb}}";
 
 /// The beginning of the page: what it is about, the numbers, what each target would gain and lose.
@@ -135,7 +135,7 @@ pub fn person(item: &Item) -> String {
         page.push_str("</tbody></table>");
     }
     if !item.changes.is_empty() {
-        page.push_str("<h3>Changes</h3><table><tbody>");
+        page.push_str("<h3>Changes</h3><table><thead><tr><th></th><th>before</th><th>after</th></tr></thead><tbody>");
         for change in &item.changes {
             let path = change.get("path").and_then(Value::as_str).unwrap_or_default();
             let _ = write!(page, "<tr><td><code>{}</code></td>", escaped(short(path)));
@@ -208,6 +208,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Object(object) => facts(object),
+        Value::Array(values) => values.iter().map(self::text).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }
 }

@@ -118,6 +118,17 @@ impl Scheme {
         candidates(self.bases(templates, person, ""), self.longest, &self.reserved)
     }
 
+    /// The template that made a user name of a person; `None`: it was made otherwise, such as one that was had before.
+    pub fn made_by(&self, person: &Person, is_protected: bool, name: &str) -> Option<&str> {
+        let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let makes = |template: &&Template| {
+            let bases = self.bases(std::slice::from_ref(*template), person, "");
+            bases.iter().any(|base| base == name || (!stem.is_empty() && base.starts_with(stem)))
+        };
+        let usual = if is_protected { &self.neutral } else { &self.user_name };
+        usual.iter().chain(&self.neutral).find(makes).map(Template::source)
+    }
+
     /// Whether the two people have the same best name, so that a name of one fits the other.
     pub fn makes_the_same(&self, one: &Person, other: &Person) -> bool {
         self.bases(&self.user_name, one, "").first() == self.bases(&self.user_name, other, "").first()

@@ -441,12 +441,16 @@ fn element_facts(rule: &Rule, single: &Single) -> Value {
 /// The same with what a row of the table asked for, and the row.
 fn row_facts(rule: &Rule, single: &Single, row: &Row) -> Value {
     let mut facts = element_facts(rule, single);
-    for name in ["unitPath", "title", "taskCode", "professionalNumber"] {
-        let is_asked = row.told.get(name).is_some() || (name == "unitPath" && row.told.get("unit").is_some());
-        if let (true, Some(value)) = (is_asked, single.element.get(name)) {
-            facts[single.list][0][name] = value.clone();
+    let Some(facts_by_name) = facts.as_object_mut() else { return facts };
+    let element = facts_by_name.get_mut(single.list).and_then(|list| list.get_mut(0)).and_then(Value::as_object_mut);
+    if let Some(element) = element {
+        for name in ["unitPath", "title", "taskCode", "professionalNumber"] {
+            let is_asked = row.told.get(name).is_some() || (name == "unitPath" && row.told.get("unit").is_some());
+            if let (true, Some(value)) = (is_asked, single.element.get(name)) {
+                element.insert(name.to_owned(), value.clone());
+            }
         }
     }
-    facts["row"] = row.told.clone();
+    facts_by_name.insert("row".to_owned(), row.told.clone());
     facts
 }

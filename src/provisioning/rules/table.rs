@@ -263,15 +263,17 @@ pub fn read(lines: impl IntoIterator<Item = (u64, BTreeMap<&'static str, String>
     let mut known: BTreeMap<String, u64> = BTreeMap::new();
     for (line, cells) in lines {
         let fault = |column: &str, reason: String| Fault { line, column: column.to_owned(), reason };
-        let mut element = json!({ "line": line });
+        let mut element = Map::from_iter([("line".to_owned(), Value::from(line))]);
         for (name, cell) in cells.iter().filter(|(_, cell)| !cell.trim().is_empty()) {
             let cell = cell.trim();
-            element[*name] = match *name {
+            let value = match *name {
                 "groups" => cell.split(BETWEEN).map(str::trim).filter(|name| !name.is_empty()).collect(),
                 "from" | "to" => day(cell).into(),
                 _ => cell.into(),
             };
+            element.insert((*name).to_owned(), value);
         }
+        let element = Value::Object(element);
         match row(rows.len(), &element, false) {
             Err((name, reason)) => faults.push(fault(name, reason)),
             Ok(row) => {

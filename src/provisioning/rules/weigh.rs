@@ -223,25 +223,38 @@ fn give_one(judged: &mut [Judged], user: &str, held: &[Held], others: &Others, l
     }
 }
 
+/// What fills a slot, and how early it comes.
+struct Filling {
+    slot: String,
+    priority: i64,
+    ground: (Option<Date>, String),
+    target: String,
+    rule: String,
+}
+
 /// Of what bears one name only one is given: that of the highest priority, of one rule's own that with the earliest ground.
 fn fill_slots(judged: &mut [Judged]) {
-    let mut best: Vec<(String, i64, (Option<Date>, String), String, String)> = Vec::new();
+    let mut best: Vec<Filling> = Vec::new();
     for one in judged.iter().filter(|one| is_on(&one.standing)) {
         let (Some(slot), Ok(target)) = (&one.claim.gives.slot, &one.claim.target) else { continue };
-        let order = (one.claim.ground.from, one.claim.ground.id.clone());
-        let (slot, priority) = (slot.to_lowercase(), one.claim.rule.priority);
-        let candidate = (slot, priority, order, target.clone(), one.claim.rule.name.clone());
-        match best.iter_mut().find(|known| known.0 == candidate.0) {
-            Some(known) if (candidate.1, &known.2) > (known.1, &candidate.2) => *known = candidate,
+        let filling = Filling {
+            slot: slot.to_lowercase(),
+            priority: one.claim.rule.priority,
+            ground: (one.claim.ground.from, one.claim.ground.id.clone()),
+            target: target.clone(),
+            rule: one.claim.rule.name.clone(),
+        };
+        match best.iter_mut().find(|known| known.slot == filling.slot) {
+            Some(known) if (filling.priority, &known.ground) > (known.priority, &filling.ground) => *known = filling,
             Some(_) => {}
-            None => best.push(candidate),
+            None => best.push(filling),
         }
     }
     for one in judged.iter_mut().filter(|one| is_on(&one.standing)) {
         let Some(slot) = one.claim.gives.slot.as_ref().map(|slot| slot.to_lowercase()) else { continue };
-        let Some((.., target, by)) = best.iter().find(|known| known.0 == slot) else { continue };
-        if one.claim.target.as_ref() != Ok(target) {
-            one.standing = Standing::Superseded(by.clone());
+        let Some(filling) = best.iter().find(|known| known.slot == slot) else { continue };
+        if one.claim.target.as_ref() != Ok(&filling.target) {
+            one.standing = Standing::Superseded(filling.rule.clone());
         }
     }
 }

@@ -4,6 +4,7 @@ use matrikel::directory::{Ctx, Error};
 use serde_json::{Value, json};
 
 use super::town::{PERSON, Town, at, told};
+use crate::rules::grants::why;
 use crate::support::both::on_both_databases;
 
 on_both_databases!(Town:
@@ -171,6 +172,22 @@ async fn a_new_family_name_makes_a_new_address_and_the_old_one_goes_on_for_a_whi
     town.patch(&town.personnel(), "User", &id, family("Lind")).await.expect("taken");
     let names = town.names(&id).await;
     assert_eq!(names[..2], ["maj.lind", "work maj.lind@storstad.example"]);
+    // Which policy and template made them, since when, what they were, and what they were then.
+    let told = why(town, &town.admin(), &id, None, None).await.expect("an answer")["names"].clone();
+    assert_eq!((&told["origin"], &told["policy"]), (&json!("generated"), &json!("all")), "{told}");
+    assert_eq!(told["template"], "{{ firstName }}.{{ familyName }}");
+    assert_eq!(told["since"].as_str().map(at), Some(at("2026-07-06")));
+    let before: Vec<&Value> = told["before"].as_array().expect("all").iter().map(|one| &one["userName"]).collect();
+    assert_eq!(before, ["maj.lind", "maj.berg"]);
+    let then = why(town, &town.admin(), &id, None, Some(at("2026-05-01"))).await.expect("an answer")["names"].clone();
+    assert_eq!((&then["userName"], &then["address"]), (&json!("maj.berg"), &json!("maj.berg@storstad.example")));
+    assert_eq!(then["until"].as_str().map(at), Some(at("2026-07-06")));
+    let never = why(town, &town.admin(), &id, None, Some(at("2025-01-01"))).await.expect("an answer");
+    assert_eq!(never["names"], json!({}));
+    // What a client calls the account is the client's.
+    let own = id_of(&town.enter(&town.hr(), json!({ "userName": "own" })).await);
+    let told = why(town, &town.admin(), &own, None, None).await.expect("an answer");
+    assert_eq!(told["names"], json!({ "origin": "source", "userName": "own" }));
 }
 
 async fn nobody_is_renamed_for_capitals_or_by_a_policy_that_keeps(town: &Town) {
