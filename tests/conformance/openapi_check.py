@@ -169,9 +169,10 @@ def check_attributes():
 class Server:
     """Sends requests and holds each answer to the file."""
 
-    def __init__(self, base_url, token, consumer):
+    def __init__(self, base_url, token, consumer, licensed, stranger):
         self.origin = base_url.removesuffix("/scim/v2")
         self.token, self.consumer = token, consumer
+        self.licensed, self.stranger = licensed, stranger
         self.session = requests.Session()
         self.session.trust_env = False
         self.seen = {}
@@ -495,6 +496,7 @@ def check_feeds(server):
         check_refusals(server, [(method, run, at, body)])
     check_work_items(server)
     check_report(server)
+    check_licences(server)
     server.send("PATCH", run, 200, at=at, body=patch)
     server.send("PATCH", run, 409, at=at, body=PATCH | {"Operations": [change | {"path": "remark"}]})
     server.send("OPTIONS", run, 204, at=at)
@@ -518,6 +520,17 @@ def check_report(server):
         server.send(method, one, 403, at=at, token=server.consumer)
         check_refusals(server, [(method, one, at, None)])
     server.send("OPTIONS", one, 204, at=at)
+
+
+def check_licences(server):
+    """What licences have saved, in a register that has them and in one that has not."""
+    path = "/scim/v2/Entitlements/report"
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 200, token=server.licensed)
+        server.send(method, path, 400, token=server.licensed, params={"from": "2026-13-01"})
+        server.send(method, path, 403, token=server.stranger)
+        server.send(method, path, 404)
+        check_refusals(server, [(method, path, path, None)])
 
 
 def check_work_items(server):
@@ -907,8 +920,9 @@ def check_answers(server):
 
 
 def main():
-    if len(sys.argv) != 4:
-        print("usage: openapi_check.py BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN", file=sys.stderr)
+    if len(sys.argv) != 6:
+        said = "BASE_URL ADMINISTRATOR_TOKEN CONSUMER_TOKEN LICENSED_ADMINISTRATOR_TOKEN LICENSED_STRANGER_TOKEN"
+        print(f"usage: openapi_check.py {said}", file=sys.stderr)
         return 2
     server = Server(*sys.argv[1:])
     check_limits()

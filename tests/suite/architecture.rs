@@ -154,6 +154,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["network"]),
     ("network", &[]),
     ("telemetry", &[]),
+    ("trace", &[]),
 ];
 
 /// Arrows that the code has and the design does not: each is to be taken out, or into the design.
@@ -166,8 +167,11 @@ const BESIDE_THE_DESIGN: &[(&str, &str)] = &[
     ("cli", "scim"),
     ("cli", "store"),
     ("cli", "telemetry"),
+    ("cli", "trace"),
+    ("directory", "trace"),
     ("http", "scim"),
     ("http", "store"),
+    ("http", "trace"),
     ("intake", "scim"),
     ("intake", "store"),
     ("telemetry", "config"),

@@ -16,7 +16,11 @@ const PATIENT: [(&str, &str); 2] = [("MATRIKEL_FAILED_ATTEMPTS", "0"), MASTER_KE
 
 fn check_file(server: &Server) {
     let (administrator, consumer) = (server.tenant("described"), server.client("described", "reader", "consumer"));
-    if let Err(report) = openapi_check(&server.base_url, &administrator, &consumer) {
+    let licensed = server.tenant("licensed");
+    let stranger = server.client_with("licensed", "stranger", "consumer", &["--scope", "User:read"]);
+    server.run(&["schema", "install", "--tenant", "licensed", "municipality"]);
+    let (described, licensed) = ([&*administrator, &consumer], [&*licensed, &stranger]);
+    if let Err(report) = openapi_check(&server.base_url, described, licensed) {
         panic!("the server and openapi.yaml differ\n{report}");
     }
 }

@@ -56,7 +56,7 @@ fn find(registry: &Registry, urn: &str, path: &str) -> Attribute {
 fn every_shipped_document_is_in_the_registry() {
     let registry = builtin();
     let urns: Vec<&str> = registry.schemas().map(|schema| schema.id.as_str()).collect();
-    assert_eq!(urns.len(), 17);
+    assert_eq!(urns.len(), 18);
     for urn in [USER, GROUP, MEMBERSHIP, ENTERPRISE, SCHEMA, RESOURCE_TYPE, CONFIG, CLIENT, VIEW] {
         assert!(urns.contains(&urn), "{urn} is missing");
     }

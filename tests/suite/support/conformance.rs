@@ -12,12 +12,14 @@ pub(crate) fn scim2_tester(base_url: &str, token: &str) -> Result<String, String
     run("run_scim2_tester.py", &[base_url, token])
 }
 
-/// Holds openapi.yaml and a server to each other (`tests/conformance/openapi_check.py`).
+/// Holds openapi.yaml and a server to each other (`tests/conformance/openapi_check.py`); with an administrator and a consumer
+/// of one register, and of another, which has licences, an administrator and one who must not see them.
 ///
 /// # Errors
 /// What differs; or why it could not be found out.
-pub(crate) fn openapi_check(base_url: &str, administrator: &str, consumer: &str) -> Result<String, String> {
-    run("openapi_check.py", &[base_url, administrator, consumer])
+pub(crate) fn openapi_check(base_url: &str, described: [&str; 2], licensed: [&str; 2]) -> Result<String, String> {
+    let ([administrator, consumer], [of_licences, stranger]) = (described, licensed);
+    run("openapi_check.py", &[base_url, administrator, consumer, of_licences, stranger])
 }
 
 /// Runs Schemathesis with openapi.yaml against a server (`tests/conformance/run_schemathesis.py`).
