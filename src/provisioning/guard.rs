@@ -288,12 +288,12 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().expect("an object")
     }
 
     /// What one account's way from one document to another counts as: `disables 1, unit A 1`.
-    fn counted(before: Option<Value>, after: Option<Value>) -> String {
+    fn counted(before: Option<&Value>, after: Option<&Value>) -> String {
         let mut tally = Tally::default();
         tally.count(before.map(object).as_ref(), after.map(object).as_ref());
         let sorts = tally.sorts.iter().map(|(sort, n)| format!("{} {n}", sort.as_str()));
@@ -321,7 +321,7 @@ mod tests {
             (None, None, ""),
         ];
         for (before, after, expected) in table {
-            assert_eq!(counted(before.clone(), after.clone()), expected, "{before:?} {after:?}");
+            assert_eq!(counted(before.as_ref(), after.as_ref()), expected, "{before:?} {after:?}");
         }
     }
 
@@ -333,7 +333,7 @@ mod tests {
                 { "sort": "disables", "client": "c", "percent": 50 } ],
             "guardPlanned": [{ "name": "x", "from": "2026-08-10T00:00:00Z", "until": "2026-08-11T00:00:00Z",
                 "percent": 90, "sort": "creates" }] });
-        let guard = Guard::read(&object(policy.clone())).expect("read").expect("it guards");
+        let guard = Guard::read(&object(&policy)).expect("read").expect("it guards");
         let (before, within) = (0, key::instant("2026-08-10T12:00:00Z").expect("a moment"));
         let table = [
             ("d", Sort::Disables, before, 100, 3),
@@ -349,7 +349,7 @@ mod tests {
         }
         assert_eq!((guard.is_planned(before), guard.is_planned(within)), (false, true));
         assert_eq!((guard.fewest("d", before), guard.fewest("c", before)), (4, 1));
-        let mut off = object(policy);
+        let mut off = object(&policy);
         off.insert("guarded".into(), false.into());
         assert_eq!(Guard::read(&off).expect("read"), None);
         assert_eq!((unit_limit(9), unit_limit(10), unit_limit(11)), (None, Some(5), Some(5)));
@@ -364,7 +364,7 @@ mod tests {
             (json!({ "guardPlanned": [{ "name": "x", "percent": 1 }] }), "guardPlanned[0]"),
         ];
         for (policy, place) in table {
-            let error = Guard::read(&object(policy.clone())).expect_err("refused");
+            let error = Guard::read(&object(&policy)).expect_err("refused");
             assert!(error.detail.starts_with(place), "{policy}: {}", error.detail);
         }
     }

@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    fn candidates_of(employments: Value, day: &str) -> Vec<(String, String)> {
+    fn candidates_of(employments: &Value, day: &str) -> Vec<(String, String)> {
         let units =
             [unit("CITY", None, Some("1")), unit("CARE", Some("CITY"), None), unit("WARD", Some("CARE"), Some("30"))];
         let document = json!({ URN: { "employments": employments } });
@@ -159,17 +159,17 @@ mod tests {
             texts.iter().map(|(key, of)| ((*key).to_owned(), (*of).to_owned())).collect()
         };
         let named = json!([{ "employmentId": "e", "start": "2026-01-01", "unit": "WARD", "manager": "7" }]);
-        assert_eq!(candidates_of(named, "2026-05-01"), pairs(&[("7", "e"), ("30", "WARD"), ("1", "CITY")]));
+        assert_eq!(candidates_of(&named, "2026-05-01"), pairs(&[("7", "e"), ("30", "WARD"), ("1", "CITY")]));
         let twice = json!([{ "employmentId": "e", "start": "2026-01-01", "unit": "WARD", "manager": "30" }]);
-        assert_eq!(candidates_of(twice, "2026-05-01"), pairs(&[("30", "e"), ("1", "CITY")]));
+        assert_eq!(candidates_of(&twice, "2026-05-01"), pairs(&[("30", "e"), ("1", "CITY")]));
         // The main one decides; before the first day it is the one that begins next.
         let two = json!([
             { "employmentId": "a", "start": "2026-01-01", "percentage": 20, "manager": "7" },
             { "employmentId": "b", "start": "2026-01-01", "percentage": 80, "manager": "8" },
         ]);
-        assert_eq!(candidates_of(two.clone(), "2026-05-01"), pairs(&[("8", "b")]));
-        assert_eq!(candidates_of(two, "2025-05-01"), pairs(&[("8", "b")]));
-        assert_eq!(candidates_of(json!([]), "2026-05-01"), []);
+        assert_eq!(candidates_of(&two, "2026-05-01"), pairs(&[("8", "b")]));
+        assert_eq!(candidates_of(&two, "2025-05-01"), pairs(&[("8", "b")]));
+        assert_eq!(candidates_of(&json!([]), "2026-05-01"), []);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use provisioning::calendar::instant;
+use provisioning::calendar::{date, instant};
 use provisioning::licences::{Period, Price, Reclaim, Stage, Terms, worth};
 use serde_json::{Value, json};
 use store::work::document_of;
@@ -33,6 +33,20 @@ pub struct Span {
     pub from: Option<Date>,
     /// The last day; `None`: today.
     pub to: Option<Date>,
+}
+
+impl Span {
+    /// Takes the day that a parameter names; another parameter says nothing. Fails with 400 invalidValue for what is no day.
+    pub fn take(&mut self, name: &str, value: &str) -> Result<(), scim::Error> {
+        let end = match name.to_ascii_lowercase().as_str() {
+            "from" => &mut self.from,
+            "to" => &mut self.to,
+            _ => return Ok(()),
+        };
+        let wrong = || scim::Error::invalid_value(format!("{name} is no day such as 2026-08-01."));
+        *end = Some(date(value).ok_or_else(wrong)?);
+        Ok(())
+    }
 }
 
 /// By what savings are told apart: month, entitlement, unit, cost centre, currency.

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn told(
-        before: Option<Value>,
+        before: Option<&Value>,
         after: &Value,
         states: (Option<State>, Option<State>),
         hand: &[&str],
@@ -95,7 +95,7 @@ mod tests {
         let day = 1_770_000_000_000_000;
         let object = |value: &Value| value.as_object().cloned().expect("an object");
         let by_hand = hand.iter().map(|one| (*one).to_owned()).collect();
-        let before = before.as_ref().map(object);
+        let before = before.map(object);
         let calendar = Calendar::default();
         let found = notice(ResourceId::SYSTEM, before.as_ref(), &object(after), states, &by_hand, (&calendar, day));
         found
@@ -118,18 +118,20 @@ mod tests {
         blocked[URN]["sources"] = json!([{ "value": "c", "blocked": "2020-01-01T00:00:00Z" }]);
         let states = |was, is| (Some(was), Some(is));
         use State::{Active, Disabled, Planned, Staged, Suspended};
-        let table: [(Option<Value>, &Value, _, &[&str], &[&str]); 11] = [
-            (Some(past.clone()), &blocked, states(Staged, Suspended), &[], &["open noShow"]),
-            (Some(past.clone()), &past, states(Staged, Suspended), &[], &[]),
+        let moved = one("B", "2020-01-01");
+        type Case<'c> = (Option<&'c Value>, &'c Value, (Option<State>, Option<State>), &'c [&'c str], &'c [&'c str]);
+        let table: [Case<'_>; 11] = [
+            (Some(&past), &blocked, states(Staged, Suspended), &[], &["open noShow"]),
+            (Some(&past), &past, states(Staged, Suspended), &[], &[]),
             (None, &blocked, (None, Some(Suspended)), &[], &[]),
-            (Some(past.clone()), &past, states(Staged, Disabled), &[], &["open noShow"]),
-            (Some(ahead.clone()), &ahead, states(Staged, Disabled), &[], &[]),
-            (Some(past.clone()), &past, states(Staged, Active), &[], &["close noShow"]),
-            (Some(past.clone()), &past, states(Active, Suspended), &[], &[]),
-            (Some(past.clone()), &past, states(Planned, Planned), &[], &[]),
+            (Some(&past), &past, states(Staged, Disabled), &[], &["open noShow"]),
+            (Some(&ahead), &ahead, states(Staged, Disabled), &[], &[]),
+            (Some(&past), &past, states(Staged, Active), &[], &["close noShow"]),
+            (Some(&past), &past, states(Active, Suspended), &[], &[]),
+            (Some(&past), &past, states(Planned, Planned), &[], &[]),
             (None, &past, (None, Some(Disabled)), &[], &[]),
-            (Some(past.clone()), &one("B", "2020-01-01"), states(Active, Active), &["g"], &["open review"]),
-            (Some(past.clone()), &one("B", "2020-01-01"), states(Active, Active), &[], &[]),
+            (Some(&past), &moved, states(Active, Active), &["g"], &["open review"]),
+            (Some(&past), &moved, states(Active, Active), &[], &[]),
         ];
         for (before, after, states, hand, expected) in table {
             assert_eq!(told(before, after, states, hand), expected, "{states:?} {after}");

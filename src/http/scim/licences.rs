@@ -3,8 +3,6 @@
 
 use actix_web::{HttpRequest, web};
 
-use provisioning::calendar::date;
-
 use crate::directory::Error;
 use crate::directory::licences::report::{ABOUT, Span};
 use crate::directory::scope::{Access, needed};
@@ -23,13 +21,7 @@ pub(in crate::http) async fn report(request: HttpRequest, state: web::Data<State
     }
     let mut span = Span::default();
     for (name, value) in extract::parameters(&request)? {
-        let day =
-            || date(&value).ok_or_else(|| scim::Error::invalid_value(format!("{name} is no day such as 2026-08-01.")));
-        match name.to_ascii_lowercase().as_str() {
-            "from" => span.from = Some(day().map_err(Failure::from)?),
-            "to" => span.to = Some(day().map_err(Failure::from)?),
-            _ => {}
-        }
+        span.take(&name, &value).map_err(Failure::from)?;
     }
     let told = state.directory.licence_report(&ctx, span).await?;
     Ok(respond::message(told.to_string()))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::calendar::Calendar;
 
-fn terms(more: Value) -> Terms {
+fn terms(more: &Value) -> Terms {
     let mut document = json!({
         "value": "suite", "limitedAssignmentsPermitted": true, "totalAssignmentsPermitted": 2, LICENCE: more,
     });
@@ -39,8 +39,8 @@ fn what_is_agreed_on_is_read_and_what_is_wrong_is_named() {
 
 #[test]
 fn a_seat_goes_its_way() {
-    let plain = terms(json!({}));
-    let confirmed = terms(json!({ "confirmation": true }));
+    let plain = terms(&json!({}));
+    let confirmed = terms(&json!({ "confirmation": true }));
     let room = |free, before| Room { free, before, is_open: true };
     let seat = |stage| Some(Seat { stage, since: 0, is_resting: false });
     let rests = Some(Seat { stage: Stage::Reserved, since: 0, is_resting: true });
@@ -83,13 +83,13 @@ fn a_seat_is_kept_for_so_many_days_of_a_leave() {
     let assigned = Some(Seat { stage: Stage::Assigned, since: 0, is_resting: false });
     let resting = Some(Seat { stage: Stage::Reserved, since: begins, is_resting: true });
     let kept = Step::Become { stage: Stage::Reserved, is_resting: true };
-    let thirty = terms(json!({ "leaveDays": 30 }));
+    let thirty = terms(&json!({ "leaveDays": 30 }));
     assert_eq!(next(Some(&thirty), assigned, Wish::Rests, room, begins, &day), (kept, Some(ends)));
     assert_eq!(next(Some(&thirty), resting, Wish::Rests, room, ends - 1, &day), (Step::Stay, Some(ends)));
     assert_eq!(next(Some(&thirty), resting, Wish::Rests, room, ends, &day), (Step::Free, None));
-    let at_once = terms(json!({ "leaveDays": 0 }));
+    let at_once = terms(&json!({ "leaveDays": 0 }));
     assert_eq!(next(Some(&at_once), assigned, Wish::Rests, room, begins, &day), (Step::Free, None));
-    let forever = terms(json!({}));
+    let forever = terms(&json!({}));
     assert_eq!(next(Some(&forever), assigned, Wish::Rests, room, begins, &day), (kept, None));
     assert_eq!(next(Some(&forever), resting, Wish::Rests, room, i64::MAX / 2, &day), (Step::Stay, None));
 }
@@ -187,7 +187,7 @@ proptest! {
         starts in prop::collection::vec((-2_i64..3, 1_i8..28), 8),
         events in prop::collection::vec((0_usize..8, wish(), any::<bool>()), 1..80),
     ) {
-        let mut terms = terms(json!({ "confirmation": confirms, "leaveDays": 1 }));
+        let mut terms = terms(&json!({ "confirmation": confirms, "leaveDays": 1 }));
         terms.permitted = permitted;
         let turns = starts.iter().enumerate();
         let turns = turns.map(|(who, (priority, day))| turn(*priority, date(2026, 1, *day), 0, &who.to_string()));

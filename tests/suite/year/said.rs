@@ -33,7 +33,7 @@ async fn what_is_simulated_is_what_is_done(town: &Town) {
             town.create(&town.admin(), "Group", json!({ "displayName": spec.2 })).await.expect("a group");
         }
     }
-    let mut year = Year::lasting(seed, EMPLOYEES, PUPILS, date(2026, 7, 1), DAYS);
+    let year = Year::lasting(seed, EMPLOYEES, PUPILS, date(2026, 7, 1), DAYS);
     town.sleep_until("2026-07-01");
     let mut people = BTreeMap::new();
     let beginning: Vec<(Source, Value)> = [Source::Staff, Source::School]
@@ -46,7 +46,7 @@ async fn what_is_simulated_is_what_is_done(town: &Town) {
     }
     wake(town).await;
     let mut done = 0;
-    while let Some(Event { day, source, key, says, .. }) = year.next() {
+    for Event { day, source, key, says, .. } in year {
         if source == Source::Units {
             continue;
         }

@@ -47,7 +47,7 @@ fn what_is_said_at_last_is_what_the_rows_are() {
     for source in [Source::Units, Source::Staff, Source::School] {
         known.extend(year.rows(source).map(|row| (key(source, &row), row)));
     }
-    while let Some(event) = year.next() {
+    for event in year.by_ref() {
         match event.says {
             Some(row) if event.source != Source::Phones => drop(known.insert(key(event.source, &row), row)),
             Some(_) => {}

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::*;
 use super::{day, document, rule, user};
 
-fn table(rows: Value, more: Value) -> Rule {
+fn table(rows: &Value, more: &Value) -> Rule {
     let mut document = json!({
         "name": "t", "lifecycle": "active", "filter": "employments[start pr]", "table": rows,
     });
@@ -16,7 +16,7 @@ fn table(rows: Value, more: Value) -> Rule {
     read.unwrap_or_else(|error| panic!("{}", error.detail))
 }
 
-fn refused(document: Value) -> String {
+fn refused(document: &Value) -> String {
     Rule::read("t", 1, document.as_object().expect("an object"), &user()).expect_err("refused").detail.to_string()
 }
 
@@ -43,12 +43,12 @@ fn given(rule: &Rule, document: &Map<String, Value>, at: &str) -> Vec<String> {
 #[test]
 fn each_employment_and_row_is_a_ground_within_the_days_of_both() {
     let rule = table(
-        json!([
+        &json!([
             { "unit": "CARE/*", "groups": ["care", "ward"], "line": 7 },
             { "title": "clerk", "groups": ["office"], "from": "2026-04-01", "to": "2026-12-31" },
             { "title": "mayor", "groups": ["hall"] },
         ]),
-        json!({ "before": 10, "after": 5 }),
+        &json!({ "before": 10, "after": 5 }),
     );
     let document = two_jobs();
     let care = |group: &str| format!("t/a/care_*;;; {group} 2025-12-22..2026-07-05 Holds");
@@ -74,7 +74,7 @@ fn each_employment_and_row_is_a_ground_within_the_days_of_both() {
 #[test]
 fn a_table_in_another_order_has_the_same_grounds() {
     let rows = [json!({ "title": "nurse", "groups": ["a"] }), json!({ "unit": "WARD", "groups": ["b"] })];
-    let (one, other) = (table(json!(rows), json!({})), table(json!([rows[1], rows[0]]), json!({})));
+    let (one, other) = (table(&json!(rows), &json!({})), table(&json!([rows[1], rows[0]]), &json!({})));
     let sorted = |rule: &Rule| {
         let mut told = given(rule, &two_jobs(), "2026-05-01");
         told.sort();
@@ -83,8 +83,8 @@ fn a_table_in_another_order_has_the_same_grounds() {
     assert_eq!(sorted(&one), sorted(&other));
     // Two rows that ask the same, each for a time of its own.
     let twice = table(
-        json!([{ "title": "nurse", "groups": ["a"], "to": "2026-03-31" }, { "title": "Nurse", "groups": ["a"], "from": "2026-05-01" }]),
-        json!({}),
+        &json!([{ "title": "nurse", "groups": ["a"], "to": "2026-03-31" }, { "title": "Nurse", "groups": ["a"], "from": "2026-05-01" }]),
+        &json!({}),
     );
     assert_eq!(given(&twice, &two_jobs(), "2026-03-31").len(), 2);
     assert_eq!(given(&twice, &two_jobs(), "2026-04-15"), ["t/a/;nurse;;#2 a 2026-05-01..2026-06-30 Ahead"]);
@@ -93,12 +93,12 @@ fn a_table_in_another_order_has_the_same_grounds() {
 #[test]
 fn who_fits_no_row_is_told_the_nearest_and_what_failed() {
     let rule = table(
-        json!([
+        &json!([
             { "unit": "CARE/*", "title": "physician", "professionalNumber": "yes", "groups": ["a"], "line": 2 },
             { "unit": "TECH", "title": "plumber", "groups": ["b"], "line": 3 },
             { "title": "clerk", "groups": ["c"], "from": "2027-01-01", "line": 4 },
         ]),
-        json!({}),
+        &json!({}),
     );
     let document = two_jobs();
     let case = Case::new("u", &document, day("2026-05-01"));
@@ -119,7 +119,7 @@ fn what_a_table_cannot_say_is_refused() {
     let with = |more: Value| {
         let mut document = json!({ "name": "t", "filter": "employments[start pr]", "table": [{ "groups": ["g"] }] });
         document.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
-        refused(document)
+        refused(&document)
     };
     for (more, expected) in [
         (json!({ "grants": [{ "type": "group", "value": "g" }] }), "grants: must be empty"),
@@ -160,7 +160,7 @@ fn of_what_somebody_has_one_alone_the_highest_priority_gives() {
     assert!(refusal.starts_with("priority: is 5"), "{refusal}");
     assert!(check_together(&low, &high).is_ok());
     let twice = json!([{ "type": "group", "value": "a", "slot": "p" }, { "type": "group", "value": "b", "slot": "P" }]);
-    assert!(refused(json!({ "name": "t", "filter": "title pr", "grants": twice })).contains("stands twice"));
+    assert!(refused(&json!({ "name": "t", "filter": "title pr", "grants": twice })).contains("stands twice"));
     // One rule that means two things for two jobs: the one of the earlier ground.
     let named = rule(
         "n",

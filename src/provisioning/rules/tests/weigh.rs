@@ -113,7 +113,7 @@ fn a_rule_of_the_person_gives_to_one_of_its_accounts() {
     let document = with_tasks(&["licence"]);
     let case = Case::new("m", &document, day(AT));
     let judge = |rule: &Arc<Rule>, held: &[Held], others: &Others| {
-        let judged = weigh(claims(&[rule.clone()], &case, target), &case, held, others, &[], Account::Holds);
+        let judged = weigh(claims(std::slice::from_ref(rule), &case, target), &case, held, others, &[], Account::Holds);
         judged[0].standing.clone()
     };
     let mine = |since| [held(Kind::Rule, "licence-group", "licence/0", since)];
@@ -147,7 +147,7 @@ fn duties_are_kept_apart_in_one_human_being_whichever_account_is_asked() {
     let judge = |user: &str, task: &str, rule: &Arc<Rule>, held: &[Held], others: &Others| {
         let document = with_tasks(&[task]);
         let case = Case::new(user, &document, day(AT));
-        let judged = weigh(claims(&[rule.clone()], &case, target), &case, held, others, &[], Account::Holds);
+        let judged = weigh(claims(std::slice::from_ref(rule), &case, target), &case, held, others, &[], Account::Holds);
         matches!(judged[0].standing, Standing::Held)
     };
     let [pays, approves] = rules(json!({}));
