@@ -1,5 +1,5 @@
 //! What a client, or a day that comes, does to people within 24 hours, and that too much of it is held until a person allows
-//! it. [`weigh`] is the end of every write, under the lock: it looks at what the open operation has changed, refuses a
+//! it. `weigh` is the end of every write, under the lock: it looks at what the open operation has changed, refuses a
 //! client's write beyond its limit, and counts the rest. What is too much is `provisioning::guard`'s to say. Without a
 //! policy that guards nothing is looked at. An operator at the command line is counted and never held, and so is what was
 //! weighed as a whole before.

@@ -3,8 +3,8 @@
 //! become of a seat is decided by [`provisioning::licences`], within the write that changes a User; a seat that is free is
 //! handed on when it falls due, after all else of that moment. Without a limited entitlement nothing is asked.
 //!
-//! [`decide`] works out what becomes of one User's seats, [`seats`] writes it ([`known`] reads it), [`pool`] keeps the counts and hands on,
-//! [`resource`] is what clients may do, [`report`] what reclaims have saved.
+//! `decide` works out what becomes of one User's seats, `seats` writes it (`known` reads it), `pool` keeps the counts and hands on,
+//! `resource` is what clients may do, [`report`] what reclaims have saved.
 
 mod decide;
 mod known;
