@@ -132,8 +132,10 @@ fn compare(town: &Town, user: &Value, events: &[Event]) {
     let facts = Facts::of(user.as_object().expect("an object"));
     let verdict = judge(&terms(), &facts, standing, town.now());
     let lifecycle = &user[PERSON]["lifecycle"];
-    let today = terms().calendar.day_of(town.now());
-    if facts.employments.iter().all(|employment| today < employment.period.from) && lifecycle["state"] != "planned" {
+    // What came after its sources withdrew it decides nothing any more.
+    let until = standing.withdrawn.map_or(town.now(), |withdrawn| withdrawn.min(town.now()));
+    let day = terms().calendar.day_of(until);
+    if facts.employments.iter().all(|employment| day < employment.period.from) && lifecycle["state"] != "planned" {
         // A start that was moved away under somebody who was there: that somebody was is not in the facts.
         let known = ["staged", "disabled", "limbo"];
         assert!(known.contains(&lifecycle["state"].as_str().expect("a state")), "{user} {events:?}");
