@@ -13,11 +13,11 @@ use store::secret::Secrets;
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
+use super::commit::conclude;
 use super::derive::derive;
 use super::membership::is_membership;
 use super::relation::{Moves, Nobody};
 use super::render::State;
-use super::revise::conclude;
 use super::secret::Sealer;
 use super::shape::take_apart;
 use super::{Ctx, Directory, Error, Written, adoptions, particular, password, persons, rules, settle};

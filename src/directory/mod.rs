@@ -11,6 +11,7 @@ mod authorities;
 mod authority;
 mod bulk;
 pub mod clients;
+mod commit;
 mod context;
 mod create;
 mod cursor;
