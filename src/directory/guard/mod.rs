@@ -149,7 +149,9 @@ fn judge(ctx: &Ctx, work: &mut Work<'_>, guard: &Guard, tally: &Tally) -> Result
             continue;
         }
         let path = format!("{URN}:{EMPLOYMENTS}.unit");
-        let people = work.having(USER, &path, std::slice::from_ref(unit), None, i64::MAX)?.unwrap_or_default();
+        // Of more than twice as many people it is less than half.
+        let enough = i64::try_from(total.saturating_mul(2).saturating_add(2)).unwrap_or(i64::MAX);
+        let people = work.having(USER, &path, std::slice::from_ref(unit), None, enough)?.unwrap_or_default();
         counts.extend(unit_limit(people.len() as u64).map(|most| (limit, total, most)));
     }
     for (limit, _, most) in &mut counts {

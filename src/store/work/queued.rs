@@ -10,7 +10,7 @@ use super::Work;
 use crate::index::IndexedPath;
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, ResourceId};
+use crate::{Error, ResourceId, TenantId};
 
 impl Work<'_> {
     /// The first resources of a kind whose text at an indexed path begins with `prefix/`, in the order of the texts, at most
@@ -26,14 +26,8 @@ impl Work<'_> {
         let Some(path) = indexes.path(path) else { return Ok(None) };
         let (low, high) = bounds(path, prefix);
         let (written, ids) = self.written(kind, path, &low, &high);
-        let rows = Statement::<(Text, Binary)>::new("SELECT value, resource_id FROM attr_index WHERE tenant_id = ")
-            .bind(self.tenant)
-            .sql(" AND path_id = ")
-            .bind(path.id)
-            .sql(" AND value >= ")
-            .bind(low.as_str())
-            .sql(" AND value < ")
-            .bind(high.as_str())
+        let rows = Statement::<(Text, Binary)>::new("SELECT value, resource_id FROM attr_index WHERE tenant_id = ");
+        let rows = between(rows, self.tenant, path, (&low, &high))
             .sql(" ORDER BY value, resource_id LIMIT ")
             .bind(i64::try_from(limit.saturating_add(ids.len())).unwrap_or(i64::MAX))
             .load::<(String, Vec<u8>)>(self.db)?;
@@ -72,18 +66,12 @@ impl Work<'_> {
         }
         let most = limit.max(0).saturating_add(stale);
         let stored =
-            Statement::<BigInt>::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM attr_index WHERE tenant_id = ")
-                .bind(self.tenant)
-                .sql(" AND path_id = ")
-                .bind(path.id)
-                .sql(" AND value >= ")
-                .bind(low.as_str())
-                .sql(" AND value < ")
-                .bind(high.as_str())
-                .sql(" LIMIT ")
-                .bind(most)
-                .sql(") found")
-                .get_result::<i64>(self.db)?;
+            Statement::<BigInt>::new("SELECT COUNT(*) FROM (SELECT 1 AS one FROM attr_index WHERE tenant_id = ");
+        let stored = between(stored, self.tenant, path, (&low, &high))
+            .sql(" LIMIT ")
+            .bind(most)
+            .sql(") found")
+            .get_result::<i64>(self.db)?;
         let found =
             stored.saturating_sub(stale).max(0).saturating_add(i64::try_from(written.len()).unwrap_or(i64::MAX));
         Ok(found.min(limit.max(0)))
@@ -115,6 +103,17 @@ impl Work<'_> {
         }
         (texts, ids)
     }
+}
+
+/// A statement on the index, up to the tenant, goes on to the rows of a path from `low` to before `high`.
+fn between<Row>(
+    statement: Statement<Row>,
+    tenant: TenantId,
+    path: &IndexedPath,
+    (low, high): (&str, &str),
+) -> Statement<Row> {
+    let statement = statement.bind(tenant).sql(" AND path_id = ").bind(path.id);
+    statement.sql(" AND value >= ").bind(low).sql(" AND value < ").bind(high)
 }
 
 /// From `prefix/` to what comes after everything that begins so.
