@@ -40,8 +40,6 @@ impl Address {
 pub(crate) enum Purpose {
     /// Reads alone, of any kind.
     Read,
-    /// Looking up the few rows of a resource.
-    Point,
     /// The writer's own, or a migration.
     Write,
 }
@@ -69,7 +67,6 @@ impl Db {
                 // the writer more than it saves: a commit that has split a page goes over the whole of its table.
                 let cache = match purpose {
                     Purpose::Read => "PRAGMA cache_size = -4096; PRAGMA query_only = ON;",
-                    Purpose::Point => "PRAGMA cache_size = -2048; PRAGMA query_only = ON;",
                     Purpose::Write => "PRAGMA cache_size = -8192;",
                 };
                 connection.batch_execute(cache).map_err(|error| connect(&error))?;

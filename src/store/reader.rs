@@ -33,7 +33,6 @@ pub struct Reader {
     pub(crate) db: Db,
     pub(crate) shared: Arc<Shared>,
     address: Address,
-    purpose: Purpose,
     pub(crate) in_snapshot: bool,
     /// Connections known to have been lost when this one was last seen alive.
     losses: usize,
@@ -43,9 +42,9 @@ pub struct Reader {
 pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 impl Reader {
-    pub(crate) fn open(address: &Address, shared: Arc<Shared>, purpose: Purpose) -> Result<Self, crate::OpenError> {
-        let db = Db::open(address, purpose)?;
-        Ok(Reader { db, shared, address: address.clone(), purpose, in_snapshot: false, losses: 0 })
+    pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
+        let db = Db::open(address, Purpose::Read)?;
+        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
     }
 
     /// Serves jobs until nobody can send any more.
@@ -71,7 +70,7 @@ impl Reader {
             return;
         }
         meter::count(&self.shared.meter.connections_lost);
-        if let Ok(db) = Db::open(&self.address, self.purpose) {
+        if let Ok(db) = Db::open(&self.address, Purpose::Read) {
             self.db = db;
             meter::count(&self.shared.meter.connections_reopened);
             self.losses = match self.losses == known {

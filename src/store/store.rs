@@ -110,13 +110,13 @@ impl Store {
         }
         let reads = Arc::new(Turns::new(options.queue));
         for n in 0..options.readers.max(1) {
-            let reader = Reader::open(&address, shared.clone(), Purpose::Read)?;
+            let reader = Reader::open(&address, shared.clone())?;
             let reads = reads.clone();
             threads.push(spawn(format!("reader-{n}"), move || reader.serve(&reads))?);
         }
         let points = match address {
             Address::Sqlite(_) => {
-                let open = |_| Reader::open(&address, shared.clone(), Purpose::Point);
+                let open = |_| Reader::open(&address, shared.clone());
                 (0..options.points).map(open).collect()
             }
             Address::Postgres(_) => Ok(Vec::new()),
