@@ -17,7 +17,7 @@ use super::{Answer, Figures, Host, Stored, text_of};
 use crate::directory::bulk::{BulkWritten, Ledger, read_sealed};
 use crate::directory::scope::Scopes;
 use crate::directory::views::Outlook;
-use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role, Tolerances};
+use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role, Tolerances, work_items};
 
 /// Requests that are carried out at a time; others wait in the database.
 const SEATS: usize = 4;
@@ -156,7 +156,11 @@ impl Directory {
                 let is_active = caller.is_some();
                 let caller = caller.unwrap_or_else(|| gone(client));
                 let ctx = Ctx {
-                    views: caller.outlook.views(catalog.registry(), self.veil(tenant, &caller)),
+                    views: work_items::theirs(
+                        &caller,
+                        caller.outlook.views(catalog.registry(), self.veil(tenant, &caller)),
+                        catalog.registry(),
+                    ),
                     caller,
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),
