@@ -1,8 +1,10 @@
 //! Accounts that follow their dates: policies, states, blocks, what falls due.
 
 mod block;
+mod choice;
 mod names;
 mod policy;
+mod rehire;
 mod same;
 mod served;
 mod story;
