@@ -47,16 +47,18 @@ impl Creation {
             domain,
         };
         let marks = claim.marks(work, &self.draft.doc)?;
+        let sharing = claim.sharing(work, &self.draft.doc, marks.as_ref())?;
         let mut unclear = Vec::new();
         if settle::concerns(&self.draft.kind, work) {
-            match settle::returning(ctx, work, &self.definition, &self.draft, marks.as_ref())? {
+            let has_number = marks.as_ref().is_some_and(|marks| marks.is_hard);
+            match settle::returning(ctx, work, &self.definition, &self.draft, (has_number, &sharing))? {
                 settle::Return::Nobodys => {}
                 settle::Return::Back(record) => return self.bring_back(ctx, &record, false, work),
                 settle::Return::Joins(record) => return self.bring_back(ctx, &record, true, work),
                 settle::Return::Unclear(ids) => unclear = ids,
             }
         }
-        claim.recall(work, marks.as_ref())?;
+        claim.recall(work, &sharing)?;
         settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
@@ -79,7 +81,7 @@ impl Creation {
             }
             false => None,
         };
-        unclear.extend(claim.check(work, &draft.doc, marks.as_ref())?);
+        unclear.extend(claim.check(work, &draft.doc, &sharing)?);
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
@@ -139,10 +141,9 @@ impl Creation {
         let sealer = self.sealer.as_ref();
         let claim =
             settle::Claim { kind: &self.draft.kind, id, before: Some(&before), secrets: &secrets, sealer, domain };
-        let marks = claim.marks(work, &document)?;
-        claim.recall(work, marks.as_ref())?;
+        let sharing = claim.look(work, &document)?;
         let mut follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
-        let over = claim.check(work, &document, marks.as_ref())?;
+        let over = claim.check(work, &document, &sharing)?;
         let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
         let label = label(&document);
         let (mut doc, secret) = match &self.sealer {

@@ -170,8 +170,7 @@ impl Revising {
         let sealer = self.sealer.as_ref();
         let claim =
             settle::Claim { kind: definition.name(), id, before: Some(&before), secrets: &secrets, sealer, domain };
-        let marks = claim.marks(work, &next.parts.doc)?;
-        claim.recall(work, marks.as_ref())?;
+        let sharing = claim.look(work, &next.parts.doc)?;
         let mut follow = match settle::follows(definition, work) {
             true => Some(next.settle(ctx, work, (definition, id), (&before, &*self.revision))?),
             false => None,
@@ -189,7 +188,7 @@ impl Revising {
             false => Vec::new(),
         };
         rules::keep_ruled(ctx, id, self.revision.relation(), &mut members, work)?;
-        let over = claim.check(work, &next.parts.doc, marks.as_ref())?;
+        let over = claim.check(work, &next.parts.doc, &sharing)?;
         let mut written = None;
         if next.is_changed || !members.is_empty() {
             let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;

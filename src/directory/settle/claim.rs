@@ -25,6 +25,15 @@ const MANY: i64 = 100;
 /// An account as it is stored, and its document.
 pub(super) type Holder = (Record, Map<String, Value>);
 
+/// Who has or had the number of an account that is about to be written.
+#[derive(Debug, Default)]
+pub(in crate::directory) struct Sharing {
+    /// Other accounts of the same domain that have it, or had it until they got a real one.
+    pub(super) holders: Vec<Holder>,
+    /// Who had it and was purged.
+    former: Option<ResourceId>,
+}
+
 /// An account that is about to be written.
 pub(in crate::directory) struct Claim<'c> {
     /// Its type.
@@ -69,13 +78,40 @@ impl Claim<'_> {
         }
     }
 
+    /// Who else has or had the number of the document that shall be, by what stands for it. A school's temporary one is nobody's.
+    pub(in crate::directory) fn sharing(
+        &self,
+        work: &mut Work<'_>,
+        after: &Map<String, Value>,
+        marks: Option<&Marks>,
+    ) -> Result<Sharing, Error> {
+        let Some(marks) = marks.filter(|marks| marks.is_hard) else { return Ok(Sharing::default()) };
+        let mut sharing = Sharing::default();
+        let mut ids = having_number(work, &marks.tokens)?;
+        for stone in &marks.stones {
+            let Some(left) = work.tombstone(PERSONAL, stone)? else { continue };
+            match work.record(left.resource)? {
+                Some(_) => drop(ids.insert(left.resource)),
+                None => sharing.former = Some(left.resource),
+            }
+        }
+        for id in ids.into_iter().filter(|id| *id != self.id) {
+            let Some(record) = work.record(id)?.filter(|record| record.kind == USER) else { continue };
+            let document = document_of(&record)?;
+            if account_domain(&document) == account_domain(after) {
+                sharing.holders.push((record, document));
+            }
+        }
+        Ok(sharing)
+    }
+
     /// Sees to it that the numbers of the document that shall be are nobody else's. Answers which accounts that are over have
     /// them too, for somebody to look at. Fails with [`store::Error::Taken`] with the path.
     pub(in crate::directory) fn check(
         &self,
         work: &mut Work<'_>,
         after: &Map<String, Value>,
-        marks: Option<&Marks>,
+        sharing: &Sharing,
     ) -> Result<Vec<ResourceId>, Error> {
         if !concerns(self.kind, work) {
             return Ok(Vec::new());
@@ -85,12 +121,10 @@ impl Claim<'_> {
         let is_opened = self.before.is_none_or(|before| !keeps(before) && keeps(after));
         let mut over = Vec::new();
         let is_new = self.before.is_none_or(|before| number(before) != number(after));
-        if let Some(marks) = marks.filter(|marks| marks.is_hard && (is_new || is_opened)) {
-            for (record, document) in holders(work, self.id, after, marks)? {
-                match keeps(&document) {
-                    true => return Err(store::Error::Taken { path: format!("{URN}:{NUMBER}") }.into()),
-                    false => over.push(record.id),
-                }
+        for (record, document) in sharing.holders.iter().filter(|_| is_new || is_opened) {
+            match keeps(document) {
+                true => return Err(store::Error::Taken { path: format!("{URN}:{NUMBER}") }.into()),
+                false => over.push(record.id),
             }
         }
         let wanted = employee_number(after);
@@ -135,25 +169,29 @@ impl Claim<'_> {
     }
 
     /// Notes whose names the account may have: who had this number and was purged.
-    pub(in crate::directory) fn recall(&self, work: &mut Work<'_>, marks: Option<&Marks>) -> Result<(), Error> {
-        let Some(marks) = marks.filter(|marks| marks.is_hard) else { return Ok(()) };
-        let mut former = None;
-        for stone in &marks.stones {
-            if let Some(left) = work.tombstone(PERSONAL, stone)?
-                && work.record(left.resource)?.is_none()
-            {
-                former = Some(left.resource);
-            }
+    pub(in crate::directory) fn recall(&self, work: &mut Work<'_>, sharing: &Sharing) -> Result<(), Error> {
+        if self.before.is_none() && sharing.former.is_none() {
+            return Ok(());
         }
         let key = self.id.to_string();
         let known = work.tombstone(FORMER, &key)?.map(|known| known.resource);
         // A number that was wrong gives nobody another one's names.
-        let shall = former.or(known.map(|_| self.id));
+        let shall = sharing.former.or(known.map(|_| self.id));
         if let Some(resource) = shall.filter(|_| shall != known) {
             let at = work.now();
             work.bury(FORMER, &key, Tombstone { resource, at, until: None });
         }
         Ok(())
+    }
+
+    /// Who else has or had the number, where it is another one or the account was over; notes whose names it may have.
+    pub(in crate::directory) fn look(&self, work: &mut Work<'_>, after: &Map<String, Value>) -> Result<Sharing, Error> {
+        let marks = self.marks(work, after)?;
+        let sharing = self.sharing(work, after, marks.as_ref())?;
+        if marks.is_some_and(|marks| marks.is_hard) {
+            self.recall(work, &sharing)?;
+        }
+        Ok(sharing)
     }
 }
 
@@ -179,28 +217,6 @@ pub(in crate::directory) fn having_number(
         }
     }
     Ok(there)
-}
-
-/// Other accounts of the same domain that have a number, or had it until they got a real one.
-pub(super) fn holders(
-    work: &mut Work<'_>,
-    id: ResourceId,
-    document: &Map<String, Value>,
-    marks: &Marks,
-) -> Result<Vec<Holder>, Error> {
-    let mut ids = having_number(work, &marks.tokens)?;
-    for stone in &marks.stones {
-        ids.extend(work.tombstone(PERSONAL, stone)?.map(|left| left.resource));
-    }
-    let mut holders = Vec::new();
-    for other in ids.into_iter().filter(|other| *other != id) {
-        let Some(record) = work.record(other)?.filter(|record| record.kind == USER) else { continue };
-        let theirs = document_of(&record)?;
-        if account_domain(&theirs) == account_domain(document) {
-            holders.push((record, theirs));
-        }
-    }
-    Ok(holders)
 }
 
 /// Has somebody look at an account that may be the same human being's as others that are over. Once it is written.

@@ -11,9 +11,8 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
 use super::super::remove::is_seen_under_lock;
-use super::super::secret::Marks;
 use super::super::{Ctx, Error};
-use super::claim::holders;
+use super::claim::Sharing;
 use super::depart::{ENTERPRISE, refuse_buried};
 use super::{Book, Voice, conclude, sources, standing};
 
@@ -36,13 +35,13 @@ fn may_return(ctx: &Ctx, document: &Map<String, Value>) -> bool {
 }
 
 /// The account that a source's POST is about: it has the same externalId of this source, or else the same identity number or
-/// employee number. `marks` stand for the number.
+/// employee number. `sharing` is who has the number; it is empty where that says nothing.
 pub(in crate::directory) fn returning(
     ctx: &Ctx,
     work: &mut Work<'_>,
     definition: &Definition,
     draft: &Draft,
-    marks: Option<&Marks>,
+    (has_number, sharing): (bool, &Sharing),
 ) -> Result<Return, Error> {
     if ctx.caller.id == ResourceId::SYSTEM || draft.kind != USER {
         return Ok(Return::Nobodys);
@@ -53,13 +52,9 @@ pub(in crate::directory) fn returning(
         // A name that somebody has who stays is a conflict, whatever the number says.
         return Ok(may_come_back(ctx, work, id)?.map_or(Return::Nobodys, Return::Back));
     }
-    let marks = marks.filter(|marks| marks.is_hard);
-    let numbered = match marks {
-        Some(marks) => holders(work, draft.id, &draft.doc, marks)?,
-        None => Vec::new(),
-    };
+    let numbered = &sharing.holders;
     let mut found: Vec<Record> = Vec::new();
-    for (record, _) in &numbered {
+    for (record, _) in numbered {
         found.extend(may_come_back(ctx, work, record.id)?);
     }
     let mut is_unclear = found.len() > 1;
@@ -71,7 +66,7 @@ pub(in crate::directory) fn returning(
         let theirs = document_of(&record)?;
         let person = theirs.get(URN).filter(|person| person.get(NUMBER).is_some());
         let is_hard = |person: &Value| person.get("personalNumberType").and_then(Value::as_str) != Some("temporary");
-        let has_another = marks.is_some() && person.is_some_and(is_hard);
+        let has_another = has_number && person.is_some_and(is_hard);
         is_unclear |= has_another || !found.is_empty() || !numbered.is_empty();
         found.push(record);
     }

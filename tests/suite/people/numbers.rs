@@ -1,6 +1,8 @@
 //! Identity numbers and employee numbers, each within its account domain: whose one is nobody else's is, who comes at the
 //! same time, what files are told, and that an answer says no more than the path.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -16,6 +18,7 @@ on_both_databases!(Municipality:
     an_employee_number_is_one_accounts_of_its_domain_and_source,
     a_provisional_number_is_remembered_and_a_wrong_one_is_not,
     many_in_one_message_are_told_one_by_one,
+    of_many_accounts_entered_at_once_a_view_exports_one,
 );
 
 const NUMBER: &str = "811218-9876";
@@ -153,4 +156,53 @@ async fn many_in_one_message_are_told_one_by_one(register: &Municipality) {
         said["Operations"].as_array().expect("operations").iter().filter_map(|one| one["status"].as_str()).collect();
     assert_eq!(statuses, ["201", "409"]);
     assert!(!said["Operations"][1].to_string().contains("811218"), "{said}");
+}
+
+async fn of_many_accounts_entered_at_once_a_view_exports_one(register: &Municipality) {
+    let Municipality { admin, .. } = register.ready().await;
+    let prefer: Vec<String> = (0..5).map(|n| format!("{PERSON}:accountDomain eq \"d{n}\"")).collect();
+    let policy = json!({
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Policy"], "name": "all", "zone": "Europe/Helsinki",
+        "clouds": [{ "name": "m365", "prefer": prefer, "keepDays": 0 }],
+    });
+    admin.post("/Policies", &policy).await.expect(201);
+    let mut sources = Vec::new();
+    for n in 0..5 {
+        sources.push(register.source(&format!("s{n}"), &format!("d{n}")).await);
+    }
+    let mut set = JoinSet::new();
+    for (n, source) in sources.into_iter().enumerate() {
+        set.spawn(async move { source.post("/Users", &numbered(&format!("u{n}"), NUMBER)).await.expect(201).body });
+    }
+    let made = set.join_all().await;
+    let persons: BTreeSet<String> = made.iter().map(|user| value(&user[PERSON]["person"])).collect();
+    assert_eq!(persons.len(), 1);
+    let view = json!({
+        "schemas": ["urn:matrikel:scim:schemas:1.0:View"], "name": "cloud",
+        "types": [{ "type": "User", "filter": format!("{PERSON}:clouds[name eq \"m365\" and state eq \"chosen\"]") }],
+    });
+    admin.post("/Views", &view).await.expect(201);
+    let token =
+        register.server.client_with(crate::support::municipality::TENANT, "cloud", "consumer", &["--view", "cloud"]);
+    let cloud = Api { token, ..admin.clone() };
+    let seen = async || -> Vec<String> {
+        let found = cloud.get("/Users").await.expect(200).body;
+        let found = found["Resources"].as_array().cloned().unwrap_or_default();
+        found.iter().map(|user| user["userName"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(seen().await, ["u0"]);
+    // Everybody chooses another one at the same time.
+    let person = format!("/Persons/{}", persons.first().expect("one"));
+    let mut set = JoinSet::new();
+    for user in &made {
+        let (admin, person) = (admin.clone(), person.clone());
+        let choice = json!([{ "op": "replace", "path": "choices", "value": [{ "cloud": "m365", "value": id(user) }] }]);
+        set.spawn(async move { admin.patch(&person, &choice).await.expect(200) });
+    }
+    set.join_all().await;
+    let chosen = admin.get(&person).await.expect(200).body["choices"][0]["value"].clone();
+    let name =
+        admin.get(&format!("/Users/{}", chosen.as_str().expect("an id"))).await.expect(200).body["userName"].clone();
+    assert_eq!(json!(seen().await), json!([name]));
+    verify(&register.server).await;
 }
