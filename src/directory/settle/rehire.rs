@@ -4,6 +4,7 @@
 //! it is not clear, the account is a new one, and somebody looks at it.
 
 use provisioning::person::{NUMBER, URN, USER};
+use provisioning::sources::Site;
 use scim::authority::Absence;
 use scim::schema::Definition;
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use super::super::remove::is_seen_under_lock;
 use super::super::{Ctx, Error};
 use super::claim::Sharing;
 use super::depart::{ENTERPRISE, refuse_buried};
-use super::{Book, Voice, conclude, sources, standing};
+use super::{Book, Voice, conclude, sources, standing, wished as names};
 
 /// Whose account a POST is about.
 pub(in crate::directory) enum Return {
@@ -183,17 +184,19 @@ fn add_missing(old: &mut Vec<Value>, new: &[Value]) {
 }
 
 /// Settles the account that its source brings back, or that another source feeds too. `written` is what the source says,
-/// `after` what becomes of it.
+/// `wished` the names that it says, `after` what becomes of it.
 pub(in crate::directory) fn bring_back(
     ctx: &Ctx,
     work: &mut Work<'_>,
     id: ResourceId,
     before: &Map<String, Value>,
-    written: &Map<String, Value>,
+    (written, wished): (&Map<String, Value>, Option<&Map<String, Value>>),
     after: &mut Map<String, Value>,
 ) -> Result<super::Follow, Error> {
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
+    let is_named = |site: &Site| !site.values(written).is_empty();
+    let voice = Voice { absence: Absence::Silence, names: &is_named, number: None, wished };
     let user = work.catalog().registry().definition(USER).cloned();
     if let Some(user) = user.filter(|user| sources::concern(user, work)) {
         for (_, site) in book.sites(USER) {
@@ -202,8 +205,10 @@ pub(in crate::directory) fn bring_back(
                 site.put(after, said);
             }
         }
-        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty(), number: None };
         sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
+    }
+    if let Some(user) = work.catalog().registry().definition(USER) {
+        names::hear(ctx, &book, user, Some(before), after, &voice);
     }
     standing::restore(Some(before), after);
     standing::guard_said(ctx, Some(before), after)?;
