@@ -20,7 +20,7 @@ use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, adoptions, particular, password, persons, rules, settle};
+use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -38,11 +38,29 @@ impl Creation {
     /// denied when its caller would not see it.
     pub(super) fn run(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<State, Error> {
         let id = self.draft.id;
-        if settle::concerns(&self.draft.kind, work)
-            && let Some(record) = settle::returning(ctx, work, &self.draft)?
-        {
-            return self.bring_back(ctx, &record, work);
+        let none = Secrets::default();
+        let domain = self.draft.external.as_ref().map(|(domain, _)| *domain);
+        let claim = settle::Claim {
+            kind: &self.draft.kind,
+            id,
+            before: None,
+            secrets: &none,
+            sealer: self.sealer.as_ref(),
+            domain,
+        };
+        let marks = claim.marks(work, &self.draft.doc)?;
+        let sharing = claim.sharing(work, &self.draft.doc, marks.as_ref())?;
+        let mut unclear = Vec::new();
+        if settle::concerns(&self.draft.kind, work) {
+            let has_number = marks.as_ref().is_some_and(|marks| marks.is_hard);
+            match settle::returning(ctx, work, &self.definition, &self.draft, (has_number, &sharing))? {
+                settle::Return::Nobodys => {}
+                settle::Return::Back(record) => return self.bring_back(ctx, &record, false, work),
+                settle::Return::Joins(record) => return self.bring_back(ctx, &record, true, work),
+                settle::Return::Unclear(ids) => unclear = ids,
+            }
         }
+        claim.recall(work, &sharing)?;
         settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
@@ -56,7 +74,7 @@ impl Creation {
         };
         let mut follow = match settle::follows(&self.definition, work) {
             true => {
-                let number = self.number(work, &draft)?;
+                let number = marks.as_ref().and_then(|marks| marks.tokens.last().cloned());
                 let document = Arc::make_mut(&mut draft.doc);
                 let (absence, wished) = (Absence::Silence, self.wished.as_ref());
                 let voice = settle::Voice { absence, names: &|_| true, number, wished };
@@ -66,6 +84,7 @@ impl Creation {
             }
             false => None,
         };
+        unclear.extend(claim.check(work, &draft.doc, &sharing)?);
         if let Some(sealer) = &self.sealer {
             let password = Secrets::read(draft.secret.as_deref())?.password;
             let (doc, secret) = sealer.seal(work, id, &draft.doc, &Secrets::default(), password)?;
@@ -74,6 +93,9 @@ impl Creation {
         if persons::concern(&draft.kind, work) {
             let is_linked = persons::settle(ctx, work, id, None, Arc::make_mut(&mut draft.doc))?;
             follow.iter_mut().filter(|_| is_linked).for_each(|follow| follow.look_again(Some(ctx.now)));
+            if let Some(follow) = &mut follow {
+                settle::choose(ctx, work, id, Arc::make_mut(&mut draft.doc), follow)?;
+            }
         }
         let mut record = work.create(draft)?;
         if let Some(follow) = particular {
@@ -85,6 +107,7 @@ impl Creation {
             record = work.record(id)?.unwrap_or(record);
             groups = work.group_refs_of(&record)?;
         }
+        settle::review(ctx, work, id, &unclear)?;
         let mut state = State::new(record, external, groups, work.nesting_seq());
         match state.is_seen(ctx, &self.definition, work)? {
             true => Ok(state),
@@ -97,16 +120,9 @@ impl Creation {
         }
     }
 
-    /// What stands for the identity number of a new User, where one may have been known before.
-    fn number(&self, work: &mut Work<'_>, draft: &Draft) -> Result<Option<String>, Error> {
-        let Some(sealer) = self.sealer.as_ref().filter(|_| adoptions::are_there(work)) else { return Ok(None) };
-        let (sealed, _) = sealer.seal(work, draft.id, &draft.doc, &Secrets::default(), None)?;
-        let number = sealed.get(person::URN).and_then(|person| person.get(person::NUMBER));
-        Ok(number.and_then(Value::as_str).map(str::to_owned))
-    }
-
-    /// Gives a source the account again that it had withdrawn or that was over, under the id that it had.
-    fn bring_back(&self, ctx: &Ctx, record: &Record, work: &mut Work<'_>) -> Result<State, Error> {
+    /// Gives a source the account again that it had withdrawn or that was over, under the id that it had. `joins`: it is one
+    /// that others have entered, and is fed by this source too.
+    fn bring_back(&self, ctx: &Ctx, record: &Record, joins: bool, work: &mut Work<'_>) -> Result<State, Error> {
         let id = record.id;
         let before = document_of(record)?;
         let mut written = Map::clone(&self.draft.doc);
@@ -119,9 +135,18 @@ impl Creation {
                 written.shift_remove(name);
             }
         }
-        let mut document = settle::merged(&before, &written);
-        let mut follow = settle::bring_back(ctx, work, id, &before, (&written, self.wished.as_ref()), &mut document)?;
+        let mut document = match joins {
+            true => settle::filled(&before, &written),
+            false => settle::merged(&before, &written),
+        };
         let secrets = Secrets::read(record.secret.as_deref())?;
+        let domain = self.draft.external.as_ref().map(|(domain, _)| *domain);
+        let sealer = self.sealer.as_ref();
+        let claim =
+            settle::Claim { kind: &self.draft.kind, id, before: Some(&before), secrets: &secrets, sealer, domain };
+        let sharing = claim.look(work, &document)?;
+        let mut follow = settle::bring_back(ctx, work, id, &before, (&written, self.wished.as_ref()), &mut document)?;
+        let over = claim.check(work, &document, &sharing)?;
         let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
         let label = label(&document);
         let (mut doc, secret) = match &self.sealer {
@@ -135,9 +160,11 @@ impl Creation {
         if persons::concern(&kind, work) {
             let is_linked = persons::settle(ctx, work, id, Some(&before), &mut doc)?;
             follow.look_again(is_linked.then_some(ctx.now));
+            settle::choose(ctx, work, id, &mut doc, &mut follow)?;
         }
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;
+        settle::review(ctx, work, id, &over)?;
         let record = work.record(id)?.ok_or(store::Error::NotFound)?;
         let groups = work.group_refs_of(&record)?;
         let external = work.external_of(id, ctx.caller.domain)?;

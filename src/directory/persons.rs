@@ -14,7 +14,7 @@ use store::{Due, Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::remove::is_seen_under_lock;
-use super::{Ctx, Error, licences, settle};
+use super::{Ctx, Error, licences, settle, work_items};
 
 /// The resource type.
 const KIND: &str = "Person";
@@ -32,8 +32,6 @@ const ASSERTED: &str = "asserted";
 const SAID: [&str; 2] = ["matched", "manual"];
 /// A school's temporary number says nothing of who somebody is.
 const TEMPORARY: &str = "temporary";
-/// Accounts with one number that are looked at.
-const MANY: i64 = 20;
 
 /// A person as it is stored, and its document.
 type Known = (Record, Map<String, Value>);
@@ -63,6 +61,11 @@ fn text<'v>(value: Option<&'v Value>, name: &str) -> Option<&'v str> {
 
 fn accounts(document: &Map<String, Value>) -> &[Value] {
     document.get(ACCOUNTS).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The accounts of a person, by its document.
+pub(super) fn account_ids(document: &Map<String, Value>) -> impl Iterator<Item = ResourceId> {
+    accounts(document).iter().filter_map(|one| text(Some(one), "value")?.parse().ok())
 }
 
 /// The person of an account, by its document.
@@ -122,8 +125,7 @@ pub(super) fn siblings(
     let Some((_, person)) = person_of(document).map(|id| read(work, id)).transpose()?.flatten() else {
         return Ok(Vec::new());
     };
-    let all = accounts(&person).iter().filter_map(|one| text(Some(one), "value")?.parse().ok());
-    Ok(all.filter(|id| *id != user).collect())
+    Ok(account_ids(&person).filter(|id| *id != user).collect())
 }
 
 /// Has accounts looked at, since whose they are has changed: what one human being must not have together may be another.
@@ -163,7 +165,7 @@ pub(super) fn settle(
             // An account that is linked already stays where it is until somebody takes that back.
             let is_alone = read(work, own)?.is_none_or(|(_, person)| accounts(&person).len() < 2);
             if is_alone && !was_taken_back(&shared, id) {
-                forget(work, own)?;
+                forget(ctx, work, own)?;
                 join(ctx, work, id, document, record, shared)?;
                 return Ok(true);
             }
@@ -188,7 +190,7 @@ fn sharing(
     if part(document, "personalNumberType").and_then(Value::as_str) == Some(TEMPORARY) {
         return Ok(None);
     }
-    let there = work.having(USER, &format!("{URN}:{NUMBER}"), &[number.to_owned()], None, MANY)?.unwrap_or_default();
+    let there = settle::having_number(work, &[number.to_owned()])?;
     let mut found: Option<Known> = None;
     for other in there.into_iter().filter(|other| *other != id) {
         let Some(record) = work.record(other)? else { continue };
@@ -244,8 +246,9 @@ fn join(
 }
 
 /// Removes a person that has no account any more.
-fn forget(work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
+fn forget(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
     if work.record(id)?.is_some_and(|record| record.kind == KIND) {
+        work_items::forget(ctx, work, id)?;
         work.remove(id)?;
     }
     Ok(())
@@ -264,11 +267,14 @@ pub(super) fn leave(ctx: &Ctx, work: &mut Work<'_>, user: &Record) -> Result<(),
     let left: Vec<Value> =
         accounts(&person).iter().filter(|one| text(Some(one), "value") != Some(&*gone)).cloned().collect();
     if left.is_empty() {
-        return forget(work, record.id);
+        return forget(ctx, work, record.id);
     }
     look_at(ctx, work, &left);
     person.insert(ACCOUNTS.to_owned(), left.into());
-    write(work, record, person)
+    settle::forget_choices(&mut person);
+    let id = record.id;
+    write(work, record, person)?;
+    settle::choose_for(ctx, work, id)
 }
 
 /// What follows from a person that a client writes: accounts that come and go.
@@ -348,6 +354,7 @@ fn prepare(
             false => drop(after.insert(name.to_owned(), list.into())),
         }
     }
+    settle::settle_choices(ctx, before, after)?;
     Ok(linking)
 }
 
@@ -392,7 +399,7 @@ impl Linking {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
             if let Some(own) = person_of(&document).filter(|own| *own != person) {
-                forget(work, own)?;
+                forget(ctx, work, own)?;
             }
             put_link(ctx, &mut document, person, Some(&kind));
             write(work, record, document)?;
@@ -402,9 +409,12 @@ impl Linking {
             let Some(record) = work.record(user)? else { continue };
             let mut document = document_of(&record)?;
             begin(ctx, work, user, &mut document)?;
+            let own = person_of(&document);
             write(work, record, document)?;
             look_again(ctx, work, user);
+            own.map_or(Ok(()), |own| settle::choose_for(ctx, work, own))?;
         }
+        settle::choose_for(ctx, work, person)?;
         if is_moved && let Some((_, document)) = read(work, person)? {
             look_at(ctx, work, accounts(&document));
         }

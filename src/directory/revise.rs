@@ -170,6 +170,12 @@ impl Revising {
                 (state.external, next, Arc::new(document), None)
             }
         };
+        let secrets = Secrets::read(record.secret.as_deref())?;
+        let domain = next.parts.external.as_ref().map(|_| ctx.caller.domain);
+        let sealer = self.sealer.as_ref();
+        let claim =
+            settle::Claim { kind: definition.name(), id, before: Some(&before), secrets: &secrets, sealer, domain };
+        let sharing = claim.look(work, &next.parts.doc)?;
         let mut follow = match settle::follows(definition, work) {
             true => Some(next.settle(ctx, work, (definition, id), (&before, &*self.revision))?),
             false => None,
@@ -187,12 +193,16 @@ impl Revising {
             false => Vec::new(),
         };
         rules::keep_ruled(ctx, id, self.revision.relation(), &mut members, work)?;
+        let over = claim.check(work, &next.parts.doc, &sharing)?;
         let mut written = None;
         if next.is_changed || !members.is_empty() {
             let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
             if persons::concern(&record.kind, work) {
                 let is_linked = persons::settle(ctx, work, id, Some(&before), &mut doc)?;
                 follow.iter_mut().filter(|_| is_linked).for_each(|follow| follow.look_again(Some(ctx.now)));
+                if let Some(follow) = &mut follow {
+                    settle::choose(ctx, work, id, &mut doc, follow)?;
+                }
             }
             let record = work.update(Draft {
                 id,
@@ -208,9 +218,14 @@ impl Revising {
             }
             written = Some(record);
         }
+        if let Some(follow) = follow.as_mut().filter(|_| written.is_none() && definition.name() == settle::USER) {
+            // Nothing of it changes, but when it does next is asked for anew.
+            settle::choose(ctx, work, id, &mut Map::clone(&before), follow)?;
+        }
         let mut record = written.unwrap_or(record);
         if let Some(follow) = follow {
             settle::follow(ctx, work, id, follow)?;
+            settle::review(ctx, work, id, &over)?;
             record = work.record(id)?.unwrap_or(record);
         }
         let is_same = |(of, nesting, _): &(i64, i64, (Vec<GroupRef>, bool))| {

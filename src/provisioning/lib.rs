@@ -8,6 +8,7 @@
 //! [`sources`] whose value of several sources counts, [`guard`] what is too much at once.
 
 pub mod calendar;
+pub mod choice;
 pub mod facts;
 pub mod guard;
 pub mod licences;

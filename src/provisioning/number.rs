@@ -55,6 +55,17 @@ pub fn read(text: &str, today: Date) -> Vec<Number> {
     ways.into_iter().filter_map(|(kind, text)| text.map(|text| Number { kind, text })).collect()
 }
 
+/// Whether a number in its one form is one that somebody has until there is a real one: a school's, a Swedish coordination
+/// number, a Finnish one from 900 on, which the register gives to nobody.
+pub fn is_provisional(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes {
+        [.., first, _, _, _] if bytes.len() == 11 => *first == b'9',
+        _ if bytes.len() == 12 && bytes.iter().all(u8::is_ascii_digit) => bytes.get(6).is_some_and(|day| *day >= b'6'),
+        _ => true,
+    }
+}
+
 /// `ddmmyyCzzzQ`.
 fn finnish(text: &str) -> Option<String> {
     let bytes: [u8; 11] = text.as_bytes().try_into().ok()?;
@@ -197,6 +208,14 @@ mod tests {
         for (text, kind, kept) in table {
             assert_eq!(read_one(text), Some((kind, kept.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_given_until_there_is_a_real_one_are_known() {
+        let provisional = ["010594Y9032", "020504A902E", "197010632391", "20100101TF01", "100101T012"];
+        assert!(provisional.iter().all(|number| is_provisional(number)));
+        let real = ["131052-308T", "198112189876", "199001019802"];
+        assert!(!real.iter().any(|number| is_provisional(number)));
     }
 
     #[test]

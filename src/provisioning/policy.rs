@@ -6,6 +6,7 @@ use scim::schema::Definition;
 use serde_json::{Map, Value};
 
 use crate::calendar::Calendar;
+use crate::choice::Cloud;
 use crate::guard::Guard;
 use crate::lifecycle::{Offsets, Terms};
 use crate::names::Scheme;
@@ -40,15 +41,20 @@ pub struct Policy {
     pub guard: Option<Guard>,
     /// Whether who leads somebody follows from employments and units; it is what clients write otherwise.
     pub derives_manager: bool,
+    /// Which account of a person clouds get.
+    pub clouds: Vec<Cloud>,
 }
 
+/// Days for which the account goes on that was chosen before, where nothing is said.
+const KEEP_DAYS: i64 = 30;
 /// Most days that an offset may have: ten years.
 const MOST_DAYS: i64 = 3_653;
 
 /// What `covers` cannot go by: what is not in the document, and what follows from being covered.
 const DERIVED: [&str; 7] = ["id", "meta", "externalId", "groups", "active", "password", "schemas"];
 /// The same of the Person extension.
-const FOLLOWING: [&str; 10] = [
+const FOLLOWING: [&str; 11] = [
+    "clouds",
     "lifecycle",
     "block",
     "legalHold",
@@ -72,7 +78,7 @@ impl Policy {
             ));
         }
         let text = |name: &str| document.get(name).and_then(Value::as_str);
-        let covers = text("covers").map(|filter| covers(filter, user)).transpose()?;
+        let covers = text("covers").map(|filter| filter_of("covers", filter, user)).transpose()?;
         let zone = text("zone").unwrap_or_default();
         let calendar = Calendar::of(zone);
         let calendar = calendar
@@ -122,6 +128,7 @@ impl Policy {
             reuse,
             names: document.get("names").and_then(Value::as_object).map(Scheme::read).transpose()?,
             guard: Guard::read(document)?,
+            clouds: clouds(document, user)?,
         })
     }
 
@@ -136,8 +143,33 @@ impl Policy {
     }
 }
 
-fn covers(text: &str, user: &Definition) -> Result<Filter<Checked>, scim::Error> {
-    let wrong = |detail: &str| refuse(&format!("covers: {detail}"));
+/// The clouds of a policy, in its order.
+fn clouds(document: &Map<String, Value>, user: &Definition) -> Result<Vec<Cloud>, scim::Error> {
+    let mut clouds: Vec<Cloud> = Vec::new();
+    for (n, one) in document.get("clouds").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let Some(object) = one.as_object() else { continue };
+        let place = format!("clouds[{n}]");
+        let name = object.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if name.trim().is_empty() || clouds.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
+            return Err(refuse(&format!("{place}.name: {name:?} is no name, or is there twice.")));
+        }
+        let filters = object.get("prefer").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let prefer = filters.map(|text| filter_of(&format!("{place}.prefer"), text, user));
+        let prefer = prefer.collect::<Result<Vec<_>, _>>()?;
+        let both = match object.get("undecided").and_then(Value::as_str) {
+            None | Some("none") => false,
+            Some("both") => true,
+            Some(other) => return Err(refuse(&format!("{place}.undecided: {other:?} is neither none nor both."))),
+        };
+        let keep_days = days(object, &format!("{place}."), "keepDays")?.unwrap_or(KEEP_DAYS);
+        clouds.push(Cloud { name, prefer, keep_days, both });
+    }
+    Ok(clouds)
+}
+
+/// A filter over Users that goes by what is written alone, and by nothing secret.
+fn filter_of(place: &str, text: &str, user: &Definition) -> Result<Filter<Checked>, scim::Error> {
+    let wrong = |detail: &str| refuse(&format!("{place}: {detail}"));
     let filter = Filter::parse(text).and_then(|filter| filter.check(user));
     let filter = filter.map_err(|error| wrong(&error.detail))?;
     let paths = filter.attributes();

@@ -39,6 +39,9 @@ pub struct SealedValue {
     pub token: String,
     /// The value under the resource's key, base64.
     pub sealed: String,
+    /// What is left of it when the resource is gone: a hash under a key of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stone: Option<String>,
 }
 
 /// The key of one resource, itself sealed under a key of the tenant.
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_stored_document_has_marks_and_one_that_is_read_has_tokens() {
-        let value = |token: &str| SealedValue { token: token.into(), sealed: "c2VhbGVk".into() };
+        let value = |token: &str| SealedValue { token: token.into(), sealed: "c2VhbGVk".into(), stone: None };
         let secrets = Secrets {
             values: BTreeMap::from([
                 ("number".to_owned(), value("one")),

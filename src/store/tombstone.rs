@@ -58,6 +58,24 @@ pub(crate) fn of(db: &mut Db, tenant: TenantId, resource: ResourceId) -> Result<
     rows.sql(" ORDER BY namespace, value").load::<Row>(db)?.into_iter().map(from_row).collect()
 }
 
+/// Whether there is one of a namespace whose value begins so.
+pub(crate) fn is_any(db: &mut Db, tenant: TenantId, namespace: &str, beginning: &str) -> Result<bool, Error> {
+    // Nothing that is kept has a letter behind the last one.
+    let end = format!("{beginning}\u{10ffff}");
+    let row = Statement::<Types>::new(SELECT)
+        .bind(tenant)
+        .sql(" AND namespace = ")
+        .bind(namespace)
+        .sql(" AND value >= ")
+        .bind(beginning)
+        .sql(" AND value < ")
+        .bind(end.as_str())
+        .sql(" LIMIT 1")
+        .get_result::<Row>(db)
+        .optional()?;
+    Ok(row.is_some())
+}
+
 /// A slice of a tenant's tombstones in the order of their keys.
 pub(crate) fn slice(
     db: &mut Db,

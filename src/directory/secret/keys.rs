@@ -17,6 +17,9 @@ use super::super::envelope::Envelope;
 pub(super) const SEAL: &str = "seal";
 /// What a key of a tenant is for: the hashes by which secrets are found.
 pub(super) const FIND: &str = "find";
+/// What a key of a tenant is for: the hashes of identity numbers whose owners are gone. An older one is valid as long as
+/// something is left under it.
+pub(super) const BURY: &str = "bury";
 /// What a key of a tenant is for: requests that are answered before they are carried out.
 pub(super) const DEFER: &str = "defer";
 
@@ -168,6 +171,7 @@ fn bytes(digits: &str) -> Option<[u8; 32]> {
 pub(in crate::directory) struct TenantKeys {
     pub(super) seal: BTreeMap<i64, SealKey>,
     pub(super) find: BTreeMap<i64, SealKey>,
+    pub(super) bury: BTreeMap<i64, SealKey>,
 }
 
 impl TenantKeys {
@@ -190,7 +194,7 @@ impl TenantKeys {
     }
 }
 
-fn none() -> Error {
+pub(super) fn none() -> Error {
     no_key().into()
 }
 
@@ -233,6 +237,7 @@ impl Keys {
             match row.purpose.as_str() {
                 SEAL => drop(keys.seal.insert(row.id, key)),
                 FIND => drop(keys.find.insert(row.id, key)),
+                BURY => drop(keys.bury.insert(row.id, key)),
                 _ => {}
             }
         }
@@ -254,11 +259,16 @@ impl Keys {
         Ok(SealKey(open().ok_or_else(missing)?))
     }
 
-    /// Makes a tenant's first keys.
-    pub(super) fn begin(&self, tenant: TenantId, work: &mut Work<'_>) -> Result<Arc<TenantKeys>, Error> {
+    /// Makes a tenant's first keys for these purposes.
+    pub(super) fn begin(
+        &self,
+        tenant: TenantId,
+        work: &mut Work<'_>,
+        purposes: &[&str],
+    ) -> Result<Arc<TenantKeys>, Error> {
         let mut rows = work.sealing_keys()?;
-        for purpose in [SEAL, FIND] {
-            if !rows.iter().any(|row| row.purpose == purpose) {
+        for purpose in purposes {
+            if !rows.iter().any(|row| row.purpose == *purpose) {
                 let row = self.make(purpose, 1, work.now())?;
                 work.put_sealing_key(row.clone());
                 rows.push(row);

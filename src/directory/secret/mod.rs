@@ -5,6 +5,7 @@
 //! it is that whole value, and nothing less.
 
 mod keys;
+mod number;
 pub mod rotate;
 
 use std::borrow::Cow;
@@ -31,6 +32,9 @@ use super::{Ctx, Directory, Error};
 
 pub use keys::{Keyring, KeyringError, sealed_under};
 pub(super) use keys::{Keys, TenantKeys};
+pub(super) use number::{Marks, PERSONAL, bury};
+
+use keys::{BURY, FIND, SEAL};
 
 /// What keys are derived for.
 const DATA_KEY: &str = "matrikel data key 1";
@@ -223,11 +227,8 @@ impl Sealer {
         if !self.definition.secrets().iter().any(|secret| secret.value(document).is_some()) {
             return Ok((Cow::Borrowed(document), secrets.bytes()?));
         }
-        let rows = work.sealing_keys()?;
-        let keys = match self.keys.open_apart(self.tenant, &rows)? {
-            keys if keys.is_whole() => keys,
-            _ => self.keys.begin(self.tenant, work)?,
-        };
+        let buries = number::lies_in(&self.definition, document);
+        let keys = self.keys_under_lock(work, buries)?;
         let mut document = document.clone();
         recognise(&self.definition, id, before, &keys, &mut document)?;
         let random = Random::os();
@@ -241,9 +242,22 @@ impl Sealer {
         };
         for secret in self.definition.secrets() {
             let Some(value) = secret.value(&document).map(str::to_owned) else { continue };
+            let is_number = buries && number::is(&secret.path);
             if let Some(kept) = before.values.get(&secret.path).filter(|kept| kept.token == value) {
-                secrets.values.insert(secret.path.clone(), kept.clone());
+                let mut kept = kept.clone();
+                if is_number && kept.stone.is_none() {
+                    kept.stone =
+                        Some(number::stone(&keys, &document, &open_value(&data_key, id, &secret.path, &kept)?)?);
+                }
+                secrets.values.insert(secret.path.clone(), kept);
                 continue;
+            }
+            let mut stone = None;
+            if is_number {
+                stone = Some(number::stone(&keys, &document, &value)?);
+                if let Some(replaced) = before.values.get(&secret.path) {
+                    number::remember(work, id, &open_value(&data_key, id, &secret.path, replaced)?, replaced);
+                }
             }
             let compared = of_text(&value, secret.rule);
             let (current, key) = keys.current_find()?;
@@ -254,9 +268,19 @@ impl Sealer {
             let token = token(current, key, &secret.path, &compared)?;
             secret.put(&mut document, token.clone());
             let sealed = seal_value(&data_key, id, &secret.path, &value, &random)?;
-            secrets.values.insert(secret.path.clone(), SealedValue { token, sealed });
+            secrets.values.insert(secret.path.clone(), SealedValue { token, sealed, stone });
         }
         Ok((Cow::Owned(document), secrets.bytes()?))
+    }
+
+    /// The keys as they are under the lock, made where there are none. `buries`: those for what is left of numbers too.
+    fn keys_under_lock(&self, work: &mut Work<'_>, buries: bool) -> Result<Arc<TenantKeys>, Error> {
+        let rows = work.sealing_keys()?;
+        match self.keys.open_apart(self.tenant, &rows)? {
+            keys if keys.is_whole() && (!buries || !keys.bury.is_empty()) => Ok(keys),
+            _ if buries => self.keys.begin(self.tenant, work, &[SEAL, FIND, BURY]),
+            _ => self.keys.begin(self.tenant, work, &[SEAL, FIND]),
+        }
     }
 }
 
@@ -292,15 +316,19 @@ fn at(secret: &SecretPath, value: &str) -> Map<String, Value> {
 
 /// What stands for a value: it says under which key it was made, and nothing of the value to who does not have that.
 fn token(id: i64, key: &SealKey, path: &str, compared: &str) -> Result<String, Error> {
+    Ok(format!("s{id}.{}", keyed_hash(key, &[path, compared].join("\0"))?))
+}
+
+/// The keyed hash of a text, in digits.
+fn keyed_hash(key: &SealKey, text: &str) -> Result<String, Error> {
     let made = || {
         let key = PKey::hmac(&key.0)?;
         let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
-        signer.sign_oneshot_to_vec(&[path.as_bytes(), b"\0", compared.as_bytes()].concat())
+        signer.sign_oneshot_to_vec(text.as_bytes())
     };
     let hash =
         made().map_err(|error| Error::from(store::Error::Unavailable(format!("nothing can be hashed: {error}"))))?;
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("s{id}.{digits}"))
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn seal_data_key(key: &SealKey, id: ResourceId, keys: &TenantKeys, random: &Random) -> Result<DataKey, Error> {

@@ -4,12 +4,13 @@
 //! valid. Whatever breaks off is gone on with by the next rotation: two keys of a kind say that one is under way. A
 //! resource that is sealed anew says the same: it gets no version, and no change is written.
 
+use provisioning::person;
 use store::secret::{SealedValue, Secrets};
-use store::work::Origin;
+use store::work::{Origin, document_of};
 use store::{Random, Record, ResourceId, TenantId, Work};
 
-use super::keys::{FIND, Keys, SEAL, TenantKeys};
-use super::{open_data_key, open_value, seal_data_key, token};
+use super::keys::{BURY, FIND, Keys, SEAL, TenantKeys};
+use super::{number, open_data_key, open_value, seal_data_key, token};
 use crate::directory::{By, Directory, Error};
 use scim::key::of_text;
 use scim::schema::Definition;
@@ -74,6 +75,7 @@ impl Directory {
                     work.drop_sealing_key(purpose, row.id);
                 }
             }
+            number::forget_keys(work, &rows)?;
             Ok::<_, Error>(())
         };
         self.store.write(tenant, origin(), forget).await?;
@@ -101,8 +103,11 @@ fn begin(keys: &Keys, tenant: TenantId, work: &mut Work<'_>, only_master: bool) 
     if only_master && !is_under_way {
         return Ok(Some((rewrapped, false)));
     }
-    let is_there = |purpose: &&&str| rows.iter().any(|row| row.purpose == ***purpose);
-    for purpose in [SEAL, FIND].iter().filter(|_| !is_under_way).filter(is_there) {
+    // What lies sealed may be from before there were keys for what is left of it.
+    let has_numbers = work.catalog().registry().definition(person::USER).is_some_and(|user| number::is_of(user));
+    let is_there =
+        |purpose: &&&str| (has_numbers && **purpose == BURY) || rows.iter().any(|row| row.purpose == ***purpose);
+    for purpose in [SEAL, FIND, BURY].iter().filter(|_| !is_under_way).filter(is_there) {
         let newest = rows.iter().filter(|row| row.purpose == *purpose).map(|row| row.id).max().unwrap_or_default();
         work.put_sealing_key(keys.make(purpose, newest + 1, work.now())?);
     }
@@ -133,8 +138,11 @@ fn anew(keys: &TenantKeys, definition: &Definition, record: &Record) -> Result<O
     let mut secrets = Secrets::read(record.secret.as_deref())?;
     let Some(key) = &secrets.key else { return Ok(None) };
     let ((seal, _), (find, find_key)) = (keys.current_seal()?, keys.current_find()?);
-    let is_current = |value: &SealedValue| keys.find_of(&value.token).is_some_and(|(id, _)| id == find);
-    if key.under == seal && secrets.values.values().all(is_current) {
+    let is_current = |(path, value): (&String, &SealedValue)| {
+        keys.find_of(&value.token).is_some_and(|(id, _)| id == find)
+            && (!(number::is_of(definition) && number::is(path)) || number::is_current(keys, value))
+    };
+    if key.under == seal && secrets.values.iter().all(is_current) {
         return Ok(None);
     }
     let data_key = open_data_key(&secrets, record.id, keys)?;
@@ -142,6 +150,9 @@ fn anew(keys: &TenantKeys, definition: &Definition, record: &Record) -> Result<O
     for (path, value) in &mut secrets.values {
         let rule = definition.secrets().iter().find(|secret| secret.path == *path).map(|secret| secret.rule);
         let clear = open_value(&data_key, record.id, path, value)?;
+        if number::is_of(definition) && number::is(path) && !keys.bury.is_empty() {
+            value.stone = Some(number::stone(keys, &document_of(record)?, &clear)?);
+        }
         value.token = token(find, find_key, path, &of_text(&clear, rule.unwrap_or(scim::key::TextRule::Exact)))?;
     }
     Ok(Some(secrets))

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use provisioning::calendar::Calendar;
+use provisioning::choice::Cloud;
 use provisioning::guard::Guard;
 use provisioning::person::USER;
 use provisioning::policy::Policy;
@@ -33,6 +34,8 @@ pub(in crate::directory) struct Book {
     guard: Option<Guard>,
     /// Whose word counts for which values, by name; of sources those that there are.
     authorities: Vec<Authority>,
+    /// The clouds that get one account of a person: of those with one name that of the first policy counts.
+    clouds: Vec<(Cloud, Calendar)>,
 }
 
 impl Book {
@@ -75,6 +78,11 @@ impl Book {
     /// What is agreed on of limited entitlements.
     pub(in crate::directory) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// The clouds that get one account of a person, and the days that they go by.
+    pub(super) fn clouds(&self) -> &[(Cloud, Calendar)] {
+        &self.clouds
     }
 
     /// What may be done within a day, if a policy says so.
@@ -120,6 +128,14 @@ impl Book {
             }
         }
         let units = people::units(work)?;
-        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities })
+        let mut clouds: Vec<(Cloud, Calendar)> = Vec::new();
+        for policy in &policies {
+            for cloud in &policy.clouds {
+                if clouds.iter().all(|(known, _)| !known.name.eq_ignore_ascii_case(&cloud.name)) {
+                    clouds.push((cloud.clone(), policy.terms.calendar.clone()));
+                }
+            }
+        }
+        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities, clouds })
     }
 }

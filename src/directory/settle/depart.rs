@@ -1,19 +1,16 @@
-//! How accounts go: a source that deletes one withdraws it, what is over is purged, and names that were in use stay taken.
+//! How accounts go: a source that deletes one withdraws it, what is over is purged, and names and numbers stay taken.
 //! A source's DELETE erases nothing; an administrator's does, at once.
 
 use provisioning::calendar::Calendar;
-use provisioning::lifecycle::State;
-use provisioning::person::USER;
 use provisioning::policy::Reuse;
-use provisioning::sources::Site;
-use scim::authority::Absence;
 use scim::key::{TextRule, of_text};
 use serde_json::{Map, Value};
+use store::secret::Secrets;
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons, work_items};
-use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior, wished as names};
+use super::super::{Ctx, Error, persons, secret, work_items};
+use super::{Book, adopt, choose, claim, conclude, end, follow, sources, standing, superior};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -60,7 +57,8 @@ pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Re
     let mut after = before.clone();
     standing::change_source(&mut after, ctx.caller.id, |source| source.withdraw(ctx.now));
     sources::fall_silent(&mut after, ctx.caller.id);
-    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
+    let mut next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
+    choose(ctx, work, record.id, &mut after, &mut next)?;
     rewrite(work, record, after)?;
     follow(ctx, work, record.id, next)?;
     Ok(true)
@@ -102,6 +100,7 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
             let until = (space == ADDRESSES).then(|| years_after(&policy.terms.calendar, ctx.now));
             work.bury(space, &name, Tombstone { until, ..stone });
         }
+        secret::bury(work, &Secrets::read(record.secret.as_deref())?, stone);
     }
     end(ctx, work, record.id)?;
     work_items::forget(ctx, work, record.id)?;
@@ -119,10 +118,11 @@ pub(super) fn years_after(calendar: &Calendar, now: i64) -> i64 {
 }
 
 /// Refuses names that were others', where the policy says that none is ever used again. Who comes back after a purge is
-/// known by the employee number, and may have the old ones. Fails with 409 uniqueness.
+/// known by the identity number or the employee number, and may have the old ones. Fails with 409 uniqueness.
 pub(super) fn refuse_buried(
     work: &mut Work<'_>,
     book: &Book,
+    id: ResourceId,
     before: Option<&Map<String, Value>>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
@@ -132,9 +132,10 @@ pub(super) fn refuse_buried(
     let known = before.map(names).unwrap_or_default();
     let wanted = names(after);
     let mut number = wanted.iter().filter(|(space, _)| *space == NUMBERS);
-    let whose = match number.next() {
-        Some((space, number)) => work.tombstone(space, number)?.map(|stone| stone.resource),
-        None => None,
+    let whose = match (claim::former(work, id)?, number.next()) {
+        (Some(former), _) => Some(former),
+        (None, Some((space, number))) => work.tombstone(space, number)?.map(|stone| stone.resource),
+        (None, None) => None,
     };
     for (space, name) in wanted.iter().filter(|name| name.0 != NUMBERS && !known.contains(name)) {
         let stone = work.tombstone(space, name)?.filter(|stone| stone.binds_at(work.now()));
@@ -144,99 +145,4 @@ pub(super) fn refuse_buried(
         }
     }
     Ok(())
-}
-
-/// Whether the account is one that its source may bring back: it has withdrawn it, or the account is over by its dates.
-pub(super) fn may_return(ctx: &Ctx, document: &Map<String, Value>) -> bool {
-    let Some(source) = standing::source(document, ctx.caller.id) else { return false };
-    let is_over = standing::held(document).is_some_and(|(state, _)| matches!(state, State::Disabled | State::Limbo));
-    source.is_withdrawn() || (source.holds() && is_over)
-}
-
-/// The account that a source's POST brings back: it has the same externalId of this source, or else the same employee
-/// number.
-pub(in crate::directory) fn returning(ctx: &Ctx, work: &mut Work<'_>, draft: &Draft) -> Result<Option<Record>, Error> {
-    if ctx.caller.id == ResourceId::SYSTEM {
-        return Ok(None);
-    }
-    if let Some((domain, Some(value))) = &draft.external
-        && let Some(id) = work.external_holder_in(*domain, &draft.kind, value)?
-    {
-        // A name that somebody has who stays is a conflict, whatever the number says.
-        return may_come_back(ctx, work, id);
-    }
-    let number = draft.doc.get(ENTERPRISE).and_then(|part| part.get("employeeNumber")).and_then(Value::as_str);
-    let Some(number) = number else { return Ok(None) };
-    let path = format!("{ENTERPRISE}:employeeNumber");
-    let mut found = None;
-    for id in work.having(&draft.kind, &path, &[number.to_owned()], None, 10)?.unwrap_or_default() {
-        if let Some(record) = may_come_back(ctx, work, id)? {
-            // Of two, nobody can tell which it is.
-            if found.is_some() {
-                return Ok(None);
-            }
-            found = Some(record);
-        }
-    }
-    Ok(found)
-}
-
-fn may_come_back(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Option<Record>, Error> {
-    let Some(record) = work.record(id)? else { return Ok(None) };
-    let document = document_of(&record)?;
-    let is_covered = Book::of(work)?.policy_of(&document).is_some();
-    Ok((is_covered && may_return(ctx, &document)).then_some(record))
-}
-
-/// What a POST makes of the account that it brings back: what it says is said, and what it does not speak of stays.
-pub(in crate::directory) fn merged(before: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
-    let mut merged = before.clone();
-    for (name, value) in written {
-        match (merged.get_mut(name), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => {
-                for (name, value) in new {
-                    old.insert(name.clone(), value.clone());
-                }
-            }
-            (Some(Value::Array(old)), Value::Array(new)) if name == "schemas" => {
-                let missing: Vec<Value> = new.iter().filter(|urn| !old.contains(urn)).cloned().collect();
-                old.extend(missing);
-            }
-            _ => drop(merged.insert(name.clone(), value.clone())),
-        }
-    }
-    merged
-}
-
-/// Settles the account that its source brings back. `written` is what the source says, `wished` the names that it says, `after` what becomes of it.
-pub(in crate::directory) fn bring_back(
-    ctx: &Ctx,
-    work: &mut Work<'_>,
-    id: ResourceId,
-    before: &Map<String, Value>,
-    (written, wished): (&Map<String, Value>, Option<&Map<String, Value>>),
-    after: &mut Map<String, Value>,
-) -> Result<super::Follow, Error> {
-    let book = Book::of(work)?;
-    let is_off = written.get("active") == Some(&Value::Bool(false));
-    let is_named = |site: &Site| !site.values(written).is_empty();
-    let voice = Voice { absence: Absence::Silence, names: &is_named, number: None, wished };
-    let user = work.catalog().registry().definition(USER).cloned();
-    if let Some(user) = user.filter(|user| sources::concern(user, work)) {
-        sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
-    }
-    if let Some(user) = work.catalog().registry().definition(USER) {
-        names::hear(ctx, &book, user, Some(before), after, &voice);
-    }
-    standing::restore(Some(before), after);
-    standing::guard_said(ctx, Some(before), after)?;
-    standing::change_source(after, ctx.caller.id, |source| {
-        source.lift();
-        source.hold(ctx.now);
-        if is_off {
-            source.block(ctx.now);
-        }
-    });
-    refuse_buried(work, &book, Some(before), after)?;
-    conclude(ctx, work, &book, (USER, id), Some(before), after)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
 use super::super::{Ctx, Directory, Error, guard, licences};
-use super::{Book, EVERYBODY, conclude, depart, end, follow, sources};
+use super::{Book, EVERYBODY, choose, conclude, depart, end, follow, sources};
 
 /// What the lease is called.
 const LEASE: &str = "schedule";
@@ -125,11 +125,12 @@ pub(in crate::directory) fn look(
     let before = document_of(record)?;
     let mut after = before.clone();
     let book = Book::of(work)?;
-    let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
+    let mut next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     if next.is_over {
         depart::purge(ctx, work, record)?;
         return Ok(None);
     }
+    choose(ctx, work, record.id, &mut after, &mut next)?;
     let due = next.due;
     if after != before {
         depart::rewrite(work, record, after)?;

@@ -6,6 +6,8 @@
 
 mod adopt;
 mod book;
+mod choice;
+mod claim;
 mod depart;
 mod fall;
 mod falls;
@@ -13,6 +15,7 @@ mod foresee;
 mod life;
 mod naming;
 mod people;
+mod rehire;
 pub(super) mod rights;
 pub(super) mod sources;
 mod standing;
@@ -35,15 +38,16 @@ use super::particular::{Follow as Written, Write};
 use super::{Ctx, Error, adoptions, licences, membership, persons, work_items};
 
 pub(super) use book::Book;
-pub(super) use depart::{
-    ADDRESSES, NUMBERS, USER_NAMES, bring_back, buried_form, merged, purge, refuse_held, returning, withdraw,
-};
+pub(super) use choice::{choose, choose_for, forget_choices, settle_choices};
+pub(super) use claim::{Claim, having_number, review};
+pub(super) use depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, purge, refuse_held, withdraw};
 pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
 pub(super) use foresee::{Foreseen, foresee};
 pub(super) use naming::{EARLIER, NAMES, body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
+pub(super) use rehire::{Return, bring_back, filled, merged, returning};
 pub(super) use sources::Voice;
 pub(super) use standing::keep_said;
 
@@ -136,7 +140,7 @@ pub(super) fn settle(
     standing::guard_said(ctx, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
-        depart::refuse_buried(work, &book, before, after)?;
+        depart::refuse_buried(work, &book, id, before, after)?;
     }
     conclude_with(ctx, work, &book, (USER, id), before, (after, voice.number.as_deref()))
 }

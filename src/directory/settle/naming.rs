@@ -18,7 +18,7 @@ use store::{ResourceId, Tombstone, Work};
 use super::super::{Ctx, Error};
 use super::adopt::Adopting;
 use super::depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, years_after};
-use super::{POLICY, standing};
+use super::{POLICY, claim, standing};
 
 /// What the server keeps of the names.
 pub(in crate::directory) const NAMES: &str = "names";
@@ -286,8 +286,11 @@ impl Naming<'_, '_, '_> {
         standing::put(document, EARLIER, Some(earlier.into()));
     }
 
-    /// Who had this employee number and was purged: the old names are this one's to have.
+    /// Who had this identity number, or else this employee number, and was purged: the old names are this one's to have.
     fn former(&mut self, document: &Map<String, Value>) -> Result<Option<ResourceId>, Error> {
+        if let Some(former) = claim::former(self.work, self.id)? {
+            return Ok(Some(former));
+        }
         let number = employee_number(document);
         if number.is_empty() {
             return Ok(None);

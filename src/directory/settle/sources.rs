@@ -193,7 +193,10 @@ pub(in crate::directory) fn unsay(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     let book = Book::of(work)?;
     let mut after = before.clone();
     fall_silent(&mut after, ctx.caller.id);
-    let next = super::conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
+    let mut next = super::conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
+    if record.kind == super::USER {
+        super::choose(ctx, work, record.id, &mut after, &mut next)?;
+    }
     super::depart::rewrite(work, record, after)?;
     super::follow(ctx, work, record.id, next)
 }

@@ -2,7 +2,10 @@
 //! it, and the block of an administrator. Reads and writes these parts of the Person extension; what they come to is
 //! decided in `provisioning::lifecycle`.
 
-use provisioning::calendar::instant;
+use std::collections::BTreeSet;
+
+use provisioning::calendar::{Calendar, instant, plus};
+use provisioning::facts::Facts;
 use provisioning::lifecycle::{State, Verdict};
 use provisioning::person::URN;
 use scim::key;
@@ -177,6 +180,31 @@ pub(super) fn withdrawn(document: &Map<String, Value>) -> Option<i64> {
         true => withdrawn.flatten().max(),
         false => None,
     }
+}
+
+/// Whether the account is over: the clients that it is from have withdrawn it, or its last day has passed.
+pub(super) fn is_over(document: &Map<String, Value>) -> bool {
+    withdrawn(document).is_some()
+        || held(document).is_some_and(|(state, _)| matches!(state, State::Disabled | State::Limbo))
+}
+
+/// Whether an account keeps its numbers from others: it is not over, or by its dates there is more to come.
+pub(super) fn keeps_numbers(document: &Map<String, Value>, now: i64) -> bool {
+    if !is_over(document) {
+        return true;
+    }
+    let facts = Facts::of(document);
+    // Whatever the zone, by then the day is over.
+    let day = plus(Calendar::UTC.day_of(now), -1);
+    let mut periods =
+        facts.employments.iter().map(|one| one.period).chain(facts.enrolments.iter().map(|one| one.period));
+    withdrawn(document).is_none() && periods.any(|period| period.to.is_none_or(|to| day <= to))
+}
+
+/// The clients that the account is from.
+pub(super) fn holders(document: &Map<String, Value>) -> BTreeSet<ResourceId> {
+    let holders = sources(document).filter(|source| source.get("holds") == Some(&Value::Bool(true)));
+    holders.filter_map(|source| source.get("value")?.as_str()?.parse().ok()).collect()
 }
 
 fn sources(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {

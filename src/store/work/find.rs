@@ -58,6 +58,11 @@ impl Work<'_> {
         Ok(self.externals_of(id)?.into_iter().map(|key| key.value).collect())
     }
 
+    /// The domains whose sources have a key for one resource.
+    pub fn domains_of(&mut self, id: ResourceId) -> Result<BTreeSet<ResourceId>, Error> {
+        Ok(self.externals_of(id)?.into_iter().map(|key| key.domain).collect())
+    }
+
     /// The document of a living resource.
     pub fn document_of(&mut self, id: ResourceId) -> Result<Option<Arc<Map<String, Value>>>, Error> {
         self.record(id)?.map(|record| self.document(&record)).transpose()

@@ -90,6 +90,16 @@ impl Work<'_> {
         Ok(all.into_iter().collect())
     }
 
+    /// Whether something is left in a namespace whose value begins so.
+    pub fn is_any_buried(&mut self, namespace: &str, beginning: &str) -> Result<bool, Error> {
+        let mut layers = [&self.settled, &self.open].into_iter();
+        let is_here = |(space, value): &Buried| space == namespace && value.starts_with(beginning);
+        if layers.any(|layer| layer.tombstones.keys().any(is_here)) {
+            return Ok(true);
+        }
+        tombstone::is_any(self.db, self.tenant, namespace, beginning)
+    }
+
     /// Keeps a name or number from being given to anyone else.
     pub fn bury(&mut self, namespace: &str, value: &str, stone: Tombstone) {
         self.open.tombstones.insert((namespace.to_owned(), value.to_owned()), stone);

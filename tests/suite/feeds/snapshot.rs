@@ -9,6 +9,7 @@ use crate::support::municipality::{Municipality, PERSON, TENANT};
 on_both_databases!(Municipality:
     a_snapshot_creates_changes_and_withdraws_and_the_same_again_does_nothing,
     absence_counts_only_inside_the_scope_of_a_full_snapshot_and_never_for_a_key_that_was_seen,
+    whoever_is_entered_twice_is_refused_the_second_time,
     what_is_older_is_refused_and_what_is_empty_is_held,
     a_feed_touches_nothing_but_what_its_map_names,
     references_stay_open_until_the_other_is_there_and_lead_nowhere_to_themselves,
@@ -103,6 +104,19 @@ async fn absence_counts_only_inside_the_scope_of_a_full_snapshot_and_never_for_a
     ] {
         assert!(rejects.contains(part), "{part}: {rejects}");
     }
+}
+
+async fn whoever_is_entered_twice_is_refused_the_second_time(place: &Municipality) {
+    let (files, map) = (Files::of(place.ready().await), snapshots(""));
+    let rows = "1;Ek;;811218-9876;11;2020-01-01;;E1\n2;Ek;;19811218-9876;21;2020-01-01;;E1\n";
+    for (day, expected) in [(1, "created 1, rejected 1"), (2, "unchanged 1, rejected 1")] {
+        let ran = files.day(&map, day, rows);
+        assert_eq!((ran.state(), ran.counts().as_str()), ("applied", expected), "{:?}", ran.failed);
+        let rejects = files.run("show", ran.id(), &["--reject"]).expect("shown");
+        assert!(rejects.contains("\"row\":3") && rejects.contains("personalNumber is already in use"), "{rejects}");
+        assert!(!rejects.contains("811218"), "{rejects}");
+    }
+    assert_eq!(files.keys().await, [("1".to_owned(), true)]);
 }
 
 async fn what_is_older_is_refused_and_what_is_empty_is_held(place: &Municipality) {

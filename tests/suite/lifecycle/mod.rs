@@ -1,9 +1,11 @@
 //! Accounts that follow their dates: policies, states, blocks, what falls due.
 
 mod block;
+mod choice;
 mod moments;
 mod names;
 mod policy;
+mod rehire;
 mod same;
 mod served;
 mod story;
