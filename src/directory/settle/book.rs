@@ -15,6 +15,7 @@ use store::work::document_of;
 use store::{ResourceId, Work};
 
 use super::super::licences::{self, Pools};
+use super::super::views::Leaving;
 use super::super::{Error, authorities, rules};
 use super::{AUTHORITY, POLICY, people};
 
@@ -33,6 +34,8 @@ pub(in crate::directory) struct Book {
     guard: Option<Guard>,
     /// Whose word counts for which values, by name; of sources those that there are.
     authorities: Vec<Authority>,
+    /// The views that show users who have left them for some days, by id.
+    leavings: Vec<Leaving>,
 }
 
 impl Book {
@@ -70,6 +73,11 @@ impl Book {
     /// The organisation's units.
     pub(in crate::directory) fn units(&self) -> &Units {
         &self.units
+    }
+
+    /// The views that show users who have left them for some days, by id.
+    pub(in crate::directory) fn leavings(&self) -> &[Leaving] {
+        &self.leavings
     }
 
     /// What is agreed on of limited entitlements.
@@ -119,7 +127,7 @@ impl Book {
                 authorities.push(authority);
             }
         }
-        let units = people::units(work)?;
-        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities })
+        let (units, leavings) = (people::units(work)?, Leaving::all(work)?);
+        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities, leavings })
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons, work_items};
+use super::super::{Ctx, Error, persons, views, work_items};
 use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior};
 
 /// Names of login.
@@ -60,13 +60,19 @@ pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Re
     standing::change_source(&mut after, ctx.caller.id, |source| source.withdraw(ctx.now));
     sources::fall_silent(&mut after, ctx.caller.id);
     let next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
-    rewrite(work, record, after)?;
+    rewrite(ctx, work, record, after)?;
     follow(ctx, work, record.id, next)?;
     Ok(true)
 }
 
 /// Writes what became of a User's document by rule.
-pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String, Value>) -> Result<(), Error> {
+pub(super) fn rewrite(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    record: &Record,
+    mut document: Map<String, Value>,
+) -> Result<(), Error> {
+    views::note(ctx.now, work, (&record.kind, record.id), &mut document)?;
     work.update(Draft {
         id: record.id,
         kind: record.kind.clone(),

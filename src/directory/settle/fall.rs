@@ -7,6 +7,7 @@ use store::{Due, Record, ResourceId, TenantId, Work};
 use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
+use super::super::views::{self, VIEW};
 use super::super::{Ctx, Directory, Error, guard, licences};
 use super::{Book, EVERYBODY, conclude, depart, end, follow};
 
@@ -102,6 +103,9 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         licences::hand_on(ctx, work, entitlement)?;
         return Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same });
     }
+    if let Some(view) = found.as_ref().filter(|record| record.kind == VIEW) {
+        return views::spread(ctx, work, view, due);
+    }
     let Some(record) = found else {
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
@@ -130,9 +134,10 @@ pub(in crate::directory) fn look(
         depart::purge(ctx, work, record)?;
         return Ok(None);
     }
-    let due = next.due;
+    views::note(ctx.now, work, (&record.kind, record.id), &mut after)?;
+    let due = next.due.into_iter().chain(views::next_leaving(&after)).min();
     if after != before {
-        depart::rewrite(work, record, after)?;
+        depart::rewrite(ctx, work, record, after)?;
     }
     follow(ctx, work, record.id, next)?;
     Ok(Some(due))

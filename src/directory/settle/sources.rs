@@ -189,7 +189,7 @@ pub(in crate::directory) fn unsay(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     let mut after = before.clone();
     fall_silent(&mut after, ctx.caller.id);
     let next = super::conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
-    super::depart::rewrite(work, record, after)?;
+    super::depart::rewrite(ctx, work, record, after)?;
     super::follow(ctx, work, record.id, next)
 }
 
