@@ -213,9 +213,22 @@ async fn a_changed_view_lets_nobody_go_at_once(town: &Town) {
     assert_eq!((world.active(maj).await, world.active(bo).await), (Some(json!(false)), Some(json!(true))));
     town.wait_until("2026-01-16T08:00:00Z").await;
     assert_eq!((world.active(maj).await, world.active(bo).await), (None, Some(json!(true))));
-    // What is widened again shows whoever fits.
+    // What is widened again shows whoever fits at once, and their notes go.
+    world.set(bo, "title", json!("x")).await;
+    assert_eq!(world.active(bo).await, Some(json!(false)));
+    let wider = "title eq \"chief\" or userName eq \"bo\"";
+    world.change_view(json!([{ "op": "replace", "path": "types[type eq \"User\"].filter", "value": wider }])).await;
+    assert_eq!(
+        (world.active(bo).await, world.names(&[("filter", "active eq true")]).await.len()),
+        (Some(json!(true)), 1)
+    );
+    town.wake_at("2026-01-16T08:01:00Z").await;
+    assert!(world.stored(bo).await.get(NOTES).is_none());
+    assert_eq!(world.stored(&world.view).await.get("former"), None);
     world.change_view(json!([{ "op": "remove", "path": "types[type eq \"User\"].filter" }])).await;
     assert_eq!(world.active(maj).await, Some(json!(true)));
+    town.wake_at("2026-01-16T08:02:00Z").await;
+    assert_eq!(world.stored(&world.view).await.get("former"), None);
 }
 
 async fn a_view_that_keeps_nobody_any_more_leaves_nothing(town: &Town) {

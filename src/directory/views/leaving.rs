@@ -70,10 +70,9 @@ impl<'v> Left<'v> {
         Some(Left { view, former: former(document).collect() })
     }
 
-    /// Who it is, where `shown` is who is seen as everybody is.
-    pub(super) fn filter(&self, definition: &Definition, shown: &Filter<Checked>) -> Filter<Checked> {
-        let outside = |former: Filter<Checked>| Filter::all([former, Filter::Not(Box::new(shown.clone()))]);
-        let former = self.former.iter().filter_map(|text| filter(text, definition).ok()).map(outside);
+    /// Who it may be, beside those who are seen as everybody is: whoever has a note, or was seen before the view was changed.
+    pub(super) fn filter(&self, definition: &Definition) -> Filter<Checked> {
+        let former = self.former.iter().filter_map(|text| filter(text, definition).ok());
         Filter::any([noted(&self.view.to_string())].into_iter().chain(former))
     }
 
@@ -121,9 +120,12 @@ impl Leaving {
         }
     }
 
-    /// Whether the view was changed, and this user left by that without a note.
-    fn lets_go(&self, document: &Map<String, Value>) -> bool {
-        !self.shown.matches(document) && !is_noted(document, &self.view.to_string()) && self.has_shown(document)
+    /// Whether the view was changed, and a user left or came back by that without its note saying so.
+    fn is_to_note(&self, document: &Map<String, Value>) -> bool {
+        match is_noted(document, &self.view.to_string()) {
+            true => self.shown.matches(document),
+            false => !self.shown.matches(document) && self.has_shown(document),
+        }
     }
 }
 
@@ -289,7 +291,7 @@ pub(in crate::directory) fn spread(ctx: &Ctx, work: &mut Work<'_>, view: &Record
     let last = users.last().copied().filter(|_| !is_last);
     for id in users {
         let Some(document) = work.document_of(id)? else { continue };
-        if found.is_none_or(|leaving| leaving.lets_go(&document))
+        if found.is_none_or(|leaving| leaving.is_to_note(&document))
             && let Some(user) = work.record(id)?
         {
             settle::look(ctx, work, &user)?;
@@ -297,8 +299,13 @@ pub(in crate::directory) fn spread(ctx: &Ctx, work: &mut Work<'_>, view: &Record
     }
     match found {
         _ if !is_last => {}
-        Some(_) => finish(work, view)?,
-        None => lay(work, view.id, false)?,
+        found => {
+            finish(work, view)?;
+            if found.is_none() {
+                let stays = days(&document_of(view)?).is_some();
+                lay(work, view.id, stays)?;
+            }
+        }
     }
     let after = last.filter(|_| found.is_some());
     work.put_due(view.id, last.map(|_| Due { at: due.at, after }));

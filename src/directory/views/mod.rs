@@ -179,10 +179,12 @@ impl Rule<'_> {
     fn view(&self, definition: &Definition, veil: Veil) -> View {
         let Ok(shown) = self.shown(definition) else { return View::nothing() };
         let veil = if self.kind == USER { veil.filter(definition, shown.as_ref()) } else { None };
-        let left = self.left.as_ref().zip(shown.as_ref()).map(|(left, shown)| left.filter(definition, shown));
-        let seen = match (shown, &left) {
-            (Some(shown), Some(left)) => Some(Filter::any([shown, left.clone()])),
-            (shown, _) => shown,
+        let (seen, left) = match (shown, &self.left) {
+            (Some(shown), Some(left)) => {
+                let (stays, outside) = (left.filter(definition), Filter::Not(Box::new(shown.clone())));
+                (Some(Filter::any([shown, stays.clone()])), Some(Filter::all([outside, stays])))
+            }
+            (shown, _) => (shown, None),
         };
         let filter = all([seen, veil]);
         let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
