@@ -20,7 +20,7 @@ use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle};
+use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle, views};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -162,6 +162,7 @@ impl Creation {
             follow.look_again(is_linked.then_some(ctx.now));
             settle::choose(ctx, work, id, &mut doc, &mut follow)?;
         }
+        views::note(ctx.now, work, (&kind, id), &mut doc)?;
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;
         settle::review(ctx, work, id, &over)?;

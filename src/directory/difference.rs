@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use scim::filter::NOTES;
 use scim::schema::{Definition, Returned};
 use serde_json::{Map as Object, Value, json};
 
 /// What is never part of a difference: it is the server's own book-keeping.
-const OWN: [&str; 2] = ["schemas", "meta"];
+const OWN: [&str; 3] = ["schemas", "meta", NOTES];
 
 /// Attribute by attribute what a document was and is. What is secret, or told to those alone who ask for it, is struck out.
 pub fn differences(

@@ -14,7 +14,7 @@ use store::{Due, Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::remove::is_seen_under_lock;
-use super::{Ctx, Error, licences, settle, work_items};
+use super::{Ctx, Error, licences, settle, views, work_items};
 
 /// The resource type.
 const KIND: &str = "Person";
@@ -84,7 +84,8 @@ fn read(work: &mut Work<'_>, id: ResourceId) -> Result<Option<Known>, Error> {
     Ok(Some((record, document)))
 }
 
-fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> Result<(), Error> {
+fn write(work: &mut Work<'_>, record: Record, mut document: Map<String, Value>) -> Result<(), Error> {
+    views::note(work.now(), work, (&record.kind, record.id), &mut document)?;
     let Record { id, kind, label, secret, .. } = record;
     work.update(Draft { id, kind, label, secret, doc: document.into(), members: Vec::new(), external: None })?;
     Ok(())

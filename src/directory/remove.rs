@@ -48,6 +48,9 @@ impl Removal {
                 work_items::forget(ctx, work, self.id)?;
                 persons::leave(ctx, work, &record)?;
                 work.remove(self.id)?;
+                if work.keeps_notes(kind) {
+                    work.put_due(self.id, None);
+                }
             }
         }
         match particular {

@@ -21,7 +21,7 @@ use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
 use super::secret::Sealer;
 use super::shape::{Parts, id_of, put_together, take_apart};
-use super::{Ctx, Directory, Error, Precondition, Written, particular, password, persons, rules, settle};
+use super::{Ctx, Directory, Error, Precondition, Written, particular, password, persons, rules, settle, views};
 
 /// A revision: from the document as its client would write it to the one it shall be. Pure, and may run twice.
 pub(super) trait Revision: Send + Sync {
@@ -204,6 +204,7 @@ impl Revising {
                     settle::choose(ctx, work, id, &mut doc, follow)?;
                 }
             }
+            views::note(ctx.now, work, (&record.kind, id), &mut doc)?;
             let record = work.update(Draft {
                 id,
                 kind: record.kind.clone(),
@@ -432,6 +433,7 @@ fn foresee(
             if let Some(path) = view.unseen(&current, &next) {
                 return Err(refuse_masked(&path).into());
             }
+            view.leave_unwritten(&current, &mut seen, &mut next);
             // What is shown in another form was not written: it stays what it is.
             for mapping in view.mappings() {
                 for document in [&mut seen, &mut next] {

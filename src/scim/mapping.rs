@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::filter::{Checked, Filter};
 use crate::schema::{Attribute, Definition, Mutability, Returned, Type, Uniqueness};
 use crate::template::Template;
-use crate::view::read_by;
+use crate::view::{is_noted, read_by};
 
 /// What is no part of a stored document, or not the resource's own to say.
 const ELSEWHERE: [&str; 7] = ["id", "externalId", "schemas", "meta", "groups", "members", "password"];
@@ -37,6 +37,9 @@ struct Written<'t> {
     /// The template of what they are shown; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     neutral: Option<Cow<'t, str>>,
+    /// The view that goes on showing it of resources that have left, and in which it stays theirs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    view: Option<Cow<'t, str>>,
 }
 
 /// Resources that are shown something else than the others.
@@ -60,6 +63,8 @@ pub struct Mapping {
     /// Of which resources no two may share a value; `None`: any may.
     among: Option<Option<Filter<Checked>>>,
     exempt: Option<Exempt>,
+    /// The view that goes on showing it of resources that have left.
+    view: Option<String>,
     text: String,
 }
 
@@ -75,7 +80,7 @@ impl Mapping {
         let checked = among.map(|filter| filter.map(|filter| told(definition, filter)).transpose()).transpose()?;
         let among = among.map(|filter| Cow::Borrowed(filter.unwrap_or_default()));
         let path = Cow::Borrowed(attribute.name.as_str());
-        let text = write(&Written { path, template: template.into(), among, unless: None, neutral: None })?;
+        let text = write(&Written { path, template: template.into(), among, unless: None, neutral: None, view: None })?;
         let hidden = definition.extensions.iter().flat_map(|(schema, _)| {
             let hidden = schema.attributes.iter().filter(|attribute| !is_open(definition, Some(&schema.id), attribute));
             hidden.map(|attribute| (schema.id.clone(), attribute.name.clone()))
@@ -88,6 +93,7 @@ impl Mapping {
             hidden,
             among: checked,
             exempt: None,
+            view: None,
             text,
         })
     }
@@ -103,13 +109,35 @@ impl Mapping {
         Ok(Mapping { exempt: Some(exempt), text, ..self })
     }
 
+    /// The same, where resources that have left this view go on being shown it for a while, and where it is unique nobody
+    /// else has it meanwhile. Fails with a sentence.
+    pub fn staying(self, view: &str) -> Result<Self, String> {
+        if !self.is_unique() {
+            return Ok(self);
+        }
+        let mut written: Written<'_> = serde_json::from_str(&self.text).map_err(|error| error.to_string())?;
+        written.view = Some(view.into());
+        let text = write(&written)?;
+        Ok(Mapping { view: Some(view.to_owned()), text, ..self })
+    }
+
+    /// Whether its value hangs on an attribute of the core schema.
+    pub fn asks_for(&self, name: &str) -> bool {
+        self.template.names().contains(name)
+            || self.exempt.iter().flat_map(|exempt| &exempt.neutral).any(|neutral| neutral.asks_for(name))
+    }
+
     /// The mapping of a text as [`Mapping::text`] gives it; `None`: it is none, or does not fit the type any more.
     pub fn read(definition: &Definition, text: &str) -> Option<Self> {
         let written: Written<'_> = serde_json::from_str(text).ok()?;
         let among = written.among.as_deref().filter(|filter| !filter.is_empty());
         let mapping = Mapping::new(definition, &written.path, &written.template, among).ok()?;
-        match &written.unless {
-            Some(who) => mapping.unless(definition, who, written.neutral.as_deref()).ok(),
+        let mapping = match &written.unless {
+            Some(who) => mapping.unless(definition, who, written.neutral.as_deref()).ok()?,
+            None => mapping,
+        };
+        match &written.view {
+            Some(view) => mapping.staying(view).ok(),
             None => Some(mapping),
         }
     }
@@ -136,7 +164,10 @@ impl Mapping {
 
     /// Whether no other resource that is shown it may have the value of this one.
     pub fn binds(&self, document: &Map<String, Value>) -> bool {
-        self.among.as_ref().is_some_and(|filter| filter.as_ref().is_none_or(|filter| filter.matches(document)))
+        let has_left = || self.view.as_deref().is_some_and(|view| is_noted(document, view));
+        self.among
+            .as_ref()
+            .is_some_and(|filter| filter.as_ref().is_none_or(|filter| filter.matches(document)) || has_left())
     }
 
     /// Names of the top-level attributes and extensions that its value depends on.

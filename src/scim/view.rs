@@ -7,6 +7,7 @@
 //! An attribute may be seen in another form ([`crate::mapping`]): what a client asks about it is asked about that form. Of
 //! some resources less may be seen than of others (`mask`).
 
+mod leaving;
 mod mask;
 mod membership;
 mod merge;
@@ -20,14 +21,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::filter::{Checked, Filter, Op, Operand, Target, fits};
+use crate::filter::{Checked, Filter, NOTES, Op, Operand, Target, fits};
 use crate::key;
 use crate::mapping::Mapping;
 use crate::resource::NAMES;
 use crate::schema::{Definition, Type};
+use leaving::Leaving;
 use mask::Mask;
 use text::Fate;
 
+pub use leaving::{is_noted, noted};
 pub use merge::write_back;
 pub use reference::Reference;
 pub use text::{Text, read_by};
@@ -57,6 +60,8 @@ pub struct View {
     unmasked_names: bool,
     /// Resources of which less is seen.
     masks: Vec<Arc<Mask>>,
+    /// Resources that have left and are shown as inactive for a while.
+    leaving: Option<Arc<Leaving>>,
     /// The attributes that are shown in another form, by their canonical paths.
     mappings: BTreeMap<String, Arc<Mapping>>,
     /// What leads to resources that the client may not see.
@@ -79,7 +84,19 @@ impl View {
         let (mappings, references) = (BTreeMap::new(), Vec::new());
         let (schemas, masks) = (None, Vec::new());
         let unmasked_names = names;
-        View { filter, released, schemas, names, unmasked_names, masks, mappings, references, read: None, fates: None }
+        View {
+            filter,
+            released,
+            schemas,
+            names,
+            unmasked_names,
+            masks,
+            leaving: None,
+            mappings,
+            references,
+            read: None,
+            fates: None,
+        }
     }
 
     /// The same of no more resources than fit a filter, too.
@@ -157,7 +174,7 @@ impl View {
     /// Whether nothing is hidden or in another form of the resources that are seen, so that a document can be answered as it
     /// lies.
     pub fn is_whole(&self) -> bool {
-        self.released.is_none() && self.mappings.is_empty() && self.masks.is_empty()
+        self.released.is_none() && self.mappings.is_empty() && self.masks.is_empty() && self.leaving.is_none()
     }
 
     /// The attributes that are seen in another form, which the client cannot write.
@@ -216,9 +233,19 @@ impl View {
 
     /// Makes of a whole document what is seen of it. Once: the attributes in another form are made of those it had.
     pub fn project(&self, document: &mut Map<String, Value>) {
-        if let Some(masked) = self.mask_of(document) {
-            return masked.project(document);
+        let has_left = self.has_left(document);
+        match self.mask_of(document) {
+            Some(masked) => masked.project_alike(document),
+            None => self.project_alike(document),
         }
+        document.shift_remove(NOTES);
+        if has_left {
+            self.show_inactive(document);
+        }
+    }
+
+    /// The same of a resource that is seen through this view as all are.
+    fn project_alike(&self, document: &mut Map<String, Value>) {
         let mapped: Vec<(&str, Option<Value>)> =
             self.mappings.values().map(|mapping| (mapping.path(), mapping.value(document))).collect();
         // Where a form stands tells nothing of the original: behind `schemas`, whether there was one or not.

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use scim::filter::NOTES;
 use scim::schema::Registry;
 
 use crate::{Error, Record, ResourceId, Seq, secret};
@@ -74,7 +75,31 @@ impl Default for Shown {
 
 /// The resource as JSON text, with every attribute that is stored or given.
 pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> String {
-    render_as(record, &record.doc, derived, registry)
+    render_as(record, &without_notes(&record.doc), derived, registry)
+}
+
+/// A stored document without what it says of views that the resource has left, which is nobody's to read. It stands in
+/// front, so that of others no more than the beginning is looked at.
+fn without_notes(doc: &str) -> Cow<'_, str> {
+    let noted =
+        doc.strip_prefix("{\"").and_then(|doc| doc.strip_prefix(NOTES)).and_then(|doc| doc.strip_prefix("\":["));
+    // Ids and instants hold no bracket.
+    match noted.and_then(|noted| noted.split_once(']')) {
+        Some((_, rest)) => format!("{{{}", rest.trim_start_matches(',')).into(),
+        None => doc.into(),
+    }
+}
+
+/// The document with its notes, if it has any, in the place where they are looked for.
+pub(crate) fn notes_first(document: &Map<String, Value>) -> Cow<'_, Map<String, Value>> {
+    let Some(notes) = document.get(NOTES) else { return Cow::Borrowed(document) };
+    if document.keys().next().is_some_and(|first| first == NOTES) {
+        return Cow::Borrowed(document);
+    }
+    let mut ordered = document.clone();
+    ordered.shift_remove(NOTES);
+    ordered.shift_insert(0, NOTES.to_owned(), notes.clone());
+    Cow::Owned(ordered)
 }
 
 /// The same with another text in the place of the stored document: what is seen of it.
@@ -137,7 +162,7 @@ fn push_meta(out: &mut String, record: &Record, derived: &Derived<'_>, registry:
 
 /// The resource as a document in canonical form.
 pub fn assemble(record: &Record, derived: &Derived<'_>, registry: &Registry) -> Result<Map<String, Value>, Error> {
-    let document = serde_json::from_str(&render(record, derived, registry));
+    let document = serde_json::from_str(&render_as(record, &record.doc, derived, registry));
     let mut document = document.map_err(|error| Error::Corrupt(error.to_string()))?;
     secret::put_tokens(record.secret.as_deref(), &mut document)?;
     Ok(document)
@@ -154,7 +179,8 @@ pub(crate) fn assemble_part(
     names: &[&str],
 ) -> Result<Map<String, Value>, Error> {
     let is_stored = !names.iter().any(|name| DERIVED.contains(name));
-    let text = if is_stored { Cow::Borrowed(record.doc.as_str()) } else { render(record, derived, registry).into() };
+    let whole = || render_as(record, &record.doc, derived, registry);
+    let text = if is_stored { Cow::Borrowed(record.doc.as_str()) } else { whole().into() };
     let mut text = serde_json::Deserializer::from_str(&text);
     let part = Part(names).deserialize(&mut text).and_then(|part| text.end().map(|()| part));
     let mut part = part.map_err(|error| Error::Corrupt(error.to_string()))?;

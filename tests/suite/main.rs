@@ -57,6 +57,8 @@ mod interface;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod licences;
 #[cfg(test)]
 mod lifecycle;

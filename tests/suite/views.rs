@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::Api;
+use crate::support::api::{Api, verify};
 use crate::support::both::on_both_databases;
 use crate::support::messages::{group, user_with, with};
 use crate::support::server::{Server, attempt, command};
 
-on_both_databases!(Server: a_client_sees_through_its_view_at_once, a_view_is_administered_from_the_command_line);
+on_both_databases!(Server: a_client_sees_through_its_view_at_once, a_view_is_administered_from_the_command_line,
+    who_has_left_and_is_kept_moves_with_the_register);
 
 const TENANT: &str = "storstad";
 
@@ -138,6 +139,47 @@ async fn a_client_sees_through_its_view_at_once(server: &Server) {
     assert_eq!(answer["types"][0]["attributes"], json!(["userName"]));
     let wrong = json!([{ "op": "replace", "path": "types[type eq \"User\"].filter", "value": "wage pr" }]);
     admin.patch(&path, &wrong).await.expect(400);
+}
+
+async fn who_has_left_and_is_kept_moves_with_the_register(server: &Server) {
+    let World { admin, cloud, cloud_id, staff: maj, guest, .. } = world(server).await;
+    let types = json!([{ "type": "User", "filter": "userType eq \"staff\"" }]);
+    let keeps = with(view("keeps", &types), &json!({ "leaving": "inactive" }));
+    let id = admin.post("/Views", &keeps).await.expect(201).body["id"].as_str().expect("an id").to_owned();
+    let uses = json!([{ "op": "replace", "path": "view", "value": id }]);
+    admin.patch(&format!("/Clients/{cloud_id}"), &uses).await.expect(200);
+    let before = cloud.get(&format!("/Users/{maj}")).await.expect(200);
+    admin
+        .patch(&format!("/Users/{maj}"), &json!([{ "op": "replace", "path": "userType", "value": "guest" }]))
+        .await
+        .expect(200);
+    let after = cloud.get(&format!("/Users/{maj}")).await.expect(200);
+    assert_eq!((&after.body["active"], before.etag == after.etag), (&json!(false), false));
+    cloud.get(&format!("/Users/{guest}")).await.expect(404);
+    let preview = admin.get(&format!("/Views/{id}/preview")).await.expect(200).body;
+    assert_eq!(preview["types"][0]["Resources"][0]["active"], false, "{preview}");
+    let whole = admin.get(&format!("/Users/{maj}")).await.expect(200).body;
+    assert!(whole.get("active").is_none() && !whole.to_string().contains("leaving"), "{whole}");
+    for path in ["/AuditEvents?count=1000", "/.search"] {
+        let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "count": 1000 });
+        let said = match path {
+            "/.search" => admin.post(path, &search).await,
+            path => admin.get(path).await,
+        };
+        assert!(!said.expect(200).body.to_string().contains("~leaving"), "{path}");
+    }
+    verify(server).await;
+
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("tenant.jsonl");
+    std::fs::write(&file, command(server.database_url(), &["export", "--tenant", TENANT])).expect("a file");
+    let other = Server::sqlite();
+    other.run(&["import", "--tenant", TENANT, file.to_str().expect("a path")]);
+    verify(&other).await;
+    let there = Api::new(&other, cloud.token.clone());
+    let found = there.find("/Users", "active eq false", "").await;
+    assert_eq!((found.len(), &found[0]["id"]), (1, &json!(maj)));
+    assert_eq!(other.number("SELECT COUNT(*) FROM due"), 1, "and its day is known there");
 }
 
 async fn a_view_is_administered_from_the_command_line(server: &Server) {

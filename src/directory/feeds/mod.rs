@@ -9,6 +9,7 @@ mod expiry;
 mod item;
 pub mod map;
 mod run;
+mod shown;
 
 use scim::schema::Registry;
 use serde_json::{Map as Object, Value};

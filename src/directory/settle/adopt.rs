@@ -156,7 +156,7 @@ impl Adopting {
     }
 
     /// Notes with the adoption whose it is, and what became of the memberships.
-    pub(super) fn report(self, work: &mut Work<'_>, user: ResourceId, follow: &Follow) -> Result<(), Error> {
+    pub(super) fn report(self, ctx: &Ctx, work: &mut Work<'_>, user: ResourceId, follow: &Follow) -> Result<(), Error> {
         let mut grants: BTreeMap<GrantKey, Grant> =
             work.grants_of(user)?.into_iter().map(|grant| (grant.key.clone(), grant)).collect();
         grants.extend(follow.grants.iter().map(|grant| (grant.key.clone(), grant.clone())));
@@ -197,7 +197,7 @@ impl Adopting {
             false => drop(after.insert("memberships".into(), told.into_values().collect())),
         }
         if after != self.document {
-            rewrite(work, &self.record, after)?;
+            rewrite(ctx, work, &self.record, after)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use store::work::document_of;
 use store::{ResourceId, Work};
 
 use super::super::licences::{self, Pools};
+use super::super::views::Leaving;
 use super::super::{Error, authorities, rules};
 use super::{AUTHORITY, POLICY, people};
 
@@ -36,6 +37,8 @@ pub(in crate::directory) struct Book {
     authorities: Vec<Authority>,
     /// The clouds that get one account of a person: of those with one name that of the first policy counts.
     clouds: Vec<(Cloud, Calendar)>,
+    /// The views that show users who have left them for some days, by id.
+    leavings: Vec<Leaving>,
 }
 
 impl Book {
@@ -73,6 +76,11 @@ impl Book {
     /// The organisation's units.
     pub(in crate::directory) fn units(&self) -> &Units {
         &self.units
+    }
+
+    /// The views that show users who have left them for some days, by id.
+    pub(in crate::directory) fn leavings(&self) -> &[Leaving] {
+        &self.leavings
     }
 
     /// What is agreed on of limited entitlements.
@@ -127,7 +135,7 @@ impl Book {
                 authorities.push(authority);
             }
         }
-        let units = people::units(work)?;
+        let (units, leavings) = (people::units(work)?, Leaving::all(work)?);
         let mut clouds: Vec<(Cloud, Calendar)> = Vec::new();
         for policy in &policies {
             for cloud in &policy.clouds {
@@ -136,6 +144,6 @@ impl Book {
                 }
             }
         }
-        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities, clouds })
+        Ok(Book { rules: rules::read_active(work)?, policies, units, pools, guard, authorities, clouds, leavings })
     }
 }

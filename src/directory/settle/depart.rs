@@ -9,7 +9,7 @@ use store::secret::Secrets;
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons, secret, work_items};
+use super::super::{Ctx, Error, persons, secret, views, work_items};
 use super::{Book, adopt, choose, claim, conclude, end, follow, sources, standing, superior};
 
 /// Names of login.
@@ -59,13 +59,19 @@ pub(in crate::directory) fn withdraw(ctx: &Ctx, work: &mut Work<'_>, record: &Re
     sources::fall_silent(&mut after, ctx.caller.id);
     let mut next = conclude(ctx, work, &book, (&record.kind, record.id), Some(&before), &mut after)?;
     choose(ctx, work, record.id, &mut after, &mut next)?;
-    rewrite(work, record, after)?;
+    rewrite(ctx, work, record, after)?;
     follow(ctx, work, record.id, next)?;
     Ok(true)
 }
 
 /// Writes what became of a User's document by rule.
-pub(super) fn rewrite(work: &mut Work<'_>, record: &Record, document: Map<String, Value>) -> Result<(), Error> {
+pub(super) fn rewrite(
+    ctx: &Ctx,
+    work: &mut Work<'_>,
+    record: &Record,
+    mut document: Map<String, Value>,
+) -> Result<(), Error> {
+    views::note(ctx.now, work, (&record.kind, record.id), &mut document)?;
     work.update(Draft {
         id: record.id,
         kind: record.kind.clone(),

@@ -7,6 +7,7 @@ use store::{Due, Record, ResourceId, TenantId, Work};
 use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
+use super::super::views::{self, VIEW};
 use super::super::{Ctx, Directory, Error, guard, licences};
 use super::{Book, EVERYBODY, choose, conclude, depart, end, follow, sources};
 
@@ -100,6 +101,9 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };
+    if record.kind == VIEW {
+        return views::spread(ctx, work, &record, due);
+    }
     let changes = work.changes().len();
     let is_over = match record.kind == USER {
         true => look(ctx, work, &record)?.is_none(),
@@ -131,9 +135,10 @@ pub(in crate::directory) fn look(
         return Ok(None);
     }
     choose(ctx, work, record.id, &mut after, &mut next)?;
-    let due = next.due;
+    views::note(ctx.now, work, (&record.kind, record.id), &mut after)?;
+    let due = next.due.into_iter().chain(views::next_leaving(&after)).min();
     if after != before {
-        depart::rewrite(work, record, after)?;
+        depart::rewrite(ctx, work, record, after)?;
     }
     follow(ctx, work, record.id, next)?;
     Ok(Some(due))

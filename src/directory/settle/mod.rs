@@ -35,7 +35,7 @@ use scim::schema::{Definition, Registry};
 use store::{Due, Grant, ResourceId, Work};
 
 use super::particular::{Follow as Written, Write};
-use super::{Ctx, Error, adoptions, licences, membership, persons, work_items};
+use super::{Ctx, Error, adoptions, licences, membership, persons, views, work_items};
 
 pub(super) use book::Book;
 pub(super) use choice::{choose, choose_for, forget_choices, settle_choices};
@@ -214,7 +214,7 @@ fn conclude_with(
         follow.siblings = persons::siblings(work, id, after)?;
     }
     if let Some(adoption) = adoption {
-        adoption.report(work, id, &follow)?;
+        adoption.report(ctx, work, id, &follow)?;
     }
     Ok(follow)
 }
@@ -246,6 +246,11 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
             work_items::Notice::Close(kind, about) => work_items::close(ctx, work, kind, about, false)?,
         }
     }
+    let leaving = match work.keeps_notes(USER) {
+        true => work.document_of(id)?.and_then(|document| views::next_leaving(&document)),
+        false => None,
+    };
+    follow.due = follow.due.into_iter().chain(leaving).min();
     let known = work.due_of(id)?;
     let due = match known {
         Some(known) if follow.shares_due && follow.due.is_none_or(|at| known.at <= at) => Some(known),

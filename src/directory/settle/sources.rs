@@ -197,7 +197,7 @@ pub(in crate::directory) fn unsay(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     if record.kind == super::USER {
         super::choose(ctx, work, record.id, &mut after, &mut next)?;
     }
-    super::depart::rewrite(work, record, after)?;
+    super::depart::rewrite(ctx, work, record, after)?;
     super::follow(ctx, work, record.id, next)
 }
 

@@ -192,7 +192,14 @@ impl Directory {
             super::TARGETS => shown.targets,
             _ => super::DIFFERENCES,
         };
-        self.run_items(ctx, id, list, span).await
+        let found: Vec<(i64, Value)> = self.run_items(ctx, id, list, span).await?;
+        if list != super::TARGETS {
+            let ids = found.iter().filter_map(|(_, item)| item.get("id")?.as_str()?.parse().ok());
+            self.remember_told(ctx, ids.collect()).await?;
+        }
+        let broken = |error: serde_json::Error| store::Error::Corrupt(error.to_string());
+        let read = |(place, item)| Ok((place, serde_json::from_value(item).map_err(broken)?));
+        found.into_iter().map(read).collect()
     }
 }
 

@@ -6,20 +6,15 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use scim::schema::{Definition, Registry};
+use store::ResourceId;
 
-use super::{EXEMPT, Protected, Rule, Veil, filter, mappings, rules};
+use super::{EXEMPT, Protected, Rule, Veil, filter, leaving, mappings, rules};
 
 /// Attributes of which every client sees its own form, so that no view can go by them.
 const OWN: [&str; 2] = ["meta.version", "meta.location"];
 
 /// Checks the document of a view against the tenant's resource types.
 pub(in crate::directory) fn check(registry: &Registry, document: &Map<String, Value>) -> Result<(), scim::Error> {
-    if document.get("leaving").and_then(Value::as_str).is_some_and(|leaving| leaving != "gone") {
-        return Err(scim::Error::invalid_value(
-            "leaving must be gone: a resource that leaves the view is no longer there for its clients. That it stays for \
-             some days as inactive is not possible yet.",
-        ));
-    }
     if Protected::parse(document).is_none() {
         return Err(scim::Error::invalid_value(
             "protected must be mask, hide or include: of people who are protected the view shows what neither names nor \
@@ -27,7 +22,7 @@ pub(in crate::directory) fn check(registry: &Registry, document: &Map<String, Va
         ));
     }
     let mut known = BTreeSet::new();
-    for (index, rule) in rules(document).enumerate() {
+    for (index, rule) in rules(document, ResourceId::SYSTEM).enumerate() {
         let place = format!("types[{index}]");
         let definition = definition(registry, &rule, &place)?;
         if !known.insert(rule.kind) {
@@ -49,7 +44,7 @@ pub(in crate::directory) fn check(registry: &Registry, document: &Map<String, Va
             return Err(scim::Error::invalid_value(detail));
         }
     }
-    Ok(())
+    leaving::check(registry, document)
 }
 
 fn definition<'r>(registry: &'r Registry, rule: &Rule<'_>, place: &str) -> Result<&'r Definition, scim::Error> {
@@ -88,7 +83,7 @@ fn check_forms(rule: &Rule<'_>, definition: &Definition) -> Result<(), scim::Err
         if !released.sees_all(mapping.path()) {
             return Err(wrong(&format!("{} is not released by the view.", mapping.path())));
         }
-        if form.neutral.is_some() && rule.protected.neutral(rule.kind).is_none() {
+        if form.neutral.is_some() && rule.masking().neutral(rule.kind).is_none() {
             return Err(wrong("neutral is for users of a view that masks protected people."));
         }
         if !known.insert(mapping.path().to_owned()) {

@@ -16,13 +16,13 @@ use super::{VIEW, rules};
 /// the view shows would share a value, with 400 when there are too many forms.
 pub(super) fn lay_forms(work: &mut Work<'_>, id: ResourceId, after: Option<&Map<String, Value>>) -> Result<(), Error> {
     let registry = work.catalog().registry().clone();
-    let own = after.map(|document| forms(&registry, document)).unwrap_or_default();
+    let own = after.map(|document| forms(&registry, id, document)).unwrap_or_default();
     if own.is_empty() && !work.has_forms() {
         return Ok(());
     }
     let mut wanted = own;
     for record in work.records_of(VIEW)?.into_iter().filter(|record| record.id != id) {
-        wanted.extend(forms(&registry, &document_of(&record)?));
+        wanted.extend(forms(&registry, record.id, &document_of(&record)?));
     }
     match work.set_forms(&wanted)? {
         Forming::Done => Ok(()),
@@ -41,9 +41,9 @@ pub(super) fn lay_forms(work: &mut Work<'_>, id: ResourceId, after: Option<&Map<
 }
 
 /// The forms that a view shows: the resource type and the mapping's text of each.
-fn forms(registry: &Registry, document: &Map<String, Value>) -> BTreeSet<(String, String)> {
+fn forms(registry: &Registry, view: ResourceId, document: &Map<String, Value>) -> BTreeSet<(String, String)> {
     let mut forms = BTreeSet::new();
-    for rule in rules(document) {
+    for rule in rules(document, view) {
         let Some(definition) = registry.definition(rule.kind) else { continue };
         let mappings = rule.forms.iter().filter_map(|form| rule.mapping(form, definition).ok());
         forms.extend(mappings.map(|mapping| (rule.kind.to_owned(), mapping.text().to_owned())));

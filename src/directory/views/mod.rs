@@ -7,6 +7,7 @@
 
 mod check;
 mod forms;
+mod leaving;
 mod preview;
 mod protect;
 mod usage;
@@ -30,6 +31,7 @@ use super::particular::{Follow, Write};
 use super::{Directory, Error};
 
 pub(super) use check::check;
+pub(super) use leaving::{Leaving, next as next_leaving, note, spread};
 pub use preview::{Preview, Previewed};
 pub use protect::Protected;
 pub(super) use usage::refuse_missing;
@@ -54,8 +56,8 @@ pub struct Outlook {
 enum Written {
     /// No view: everything.
     Nowhere,
-    /// The document.
-    Here(Map<String, Value>),
+    /// The view and its document.
+    Here(ResourceId, Map<String, Value>),
     /// A view that is not there: nothing.
     Gone,
 }
@@ -71,9 +73,9 @@ impl Outlook {
         Outlook::of(Written::Gone)
     }
 
-    /// What a document of a view says.
-    pub fn through(document: Map<String, Value>) -> Arc<Self> {
-        Outlook::of(Written::Here(document))
+    /// What a view's document says.
+    pub fn through(view: ResourceId, document: Map<String, Value>) -> Arc<Self> {
+        Outlook::of(Written::Here(view, document))
     }
 
     fn of(written: Written) -> Arc<Self> {
@@ -110,7 +112,7 @@ impl Written {
                 };
             }
             Written::Gone => Vec::new(),
-            Written::Here(document) => rules(document)
+            Written::Here(view, document) => rules(document, *view)
                 .filter_map(|rule| {
                     let definition = registry.definition(rule.kind)?;
                     Some((rule.kind.to_owned(), rule.view(definition, veil)))
@@ -132,6 +134,8 @@ struct Rule<'v> {
     forms: Vec<Form<'v>>,
     /// What is seen of people who are protected.
     protected: Protected,
+    /// What is seen of users that have left; `None`: nothing.
+    left: Option<leaving::Left<'v>>,
 }
 
 /// An attribute that is shown in another form.
@@ -148,17 +152,41 @@ impl Rule<'_> {
     /// A form as the type makes it.
     fn mapping(&self, form: &Form<'_>, definition: &Definition) -> Result<Mapping, String> {
         let mapping = Mapping::new(definition, form.path, form.template, self.filter)?;
-        match self.protected.neutral(self.kind) {
+        let mapping = match &self.left {
+            Some(left) => mapping.staying(&left.view())?,
+            None => mapping,
+        };
+        match self.masking().neutral(self.kind) {
             Some(who) => mapping.unless(definition, &who, form.neutral),
             None => Ok(mapping),
         }
     }
 
+    /// What is seen of people who are protected, as far as they are seen: of who has left no more than a mask shows.
+    fn masking(&self) -> Protected {
+        match (self.protected, &self.left) {
+            (Protected::Hide, Some(_)) => Protected::Mask,
+            (protected, _) => protected,
+        }
+    }
+
+    /// Which resources are seen as all are; `None`: every one. Fails where the filter does not fit the type any more.
+    fn shown(&self, definition: &Definition) -> Result<Option<Filter<Checked>>, scim::Error> {
+        let own = self.filter.map(|text| filter(text, definition)).transpose()?;
+        Ok(all([own, self.protected.filter(definition)]))
+    }
+
     fn view(&self, definition: &Definition, veil: Veil) -> View {
-        let Ok(filter) = self.filter.map(|text| filter(text, definition)).transpose() else { return View::nothing() };
-        let veil = if self.kind == USER { veil.filter(definition, filter.as_ref()) } else { None };
-        let parts: Vec<_> = [filter, veil, self.protected.filter(definition)].into_iter().flatten().collect();
-        let filter = if parts.is_empty() { None } else { Some(Filter::all(parts)) };
+        let Ok(shown) = self.shown(definition) else { return View::nothing() };
+        let veil = if self.kind == USER { veil.filter(definition, shown.as_ref()) } else { None };
+        let (seen, left) = match (shown, &self.left) {
+            (Some(shown), Some(left)) => {
+                let (stays, outside) = (left.filter(definition), Filter::Not(Box::new(shown.clone())));
+                (Some(Filter::any([shown, stays.clone()])), Some(Filter::all([outside, stays])))
+            }
+            (shown, _) => (shown, None),
+        };
+        let filter = all([seen, veil]);
         let canonical = |paths: &Vec<&str>| -> BTreeSet<String> {
             paths.iter().filter_map(|path| definition.resolve(path)).map(|place| place.canonical()).collect()
         };
@@ -166,11 +194,22 @@ impl Rule<'_> {
             self.forms.iter().map(|form| self.mapping(form, definition)).collect();
         // What cannot be brought into its form any more is not shown as it is.
         let Ok(forms) = forms else { return View::nothing() };
-        self.protected.mask(definition, View::new(filter, self.released.as_ref().map(canonical)).mapping(forms))
+        let view = View::new(filter, self.released.as_ref().map(canonical)).mapping(forms);
+        let view = self.masking().mask(definition, view);
+        match left {
+            Some(left) => view.leaving(definition, left),
+            None => view,
+        }
     }
 }
 
-fn rules(document: &Map<String, Value>) -> impl Iterator<Item = Rule<'_>> {
+/// All of these that there are; `None`: no condition.
+fn all(parts: [Option<Filter<Checked>>; 2]) -> Option<Filter<Checked>> {
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| Filter::all(parts))
+}
+
+fn rules(document: &Map<String, Value>, view: ResourceId) -> impl Iterator<Item = Rule<'_>> {
     let rules = document.get("types").and_then(Value::as_array).into_iter().flatten();
     let protected = Protected::of(document);
     rules.filter_map(move |rule| {
@@ -179,7 +218,8 @@ fn rules(document: &Map<String, Value>) -> impl Iterator<Item = Rule<'_>> {
         let released = released.map(|paths| paths.iter().filter_map(Value::as_str).collect());
         let kind = text("type")?;
         let forms = mappings(document).filter(|(of, _)| *of == kind).map(|(_, form)| form).collect();
-        Some(Rule { kind, filter: text("filter"), released, forms, protected })
+        let left = leaving::Left::of(view, document).filter(|_| kind == USER);
+        Some(Rule { kind, filter: text("filter"), released, forms, protected, left })
     })
 }
 
@@ -200,15 +240,14 @@ fn filter(text: &str, definition: &Definition) -> Result<Filter<Checked>, scim::
 /// Sees to a view that is written or removed: one that a client uses stays, and the forms that it shows are indexed.
 pub(super) fn attend(
     write: &Write<'_>,
-    after: Option<&mut Map<String, Value>>,
+    mut after: Option<&mut Map<String, Value>>,
     work: &mut Work<'_>,
 ) -> Result<Option<Follow>, Error> {
-    let after = after.map(|document| &*document);
     if after.is_none() {
         usage::refuse_use(write.id, work)?;
     }
-    forms::lay_forms(work, write.id, after)?;
-    Ok(None)
+    forms::lay_forms(work, write.id, after.as_deref())?;
+    leaving::attend(write, after.as_deref_mut(), work)
 }
 
 impl Directory {
@@ -218,7 +257,7 @@ impl Directory {
         let Ok(id) = view.parse::<ResourceId>() else { return Ok(Outlook::nothing()) };
         let record = self.store.read(move |reader| reader.record(tenant, id)).await?;
         Ok(match record.filter(|record| record.kind == VIEW) {
-            Some(record) => Outlook::through(document_of(&record)?),
+            Some(record) => Outlook::through(id, document_of(&record)?),
             None => Outlook::nothing(),
         })
     }

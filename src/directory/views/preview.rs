@@ -53,8 +53,8 @@ impl Directory {
         let catalog = self.catalog(tenant, ctx.now).await?;
         // Whoever has a view is somebody who pulls.
         let veil = if self.has_policies(tenant) { Veil::Consumer } else { Veil::None };
-        let kinds: Vec<String> = rules(&document).map(|rule| rule.kind.to_owned()).collect();
-        let views = Outlook::through(document).views(catalog.registry(), veil);
+        let kinds: Vec<String> = rules(&document, number).map(|rule| rule.kind.to_owned()).collect();
+        let views = Outlook::through(number, document).views(catalog.registry(), veil);
         let through = Ctx { views, ..ctx.clone() };
         let mut types = Vec::with_capacity(kinds.len());
         for kind in kinds {

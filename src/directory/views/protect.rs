@@ -56,6 +56,11 @@ impl Protected {
         Some(Filter::Not(Box::new(marked)))
     }
 
+    /// Which users it does not hide, as the text of a filter; `None`: it hides none.
+    pub(super) fn text(self, user: &Definition) -> Option<String> {
+        marked(user).filter(|_| self == Protected::Hide).map(|_| format!("not ({})", mark()))
+    }
+
     /// The filter, as text, of those that are shown the neutral form of what is mapped; `None`: none is.
     pub(super) fn neutral(self, kind: &str) -> Option<String> {
         (kind == USER && self == Protected::Mask).then(mark)

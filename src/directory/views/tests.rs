@@ -14,7 +14,7 @@ fn object(value: Value) -> Map<String, Value> {
 
 fn views(document: Value) -> Arc<Views> {
     let registry = Registry::builtin().expect("documents");
-    Outlook::through(object(document)).views(&registry, Veil::None)
+    Outlook::through(ResourceId::SYSTEM, object(document)).views(&registry, Veil::None)
 }
 
 #[test]
@@ -45,6 +45,13 @@ fn what_cannot_be_understood_any_more_hides() {
 fn what_is_wrong_with_a_view_is_said_with_its_place() {
     let registry = Registry::builtin().expect("documents");
     let rule = |rule: Value| json!({ "types": [{ "type": "Group" }, rule] });
+    let leaving = |more: Value, days: i64| {
+        let mut rule = json!({ "type": "User" });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            rule[name] = value.clone();
+        }
+        json!({ "leaving": "inactive", "leavingDays": days, "types": [rule] })
+    };
     for (document, said) in [
         (rule(json!({ "type": "Nobody" })), "types[1].type: there is no resource type Nobody."),
         (rule(json!({ "type": "Group" })), "types[1].type: Group is named twice."),
@@ -57,7 +64,19 @@ fn what_is_wrong_with_a_view_is_said_with_its_place() {
         (rule(json!({ "type": "User", "attributes": ["userName", "wage"] })), "types[1].attributes[1]: User has no"),
         (rule(json!({ "type": "User", "attributes": ["emails.type"] })), "types[1].attributes[0]: emails.type says"),
         (rule(json!({ "type": "User", "membersOutside": "shown" })), "types[1].membersOutside must be omit"),
-        (json!({ "leaving": "inactive", "types": [] }), "leaving must be gone"),
+        (json!({ "leaving": "asleep", "types": [] }), "leaving must be gone or inactive"),
+        (json!({ "leavingDays": 3, "types": [] }), "leavingDays is for views"),
+        (json!({ "leaving": "inactive", "types": [] }), "leaving: inactive is for users"),
+        (leaving(json!({}), 0), "leavingDays must be from 1 to 3650."),
+        (leaving(json!({ "filter": "groups pr" }), 3), "types[0].filter: with leaving: inactive"),
+        (leaving(json!({ "attributes": ["userName"] }), 3), "types[0].attributes: with leaving: inactive"),
+        (
+            json!({
+                "leaving": "inactive", "types": [{ "type": "User" }],
+                "mappings": [{ "type": "User", "path": "title", "template": "{{ active }}" }],
+            }),
+            "mappings[0].template: with leaving: inactive",
+        ),
     ] {
         let error = check(&registry, &object(document.clone())).expect_err("refused");
         assert_eq!((error.status, error.scim_type), (400, Some(scim::ScimType::InvalidValue)), "{document}");

@@ -63,7 +63,9 @@ pub(in crate::http) async fn receive(request: HttpRequest, payload: web::Payload
 
 /// GET `/Runs/{id}`: for whoever may read runs, and for the client as which it is carried out.
 pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>) -> Answer {
-    let (ctx, _) = readable(&request, &state).await?;
+    let (ctx, ..) = readable(&request, &state).await?;
+    // What its view says of runs does not count: they are no identities.
+    let ctx = Ctx { views: Views::everything(), ..ctx };
     let definition = state.directory.registry().definition(RUN).cloned();
     let definition = definition.ok_or_else(|| scim::Error::not_found(RUN, extract::id(&request)))?;
     let wanted = extract::wanted(&request, &definition)?;
@@ -83,7 +85,7 @@ pub(in crate::http) async fn decide(request: HttpRequest, payload: web::Payload,
 
 /// GET `/Runs/{id}/items`: what was refused, what should be looked at, or what a simulation would change.
 pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>) -> Answer {
-    let (ctx, run) = readable(&request, &state).await?;
+    let (ctx, run, is_own) = readable(&request, &state).await?;
     let parameters = extract::parameters(&request)?;
     let parameter = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let list = match parameter("list").unwrap_or(REJECTS) {
@@ -100,6 +102,7 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
     let count = number("count", ITEMS)?.clamp(0, MOST_ITEMS);
     let found: Vec<(i64, Value)> = state.directory.run_items(&ctx, run, list, (after, count)).await?;
     let next = found.last().filter(|_| i64::try_from(found.len()) == Ok(count)).map(|(place, _)| *place);
+    let found = state.directory.shown_items(&ctx, (list, is_own), found).await?;
     let items: Vec<&Value> = found.iter().map(|(_, item)| item).collect();
     let mut answer = json!({ "items": items });
     if let (Some(answer), Some(next)) = (answer.as_object_mut(), next) {
@@ -111,8 +114,8 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
         .body(answer.to_string()))
 }
 
-/// The context in which a run may be read, and the run. Without the scope it is its own client's alone.
-async fn readable(request: &HttpRequest, state: &State) -> Result<(Ctx, ResourceId), Failure> {
+/// The context in which a run may be read, the run, and whether it is the caller's own. Without the scope it is its own client's alone.
+async fn readable(request: &HttpRequest, state: &State) -> Result<(Ctx, ResourceId, bool), Failure> {
     let ctx = extract::context(request, state).await?;
     let name = extract::id(request);
     let run = name.parse::<ResourceId>().ok();
@@ -128,8 +131,7 @@ async fn readable(request: &HttpRequest, state: &State) -> Result<(Ctx, Resource
         scope::permit(&ctx.caller, &definition, Access::Read).map_err(Failure::Denied)?;
     }
     match (run, document) {
-        // What its view says of runs does not count: they are no identities.
-        (Some(run), Some(_)) => Ok((Ctx { views: Views::everything(), ..ctx }, run)),
+        (Some(run), Some(_)) => Ok((ctx, run, is_own)),
         _ => Err(scim::Error::not_found(RUN, name).into()),
     }
 }

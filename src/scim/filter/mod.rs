@@ -29,7 +29,7 @@ pub use conceal::{refusal, secret};
 pub(crate) use eval::fits;
 pub(crate) use lex::Fault;
 pub(crate) use parse::Parser;
-pub use target::Target;
+pub use target::{NOTED, NOTED_VIEW, NOTES, Target};
 
 /// Longest filter or path in bytes.
 pub const MAX_BYTES: usize = 16_384;

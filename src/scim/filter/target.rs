@@ -11,6 +11,14 @@ use crate::key::{self, TextRule};
 use crate::mapping::Mapping;
 use crate::schema::{Attribute, Definition, Place, Schema, Type};
 
+/// Where a stored document says which views the resource has left and is still shown by, beside all attributes. No path that a
+/// client writes leads there, as no name of an attribute begins so.
+pub const NOTES: &str = "~leaving";
+/// The id of the view within such a note.
+pub const NOTED_VIEW: &str = "view";
+/// What stands for a path to the ids of these views, where indexes are kept.
+pub const NOTED: &str = "~leaving.view";
+
 const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
 /// An attribute or sub-attribute of a resource type, resolved.
@@ -36,6 +44,8 @@ pub struct Target {
     pub mapping: Option<Arc<Mapping>>,
     /// Resources that have no value there to who asks: only where something is ordered.
     pub unless: Option<Arc<Filter<Checked>>>,
+    /// Resources that have another value there to who asks: only where something is ordered.
+    pub instead: Option<Arc<(Filter<Checked>, Value)>>,
 }
 
 impl Target {
@@ -75,6 +85,7 @@ impl Target {
             subs: Arc::default(),
             mapping: None,
             unless: None,
+            instead: None,
         });
         Target {
             subs: subs.collect(),
@@ -87,6 +98,24 @@ impl Target {
             canonical: place.canonical().into(),
             mapping: None,
             unless: None,
+            instead: None,
+        }
+    }
+
+    /// The views that a resource has left and is still shown by. Never what a client asks about.
+    pub fn noted() -> Target {
+        Target {
+            extension: None,
+            attr: NOTES.into(),
+            sub: Some(NOTED_VIEW.into()),
+            kind: Type::String,
+            rule: TextRule::Exact,
+            multi: true,
+            canonical: NOTED.into(),
+            subs: Arc::default(),
+            mapping: None,
+            unless: None,
+            instead: None,
         }
     }
 
@@ -101,13 +130,22 @@ impl Target {
         Target { canonical, unless: Some(Arc::new(who)), ..self }
     }
 
-    /// Whether its canonical path is no path.
-    pub fn is_made(&self) -> bool {
-        self.mapping.is_some() || self.unless.is_some()
+    /// The same attribute to order by, with this value of the resources that fit. No index is kept for that.
+    pub fn instead(self, who: Filter<Checked>, value: Value) -> Target {
+        let canonical = format!("{} is {value} if {who}", self.canonical).into();
+        Target { canonical, instead: Some(Arc::new((who, value))), ..self }
     }
 
-    /// Where the path of an index leads: a path, or the text of a mapping. Never for what a client asks about.
+    /// Whether its canonical path is no path.
+    pub fn is_made(&self) -> bool {
+        self.mapping.is_some() || self.unless.is_some() || self.instead.is_some()
+    }
+
+    /// Where the path of an index leads: a path, the notes, or the text of a mapping. Never for what a client asks about.
     pub fn indexed(definition: &Definition, path: &str) -> Option<Target> {
+        if path == NOTED {
+            return Some(Target::noted());
+        }
         if !Mapping::is_text(path) {
             return Target::resolve(definition, path);
         }
@@ -130,6 +168,7 @@ impl Target {
             None => BTreeSet::from([self.extension.as_deref().unwrap_or(&self.attr)]),
         };
         tops.extend(self.unless.iter().flat_map(|who| who.tops()));
+        tops.extend(self.instead.iter().flat_map(|instead| instead.0.tops()));
         tops
     }
 
@@ -155,6 +194,11 @@ impl Target {
     /// The key that a resource sorts by (RFC 7644 section 3.4.2.3): of several values the primary one's, else the
     /// first's. `None`: no value, which sorts as [`key::ABSENT`].
     pub fn sort_key(&self, document: &Map<String, Value>) -> Option<String> {
+        if let Some((who, value)) = self.instead.as_deref()
+            && who.matches(document)
+        {
+            return key::of(value, self.kind, self.rule);
+        }
         if self.unless.as_ref().is_some_and(|who| who.matches(document)) {
             return None;
         }

@@ -8,6 +8,7 @@ use super::normalise::{comparable, identity};
 use super::validate::{check_whole, read_body};
 use super::{Notes, Spot, Strictness, normalise};
 use crate::Error;
+use crate::filter::NOTES;
 use crate::schema::{Attribute, Definition, Mutability};
 
 /// Reads the body of a PUT against the current canonical document and returns the new one.
@@ -35,6 +36,9 @@ pub fn replace(
             keep(attribute, current, &mut fields, Spot::of(Some(schema), attribute))?;
         }
         doc.insert(schema.id.clone(), Value::Object(fields));
+    }
+    if let Some(notes) = current.get(NOTES) {
+        doc.insert(NOTES.to_owned(), notes.clone());
     }
     normalise(def, &mut doc);
     check_whole(def, &doc, false)?;

@@ -42,7 +42,7 @@ impl View {
 
     /// Whether all of a canonical path is seen, of whatever resource.
     pub fn sees_alike(&self, path: &str) -> bool {
-        self.sees_all(path) && self.masks.iter().all(|mask| mask.view.sees_all(path))
+        self.sees_all(path) && !self.may_differ(path) && self.masks.iter().all(|mask| mask.view.sees_all(path))
     }
 
     /// Whether less is seen of this resource than of others, by its whole document.
@@ -58,10 +58,15 @@ impl View {
 
     /// A target to order by. Of resources of which it is not seen it has no value.
     pub fn ordering(&self, target: Target) -> Target {
+        let left = self.left_in(&target);
         let blind = self.masks.iter().filter(|mask| !mask.view.sees_all(&target.canonical));
-        match Filter::any(blind.map(|mask| mask.who.clone())) {
+        let target = match Filter::any(blind.map(|mask| mask.who.clone())) {
             Filter::Const(false) => self.meant(target),
             who => self.meant(target).unless(who),
+        };
+        match left {
+            Some(who) => target.instead(who, Value::Bool(false)),
+            None => target,
         }
     }
 
@@ -86,7 +91,7 @@ impl View {
     }
 
     /// What a client asks, of resources of both kinds.
-    pub(super) fn split(&self, filter: Filter<Checked>) -> Filter<Checked> {
+    pub(super) fn split_masked(&self, filter: Filter<Checked>) -> Filter<Checked> {
         let paths = filter.attributes();
         let asks_more = |mask: &Mask| paths.iter().any(|path| *path == SCHEMAS || !mask.view.sees_all(path));
         let apart: Vec<&Mask> = self.masks.iter().map(AsRef::as_ref).filter(|mask| asks_more(mask)).collect();

@@ -155,7 +155,11 @@ fn forms() -> impl Strategy<Value = Vec<Mapping>> {
 }
 
 fn checked_text(view: View, document: &Map<String, Value>) {
-    let view = view.of(definition("Probe"));
+    checked_text_of("Probe", view, document);
+}
+
+fn checked_text_of(kind: &str, view: View, document: &Map<String, Value>) {
+    let view = view.of(definition(kind));
     let text = serde_json::to_string(document).unwrap();
     let text = Text::read(&text).unwrap();
     let mut projected = document.clone();
@@ -211,6 +215,66 @@ fn of_who_is_masked_less_is_seen_and_nothing_else_is_found() {
     }
     let derived = checked("groups pr", "User");
     assert!(View::everything().masking(user, derived, BTreeSet::new()).is_nothing(), "told by more than the document");
+}
+
+#[test]
+fn who_has_left_is_inactive_and_found_as_such() {
+    let user = definition("User");
+    let view = View::everything().leaving(user, checked("userType pr", "User")).of(user);
+    assert!(!view.is_whole() && view.shows_names() && !view.has_masks());
+    assert!(!view.sees_alike("active") && view.sees_alike("title"));
+    for (filter, asked) in [
+        ("title eq \"x\"", "title eq \"x\""),
+        ("active eq true", "not (userType pr) and active eq true"),
+        ("active eq false", "not (userType pr) and active eq false or userType pr"),
+        ("active ne true", "not (userType pr) and active ne true or userType pr"),
+        ("not (active pr)", "not (userType pr) and not (active pr)"),
+        ("active pr and title pr", "not (userType pr) and (active pr and title pr) or userType pr and title pr"),
+    ] {
+        assert_eq!(restricted(&view, filter), asked, "{filter}");
+    }
+    let order = view.ordering(Target::resolve(user, "active").unwrap());
+    let key = |document: Value| order.sort_key(object(&document));
+    assert_eq!(key(json!({ "userType": "x", "active": true })), key(json!({ "active": false })));
+    assert_ne!(key(json!({ "userType": "x", "active": true })), key(json!({ "active": true })));
+    let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+    for stored in [json!({ "active": true }), json!({ "active": false }), json!({})] {
+        let mut document = json!({ "schemas": [core], "userName": "x", "userType": "x" });
+        object_mut(&mut document).extend(object(&stored).clone());
+        checked_text_of("User", View::everything().leaving(user, checked("userType pr", "User")), object(&document));
+        view.project(object_mut(&mut document));
+        let shown = json!({ "schemas": [core], "active": false, "userName": "x", "userType": "x" });
+        assert_eq!(document.to_string(), shown.to_string(), "where it stands tells nothing");
+    }
+    let hidden = releasing(&["userName", "userType"]).leaving(user, checked("userType pr", "User")).of(user);
+    assert_eq!(restricted(&hidden, "active eq false"), "false", "what is not released is not there");
+}
+
+#[test]
+fn what_a_document_says_of_views_is_shown_to_nobody() {
+    let user = definition("User");
+    let noted = json!({ "~leaving": [{ "view": "v", "until": "2026-01-01T00:00:00Z" }], "userName": "x" });
+    assert!(super::noted("v").matches(object(&noted)) && !super::noted("w").matches(object(&noted)));
+    assert!(is_noted(object(&noted), "v") && !is_noted(object(&noted), "w"));
+    for view in [View::everything(), releasing(&["userName"]), View::everything().leaving(user, super::noted("v"))] {
+        let view = view.of(user);
+        let mut document = object(&noted).clone();
+        view.project(&mut document);
+        assert!(!document.contains_key("~leaving") && document.contains_key("userName"), "{document:?}");
+        if !view.is_whole() {
+            checked_text_of("User", view, object(&noted));
+        }
+    }
+    for asked in ["~leaving pr", "~leaving.view eq \"v\"", "~leaving[view eq \"v\"]"] {
+        assert!(Filter::parse(asked).and_then(|filter| filter.check(user)).is_err(), "{asked}");
+    }
+}
+
+fn object_mut(value: &mut Value) -> &mut Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        other => panic!("{other} is no object"),
+    }
 }
 
 proptest! {

@@ -10,8 +10,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::leaving::ACTIVE;
 use super::{SCHEMAS, View};
-use crate::filter::{Checked, Filter};
+use crate::filter::{Checked, Filter, NOTED, NOTES};
 use crate::schema::{Attribute, Definition};
 
 /// What is seen of a member of a document; of one that has no fate nothing is.
@@ -96,6 +97,10 @@ impl<'t> Text<'t> {
 pub fn read_by(filter: &Filter<Checked>, definition: &Definition) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for path in filter.attributes() {
+        if path == NOTED {
+            names.insert(NOTES.to_owned());
+            continue;
+        }
         let (urn, local) = match path.rsplit_once(':') {
             Some((urn, _)) => (Some(urn), ""),
             None => (None, path.split('.').next().unwrap_or(path)),
@@ -144,21 +149,30 @@ impl View {
 
     /// What is seen of a stored document; `None`: all of it, or the view does not know the type.
     pub fn project_text(&self, text: &Text<'_>) -> Option<String> {
-        if let Some(masked) = self.mask_by_text(text).ok()? {
-            return masked.project_text(text);
-        }
+        let has_left = self.has_left_by_text(text).ok()?;
+        let view = self.mask_by_text(text).ok()?.unwrap_or(self);
+        view.push_text(text, has_left && self.sees_all(ACTIVE))
+    }
+
+    /// The same through this one of the views that it may be seen through; as inactive where it has left.
+    fn push_text(&self, text: &Text<'_>, has_left: bool) -> Option<String> {
         let fates = self.fates.as_ref()?;
         let mut out = String::with_capacity(1_024);
         let mut gone: Vec<&str> = Vec::new();
         let mut named = None;
         let mut forms = String::new();
+        if has_left {
+            push_name(&mut forms, ACTIVE);
+            forms.push_str("false");
+        }
         for mapping in self.mappings.values().filter(|mapping| self.sees_all(mapping.path())) {
             let sources = mapping.tops().into_iter().map(str::to_owned).collect();
             let Some(value) = mapping.value(&text.part(&sources).ok()?) else { continue };
             push_name(&mut forms, mapping.path());
             forms.push_str(&value.to_string());
         }
-        for (name, value) in text.0.0.iter().filter(|(name, _)| !self.mappings.contains_key(&**name)) {
+        let is_made = |name: &str| self.mappings.contains_key(name) || (has_left && name == ACTIVE);
+        for (name, value) in text.0.0.iter().filter(|(name, _)| !is_made(name)) {
             if name == SCHEMAS {
                 // Which of them stay is known when all is done.
                 named = Some((out.len(), value.get()));

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use scim::filter::Target;
+use diesel::sql_types::Binary;
+use scim::filter::{NOTED, NOTES, Target};
 use scim::mapping::Mapping;
 
 use super::building::MOST;
 use super::{Work, document_of};
 use crate::index::{self, Mode, PathChange};
+use crate::record::resource_id;
+use crate::statement::Statement;
 use crate::unique::UniqueKey;
 use crate::{Error, ResourceId, record};
 
@@ -35,6 +38,57 @@ impl Work<'_> {
     /// Whether any form is indexed.
     pub fn has_forms(&self) -> bool {
         self.indexes.kinds().any(|(_, indexes)| indexes.paths().any(|path| path.target.mapping.is_some()))
+    }
+
+    /// Whether resources of a kind may have notes of views that they have left.
+    pub fn keeps_notes(&self, kind: &str) -> bool {
+        self.indexes.of(kind).is_ok_and(|indexes| indexes.paths().any(|path| &*path.target.canonical == NOTED))
+    }
+
+    /// Has it indexed of resources of a kind which views they have left, or no more. Nobody has left one before.
+    pub fn keep_notes(&mut self, kind: &str, wanted: bool) -> Result<(), Error> {
+        let indexes = self.indexes.of(kind)?;
+        let known = indexes.paths().find(|path| &*path.target.canonical == NOTED).map(|path| path.id);
+        let change = match (known, wanted) {
+            (Some(id), false) => PathChange::Drop(id),
+            (None, true) => {
+                let laid = self.open.paths.iter().chain(&self.settled.paths).filter_map(|change| match change {
+                    PathChange::Add { id, .. } => Some(*id),
+                    _ => None,
+                });
+                let id = laid.max().unwrap_or_default().max(index::highest(self.db, self.tenant)?) + 1;
+                let (kind, path, mode) = (kind.to_owned(), NOTED.to_owned(), Mode::Values);
+                PathChange::Add { id, kind, path, mode, is_ready: true }
+            }
+            _ => return Ok(()),
+        };
+        self.open.paths.push(change);
+        self.clock.catalog += 1;
+        Ok(())
+    }
+
+    /// Whether any resource of a kind has a note of a view that it has left.
+    pub fn has_notes(&mut self, kind: &str) -> Result<bool, Error> {
+        let indexes = self.indexes.of(kind)?.clone();
+        let Some(path) = indexes.path(NOTED) else { return Ok(false) };
+        let written = |id: &ResourceId| {
+            let layers = [&self.open, &self.settled];
+            layers.into_iter().find_map(|layer| layer.documents.get(id).map(|document| document.contains_key(NOTES)))
+        };
+        let layers = [&self.settled, &self.open];
+        if layers.into_iter().flat_map(|layer| layer.documents.keys()).any(|id| written(id) == Some(true)) {
+            return Ok(true);
+        }
+        let rows = Statement::<Binary>::new("SELECT DISTINCT resource_id FROM attr_index WHERE tenant_id = ")
+            .bind(self.tenant)
+            .sql(" AND path_id = ")
+            .bind(path.id)
+            .sql(" LIMIT ")
+            .bind(2 * SLICE)
+            .load::<Vec<u8>>(self.db)?;
+        // Of those that this batch has written the rows are still what they were.
+        let stored = rows.iter().map(|id| resource_id(id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(stored.len() as i64 == 2 * SLICE || stored.iter().any(|id| written(id) != Some(false)))
     }
 
     /// Has these forms indexed, each the name of a resource type and a mapping's text, and no others. Rows are made in the

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::assemble::notes_first;
 use crate::audit::Entry;
 use crate::by::By;
 use crate::catalog::Catalog;
@@ -308,7 +309,7 @@ pub fn document_of(record: &Record) -> Result<Map<String, Value>, Error> {
 
 /// The text that is stored of a document.
 fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>) -> Result<String, Error> {
-    let text = |doc: &Map<String, Value>| serde_json::to_string(doc);
+    let text = |doc: &Map<String, Value>| serde_json::to_string(&*notes_first(doc));
     let text = if secret::has_values(secret) { text(&secret::without_tokens(secret, doc)?) } else { text(doc) };
     text.map_err(|error| Error::Corrupt(error.to_string()))
 }

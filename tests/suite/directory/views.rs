@@ -44,6 +44,9 @@ const FORMED: usize = 4;
 /// Who is masked.
 const MASKED: &str = "timezone pr";
 
+/// Who has left and is seen as inactive.
+const LEFT: &str = "profileUrl pr";
+
 /// What the forms are made of.
 const FORM: &str = "{{ locale }}{{ timezone | default(' form') }}";
 
@@ -62,6 +65,8 @@ struct Case {
     masked: [bool; ATTRIBUTES.len()],
     /// A filter of the view over one attribute, which is the same in both registers even if it is hidden.
     sees: Option<(usize, usize)>,
+    /// What is stored as `active`, in one register and in the other: of who has left it may be anything.
+    active: [[Option<bool>; USERS]; 2],
     filters: Vec<String>,
     sorts: Vec<(usize, bool)>,
     writes: Vec<Write>,
@@ -113,6 +118,12 @@ fn column() -> impl Strategy<Value = Column> {
 }
 
 fn atom() -> impl Strategy<Value = String> {
+    let active = ["eq true", "eq false", "ne true", "ne false", "pr"];
+    let active = prop::sample::select(active.to_vec()).prop_map(|asked| format!("active {asked}"));
+    prop_oneof![4 => word(), 1 => active]
+}
+
+fn word() -> impl Strategy<Value = String> {
     let operator = prop::sample::select(vec!["eq", "ne", "co", "sw", "ew", "gt", "le", "pr"]);
     (0..ATTRIBUTES.len(), operator, 0..WORDS.len(), 0..4_u8).prop_map(|(attribute, operator, word, form)| {
         let (path, word) = (ATTRIBUTES[attribute], WORDS[word]);
@@ -143,9 +154,16 @@ fn case() -> impl Strategy<Value = Case> {
     let sorts = prop::collection::vec((0..ATTRIBUTES.len(), any::<bool>()), 3);
     let asked = (prop::collection::vec(filter(), 6), sorts, prop::collection::vec(write(), 8));
     let some = || prop::array::uniform9(any::<bool>());
-    let hidden = (some(), prop::array::uniform4(any::<bool>()), some());
+    let active = || prop::array::uniform5(any::<Option<bool>>());
+    let hidden = (some(), prop::array::uniform4(any::<bool>()), some(), active(), active());
     (columns(), columns(), hidden, sees, asked).prop_map(
-        |(one, other, (hidden, formed, masked), sees, (filters, sorts, writes))| {
+        |(one, other, (hidden, formed, masked, active, mut else_active), sees, (filters, sorts, writes))| {
+            for (n, (active, other)) in active.iter().zip(&mut else_active).enumerate() {
+                if !has_left(n) {
+                    *other = *active;
+                }
+            }
+            let active = [active, else_active];
             let mut values = [one, other];
             for attribute in 0..ATTRIBUTES.len() {
                 let by_view = sees.is_some_and(|(path, _)| path == attribute);
@@ -157,7 +175,7 @@ fn case() -> impl Strategy<Value = Case> {
                     }
                 }
             }
-            Case { values, hidden, formed, masked, sees, filters, sorts, writes }
+            Case { values, hidden, formed, masked, sees, active, filters, sorts, writes }
         },
     )
 }
@@ -166,10 +184,20 @@ fn is_masked(n: usize) -> bool {
     n.is_multiple_of(2)
 }
 
-fn document(values: &[Column; ATTRIBUTES.len()], n: usize) -> Value {
+fn has_left(n: usize) -> bool {
+    n.is_multiple_of(3)
+}
+
+fn document(values: &[Column; ATTRIBUTES.len()], active: Option<bool>, n: usize) -> Value {
     let mut body = user_with(&format!("user-{n}"), &json!({ "locale": WORDS[n % WORDS.len()] }));
     if is_masked(n) {
         body["timezone"] = json!("Europe/Stockholm");
+    }
+    if has_left(n) {
+        body["profileUrl"] = json!("https://example.se/left");
+    }
+    if let Some(active) = active {
+        body["active"] = json!(active);
     }
     for (path, column) in ATTRIBUTES.iter().zip(values) {
         let Some(word) = column[n].map(|word| WORDS[word]) else { continue };
@@ -194,7 +222,7 @@ fn view(register: &Register, case: &Case) -> View {
         .zip(case.formed.into_iter().chain(std::iter::repeat(false)))
         .filter(|((_, hidden), formed)| !hidden || *formed)
         .map(|((path, _), _)| (*path).to_owned())
-        .chain(["emails.type".to_owned(), "roles.type".to_owned()])
+        .chain(["emails.type", "roles.type", "active"].map(str::to_owned))
         .collect();
     let user = register.definition("User");
     let formed = (0..FORMED).filter(|attribute| case.hidden[*attribute] && case.formed[*attribute]);
@@ -211,7 +239,8 @@ fn view(register: &Register, case: &Case) -> View {
     });
     let left = left.cloned().collect();
     let who = Filter::parse(MASKED).and_then(|filter| filter.check(&user)).expect("a filter");
-    View::new(filter, Some(released)).mapping(forms).masking(&user, who, left)
+    let gone = Filter::parse(LEFT).and_then(|filter| filter.check(&user)).expect("a filter");
+    View::new(filter, Some(released)).mapping(forms).masking(&user, who, left).leaving(&user, gone)
 }
 
 /// The whole of a user as the client knows it, with one word changed.
@@ -230,11 +259,12 @@ async fn replacement(register: &Register, ctx: &Ctx, id: &str, write: &Write) ->
 }
 
 /// All that a client with the view is told.
-async fn told(register: &Register, tenant: TenantId, case: &Case, values: &[Column; ATTRIBUTES.len()]) -> Vec<Value> {
+async fn told(register: &Register, tenant: TenantId, case: &Case, which: usize) -> Vec<Value> {
+    let (values, active) = (&case.values[which], &case.active[which]);
     let mut ctx = Ctx { tenant, now: NEW_YEAR, ..register.seeded(1) };
     let mut ids = Vec::new();
     for n in 0..USERS {
-        ids.push(id(&register.create(&ctx, "User", document(values, n)).await.expect("created")));
+        ids.push(id(&register.create(&ctx, "User", document(values, active[n], n)).await.expect("created")));
     }
     ctx.views = Arc::new(Views::alike(view(register, case)).tie(register.directory.registry()));
     let mut answers = Vec::new();
@@ -255,6 +285,9 @@ async fn told(register: &Register, tenant: TenantId, case: &Case, values: &[Colu
         let order = if *descending { "descending" } else { "ascending" };
         let sorted = [("sortBy", ATTRIBUTES[*attribute]), ("sortOrder", order), ("count", "2"), ("startIndex", "2")];
         tell(register.search(&ctx, "User", &sorted).await);
+    }
+    for order in ["ascending", "descending"] {
+        tell(register.search(&ctx, "User", &[("sortBy", "active"), ("sortOrder", order), ("count", "3")]).await);
     }
     let names = ATTRIBUTES.join(",");
     tell(register.search(&ctx, "User", &[("attributes", &names)]).await);
@@ -288,7 +321,7 @@ async fn nothing_that_is_hidden_can_be_found_out(register: &Register) {
                 }
             }
             let mut answers = Vec::new();
-            for values in &case.values {
+            for which in 0..case.values.len() {
                 let number = number.fetch_add(1, Ordering::Relaxed);
                 let tenant = register
                     .directory
@@ -296,7 +329,7 @@ async fn nothing_that_is_hidden_can_be_found_out(register: &Register) {
                     .create_tenant(&format!("t{number}"), "T", NEW_YEAR)
                     .expect("a tenant")
                     .id;
-                answers.push(handle.block_on(told(register, tenant, &case, values)));
+                answers.push(handle.block_on(told(register, tenant, &case, which)));
             }
             for (one, other) in answers[0].iter().zip(&answers[1]) {
                 prop_assert_eq!(one, other);

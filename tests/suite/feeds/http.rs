@@ -8,12 +8,51 @@ use serde_json::{Value, json};
 use super::{HEADER, snapshots};
 use crate::support::api::Api;
 use crate::support::both::on_both_databases;
-use crate::support::municipality::{Municipality, TENANT};
+use crate::support::municipality::{Municipality, PERSON, TENANT};
 
 on_both_databases!(Municipality:
     a_file_is_answered_first_and_its_run_is_the_senders_to_follow,
     what_is_no_feed_is_refused_and_nobody_writes_runs,
+    a_run_tells_of_protected_people_what_its_readers_view_shows,
 );
+
+async fn a_run_tells_of_protected_people_what_its_readers_view_shows(place: &Municipality) {
+    feed(place.ready().await).await;
+    let admin = &place.admin;
+    let text = latin(&format!("{HEADER}1;Mäki;;;11;2026-08-01;;E1\n"));
+    let sent = send(&place.hr, "/Feeds/hr?extracted=2026-11-01T00:00:00Z", "text/csv; charset=iso-8859-1", text).await;
+    ended(&place.hr, &location(&sent)).await;
+    let user = admin.find("/Users", "userName eq \"1\"", "").await[0]["id"].as_str().expect("an id").to_owned();
+    let mark = json!([{ "op": "add", "path": format!("{PERSON}:protectedIdentity"), "value": "skyddad" }]);
+    admin.patch(&format!("/Users/{user}"), &mark).await.expect(200);
+    let lines = ["1", "2"].map(|number| json!({ "Nr": number, "Namn": "Dold" }).to_string()).join("\n");
+    let sent = send(&place.hr, "/Feeds/hr?simulate=true&mode=delta", "application/x-ndjson", lines.into()).await;
+    let run = ended(&place.hr, &location(&sent)).await;
+    let items = format!("/Runs/{}/items?list=object", run["id"].as_str().expect("an id"));
+
+    let types = json!([{ "type": "User" }]);
+    let view = json!({ "schemas": ["urn:matrikel:scim:schemas:1.0:View"], "name": "cloud", "types": types });
+    let view = admin.post("/Views", &view).await.expect(201).body["id"].as_str().expect("an id").to_owned();
+    let cloud = Api::new(&place.server, place.server.client(TENANT, "cloud", "consumer"));
+    let me = admin.find("/Clients", "name eq \"cloud\"", "").await[0]["id"].as_str().expect("an id").to_owned();
+    let uses = json!([{ "op": "add", "value": { "view": view, "scopes": ["*:read", "Run:read"] } }]);
+    admin.patch(&format!("/Clients/{me}"), &uses).await.expect(200);
+    let reads = async || admin.find("/AuditEvents", "kind eq \"protectedRead\"", "&count=1000").await.len();
+    let known = reads().await;
+    let masked = cloud.get(&items).await.expect(200).body;
+    assert!(!masked.to_string().contains("Dold") && !masked.to_string().contains("key"), "{masked}");
+    assert_eq!(masked["items"][0], json!({ "kind": "User", "op": "updated", "row": 1, "id": user }));
+    assert_eq!((masked["items"].as_array().map(Vec::len), reads().await), (Some(2), known), "who is new is not told");
+    let hide = json!([{ "op": "add", "path": "protected", "value": "hide" }]);
+    admin.patch(&format!("/Views/{view}"), &hide).await.expect(200);
+    let hidden = cloud.get(&items).await.expect(200).body;
+    assert!(!hidden.to_string().contains(&user) && !hidden.to_string().contains("Dold"), "{hidden}");
+    // Whoever is shown it is remembered first.
+    for whole in [&place.hr, admin] {
+        assert!(whole.get(&items).await.expect(200).body.to_string().contains("Dold"));
+    }
+    assert_eq!(reads().await, known + 2);
+}
 
 async fn feed(place: &Municipality) -> String {
     let client =
