@@ -5,6 +5,7 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod adopt;
+mod back;
 mod book;
 mod depart;
 mod fall;
@@ -33,6 +34,7 @@ use store::{Due, Grant, ResourceId, Work};
 use super::particular::{Follow as Written, Write};
 use super::{Ctx, Error, adoptions, licences, membership, persons, work_items};
 
+pub(super) use back::{is_withdrawn, put_back};
 pub(super) use book::Book;
 pub(super) use depart::{
     ADDRESSES, NUMBERS, USER_NAMES, bring_back, buried_form, merged, purge, refuse_held, returning, withdraw,
@@ -40,7 +42,7 @@ pub(super) use depart::{
 pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
-pub(super) use foresee::{Foreseen, foresee};
+pub(super) use foresee::{Foreseen, foresee, has};
 pub(super) use naming::{EARLIER, NAMES, body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
 pub(super) use sources::Voice;
