@@ -59,6 +59,16 @@ fn a_register_is_copied_while_it_is_served_and_is_whole_when_it_is_restored() {
 }
 
 #[test]
+fn whoever_kept_the_cores_awake_is_gone_when_all_is_measured() {
+    let folder = TempDir::new().expect("a folder");
+    // Its output ends with the last process that holds it.
+    let (code, said, complained) = bench(&folder, &["--awake", "--only", "get", "--json", "report.json"]);
+    assert_eq!(code, Some(0), "{said}\n{complained}");
+    assert!(said.contains("cores kept awake"), "{said}");
+    assert_eq!(report(&folder)["facts"]["awake"], true);
+}
+
+#[test]
 fn a_kept_register_is_used_again_as_it_was() {
     let folder = TempDir::new().expect("a folder");
     for found in [false, true] {

@@ -40,8 +40,8 @@ pub(super) fn memory(process: u32) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// What a figure has to be read with.
-pub(super) fn facts(folder: &Path) -> Value {
+/// What a figure has to be read with. `awake`: whether the cores are kept from sleeping.
+pub(super) fn facts(folder: &Path, awake: bool) -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")
         .lines()
@@ -57,6 +57,7 @@ pub(super) fn facts(folder: &Path) -> Value {
         "load": read("/proc/loadavg").split(' ').next().and_then(|load| load.parse::<f64>().ok()),
         "fsyncMicroseconds": fsync_time(folder).ok(),
         "version": env!("CARGO_PKG_VERSION"),
+        "awake": awake,
         "build": if cfg!(debug_assertions) { "debug" } else { "release" },
     })
 }

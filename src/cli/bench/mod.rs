@@ -1,6 +1,7 @@
 //! `matrikel bench`: how fast the server is, beside what the HTTP library and the database give by themselves, measured in
 //! turn in the same run. Every answer is checked; a wrong one makes the run fail. docs/PERFORMANCE.md says how to read it.
 
+mod awake;
 mod book;
 mod ending;
 mod group;
@@ -37,6 +38,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use self::awake::Awake;
 use self::book::{Book, Register};
 use self::handler::Handler;
 use self::peer::Peer;
@@ -111,17 +113,28 @@ pub(super) struct Arguments {
     /// Measure files of sources, rules and days, in the place of requests
     #[arg(long, conflicts_with_all = ["url", "slapd", "keep", "only", "list"])]
     year: bool,
+    /// Keep all cores awake meanwhile, by processes of the lowest priority: on a virtual machine with nothing else to do, what it
+    /// costs to wake a core up would be counted as the server's
+    #[arg(long)]
+    awake: bool,
     /// Seed of the people
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Answer every request with a body of the size in its path, and nothing else
     #[arg(long, hide = true)]
     raw_handler: bool,
+    /// Keep one core awake, and do nothing else
+    #[arg(long, hide = true)]
+    keep_awake: bool,
 }
 
 pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.raw_handler {
         return super::wait(handler::serve());
+    }
+    if arguments.keep_awake {
+        awake::count();
+        return Ok(());
     }
     if arguments.list {
         for scenario in SCENARIOS {
@@ -137,6 +150,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
             ConfigError::new("A server that runs already is measured at one size; give one to --people.").into()
         );
     }
+    let _awake = if arguments.awake { Some(Awake::start()?) } else { None };
     // Named from the root, because the server beside it works in another folder.
     let parent = std::path::absolute(arguments.folder.clone().unwrap_or_else(std::env::temp_dir))?;
     let folder = Folder::new(&parent, "run")?;
@@ -146,7 +160,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> 
     // The driver is one thread, so that it takes as little as can be from the server beside it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let book = RefCell::new(Book::default());
-    let facts = machine::facts(folder.path());
+    let facts = machine::facts(folder.path(), arguments.awake);
     runtime.block_on(async {
         if arguments.whole {
             for size in sizes {

@@ -21,13 +21,14 @@ fn write_table(out: &mut String, book: &Book, facts: &Value, command: &str) -> s
     let fact = |name: &str| facts.get(name).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
     writeln!(
         out,
-        "{} · {} cores · Linux {} · load {} · fsync {} µs · {} build",
+        "{} · {} cores · Linux {} · load {} · fsync {} µs · {} build{}",
         fact("processor"),
         fact("cores"),
         fact("kernel"),
         fact("load"),
         fact("fsyncMicroseconds"),
-        fact("build")
+        fact("build"),
+        if facts.get("awake") == Some(&Value::Bool(true)) { " · cores kept awake" } else { "" }
     )?;
     let (figures, verdicts) = (book.figures(), judge(book));
     for (size, register) in &book.registers {
