@@ -70,7 +70,10 @@ pub(super) fn reverse(
     let (turned, gone) = match (&images.before, &images.after, record) {
         (None, Some(after), Some(record)) => (unmake(ctx, &definition, &record, after, work)?, true),
         (Some(before), None, None) => (bring_back(ctx, &definition, touched, before, work)?, false),
-        (Some(before), Some(after), Some(record)) => (change(ctx, &definition, &record, (before, after), work)?, false),
+        (Some(before), Some(after), Some(record)) => {
+            let turned = change(ctx, &definition, &record, (before, after), work)?;
+            (turned, is_off(ctx, &record, work)?)
+        }
         (Some(_), Some(_), None) => (Turned::whole("It was deleted after the run, and is not brought back."), false),
         // It is gone, or there again, already.
         _ => (Turned::default(), false),
@@ -79,6 +82,13 @@ pub(super) fn reverse(
         forget_saying(undo, touched, (by, gone), work)?;
     }
     Ok(turned)
+}
+
+/// Whether a resource is now as one that its source no longer names: its next file brings it back.
+fn is_off(ctx: &Ctx, was: &Record, work: &mut Work<'_>) -> Result<bool, Error> {
+    let Some(is) = work.document_of(was.id)? else { return Ok(true) };
+    let is_closed = |document: &Object<String, Value>| document.get("active") == Some(&Value::Bool(false));
+    Ok(settle::is_withdrawn(ctx, &is) || (is_closed(&is) && !is_closed(&document_of(was)?)))
 }
 
 /// What the run has made goes, unless somebody has changed it since.
