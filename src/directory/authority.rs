@@ -176,6 +176,10 @@ impl Revision for Guarded {
         self.revision.names(site)
     }
 
+    fn wished(&self) -> Option<&Map<String, Value>> {
+        self.revision.wished()
+    }
+
     fn is_explicit(&self) -> bool {
         self.revision.is_explicit()
     }
@@ -242,6 +246,10 @@ impl Revision for Formed {
 
     fn names(&self, site: &Site) -> bool {
         self.revision.names(site)
+    }
+
+    fn wished(&self) -> Option<&Map<String, Value>> {
+        self.revision.wished()
     }
 
     fn is_explicit(&self) -> bool {

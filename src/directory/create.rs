@@ -29,6 +29,8 @@ pub(super) struct Creation {
     draft: Draft,
     sealer: Option<Sealer>,
     relation: Vec<RelationChange>,
+    /// The names that its client says, where it leaves names to a policy.
+    wished: Option<Map<String, Value>>,
 }
 
 impl Creation {
@@ -61,7 +63,8 @@ impl Creation {
             true => {
                 let number = self.number(work, &draft)?;
                 let document = Arc::make_mut(&mut draft.doc);
-                let voice = settle::Voice { absence: Absence::Silence, names: &|_| true, number };
+                let (absence, wished) = (Absence::Silence, self.wished.as_ref());
+                let voice = settle::Voice { absence, names: &|_| true, number, wished };
                 let follow = settle::settle(ctx, work, (&self.definition, id), None, document, &voice)?;
                 draft.label = label(document);
                 Some(follow)
@@ -122,7 +125,7 @@ impl Creation {
             }
         }
         let mut document = settle::merged(&before, &written);
-        let mut follow = settle::bring_back(ctx, work, id, &before, &written, &mut document)?;
+        let mut follow = settle::bring_back(ctx, work, id, &before, (&written, self.wished.as_ref()), &mut document)?;
         let secrets = Secrets::read(record.secret.as_deref())?;
         let password = Secrets::read(self.draft.secret.as_deref())?.password.or_else(|| secrets.password.clone());
         let label = label(&document);
@@ -195,6 +198,7 @@ impl Directory {
         body: &Value,
         notes: &mut Notes,
     ) -> Result<Creation, Error> {
+        let wished = settle::wished::of(ctx, definition.name(), body);
         let body = settle::body(ctx, definition.name(), body, None, &id.to_string());
         let document = validate(&ctx.views.narrow(definition), &body, ctx.caller.profile.strictness(), notes)?;
         if !ctx.view(definition).is_whole() {
@@ -230,7 +234,7 @@ impl Directory {
             members => vec![RelationChange::Add(members)],
         };
         let sealer = self.sealer(ctx, definition).await?;
-        Ok(Creation { definition: definition.clone(), draft, sealer, relation })
+        Ok(Creation { definition: definition.clone(), draft, sealer, relation, wished })
     }
 }
 

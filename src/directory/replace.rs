@@ -22,6 +22,7 @@ struct Replacement {
     strictness: Strictness,
     relation: Vec<RelationChange>,
     password: Option<String>,
+    wished: Option<Map<String, Value>>,
     ctx: Ctx,
 }
 
@@ -48,6 +49,10 @@ impl Revision for Replacement {
     fn absence(&self) -> Absence {
         Absence::Silence
     }
+
+    fn wished(&self) -> Option<&Map<String, Value>> {
+        self.wished.as_ref()
+    }
 }
 
 /// Reads a body that shall take a resource's place. Members and password are read from it once; the document is merged
@@ -55,6 +60,7 @@ impl Revision for Replacement {
 pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) -> Result<Arc<dyn Revision>, Error> {
     let definition = &ctx.views.narrow(definition);
     let strictness = ctx.caller.profile.strictness();
+    let wished = settle::wished::of(ctx, definition.name(), &body);
     let without_names = match settle::body(ctx, definition.name(), &body, None, "unnamed") {
         Cow::Owned(body) => Some(body),
         Cow::Borrowed(_) => None,
@@ -84,6 +90,7 @@ pub(super) fn replacing(ctx: &Ctx, definition: &Arc<Definition>, body: Value) ->
         strictness,
         relation,
         password: parts.password,
+        wished,
         ctx: ctx.clone(),
     };
     Ok(guard(ctx, definition, Absence::Silence, Arc::new(replacement)))

@@ -44,6 +44,10 @@ pub(super) trait Revision: Send + Sync {
     fn names(&self, _: &Site) -> bool {
         false
     }
+    /// The names that its body says, where its client leaves names to a policy.
+    fn wished(&self) -> Option<&Map<String, Value>> {
+        None
+    }
     /// Whether there are places that it names.
     fn is_explicit(&self) -> bool {
         false
@@ -68,7 +72,8 @@ impl Outcome {
         of: (&Definition, ResourceId),
         (before, revision): (&Map<String, Value>, &dyn Revision),
     ) -> Result<settle::Follow, Error> {
-        let voice = settle::Voice { absence: revision.absence(), names: &|site| revision.names(site), number: None };
+        let (absence, wished) = (revision.absence(), revision.wished());
+        let voice = settle::Voice { absence, names: &|site| revision.names(site), number: None, wished };
         let follow = settle::settle(ctx, work, of, Some(before), &mut self.parts.doc, &voice)?;
         self.label = label(&self.parts.doc);
         self.is_changed = self.is_changed_beside || self.parts.doc != *before;
@@ -278,8 +283,8 @@ impl Directory {
         ctx.tolerances.take_in(notes.iter());
         let (outcome, document) = before?;
         // What has a key is remembered with the lock, though it changes nothing; and so is what a source says by name.
-        let may_say = revision.is_explicit()
-            && self.has_authorities(ctx.tenant)
+        let says_names = revision.wished().is_some_and(|names| !names.is_empty());
+        let may_say = (says_names || (revision.is_explicit() && self.has_authorities(ctx.tenant)))
             && definition.extension(provisioning::sources::URN).is_some();
         if !outcome.is_changed && !members_move && !may_say && ctx.once.is_none() {
             let written = self.written(ctx, definition, &state, projection, &notes, Vec::new())?;

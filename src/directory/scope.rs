@@ -4,7 +4,8 @@
 //! identities, `admin` is everything. Writing does not include reading. What administers the register itself (clients,
 //! views, the audit) is not among `*`: it may be read by a scope that names the type, and changed with `admin` alone,
 //! for whoever changes clients can give itself any scope. `User:block` lets a client block people, or lift that, beside
-//! what it writes of them; `User:pin` lets it correct values by hand for a while. Says nothing of single resources or attributes: that is the
+//! what it writes of them; `User:pin` lets it correct values by hand for a while; `WorkItem:decide` lets it see and decide the work
+//! items that are its own. Says nothing of single resources or attributes: that is the
 //! view's business and the [authority](scim::authority)'s.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ const ADMINISTRATIVE: [&str; 11] =
 pub const ADMIN: &str = "admin";
 /// The type whose resources can be blocked.
 const BLOCKABLE: &str = "User";
+/// The type of what somebody has to decide.
+const DECIDABLE: &str = "WorkItem";
 /// Stands for every type that holds identities.
 const ANY: &str = "*";
 
@@ -35,6 +38,8 @@ pub enum Access {
     Block,
     /// Corrections by hand that stay for a while, whatever sources say.
     Pin,
+    /// Of work items: to see those that are one's own, and to say that they are done.
+    Decide,
 }
 
 impl Access {
@@ -45,6 +50,7 @@ impl Access {
             Access::Write => "write",
             Access::Block => "block",
             Access::Pin => "pin",
+            Access::Decide => "decide",
         }
     }
 }
@@ -56,17 +62,29 @@ struct Grant {
     write: bool,
     block: bool,
     pin: bool,
+    decide: bool,
 }
 
 impl Grant {
-    const ALL: Grant = Grant { read: true, write: true, block: false, pin: false };
+    const ALL: Grant = Grant { read: true, write: true, block: false, pin: false, decide: false };
 
     fn has(self, access: Access) -> bool {
         match access {
-            Access::Read => self.read,
-            Access::Write => self.write,
+            // Whoever decides its own reads them first, and writes that it has.
+            Access::Read => self.read || self.decide,
+            Access::Write => self.write || self.decide,
             Access::Block => self.block,
             Access::Pin => self.pin,
+            Access::Decide => self.decide,
+        }
+    }
+
+    /// Whether it was said by name, and does not only follow.
+    fn says(self, access: Access) -> bool {
+        match access {
+            Access::Read => self.read,
+            Access::Write => self.write,
+            other => self.has(other),
         }
     }
 
@@ -76,6 +94,7 @@ impl Grant {
             Access::Write => self.write = true,
             Access::Block => self.block = true,
             Access::Pin => self.pin = true,
+            Access::Decide => self.decide = true,
         }
     }
 
@@ -85,6 +104,7 @@ impl Grant {
             write: self.write && other.write,
             block: self.block && other.block,
             pin: self.pin && other.pin,
+            decide: self.decide && other.decide,
         }
     }
 
@@ -94,11 +114,12 @@ impl Grant {
             write: self.write || other.write,
             block: self.block || other.block,
             pin: self.pin || other.pin,
+            decide: self.decide || other.decide,
         }
     }
 
     fn is_empty(self) -> bool {
-        !self.read && !self.write && !self.block && !self.pin
+        self == Grant::default()
     }
 }
 
@@ -160,7 +181,12 @@ impl Scopes {
 
     /// Whether they let a client write anything at all.
     pub fn allow_writing(&self) -> bool {
-        self.any.write || self.named.values().any(|grant| grant.write)
+        self.any.write || self.named.values().any(|grant| grant.has(Access::Write))
+    }
+
+    /// Whether they let a client see those resources of a type alone that are its own to decide.
+    pub fn are_of_own(&self, kind: &str) -> bool {
+        !self.is_admin && self.named.get(kind).is_some_and(|grant| grant.decide && !grant.read)
     }
 
     /// Those of both: what a token may do that asked for less than its client has.
@@ -172,7 +198,7 @@ impl Scopes {
         let of = |scopes: &Scopes, kind: &str| {
             let own = scopes.named.get(kind).copied().unwrap_or_default();
             match scopes.is_admin {
-                true => Grant { block: true, pin: true, ..Grant::ALL },
+                true => Grant { block: true, pin: true, decide: true, ..Grant::ALL },
                 false if is_administrative(kind) => own,
                 false => own.or(scopes.any),
             }
@@ -195,9 +221,9 @@ impl Scopes {
         }
         let all = [(ANY, self.any)].into_iter().chain(self.named.iter().map(|(kind, grant)| (kind.as_str(), *grant)));
         let each = all.flat_map(|(kind, grant)| {
-            let access = [Access::Read, Access::Write, Access::Block, Access::Pin]
+            let access = [Access::Read, Access::Write, Access::Block, Access::Pin, Access::Decide]
                 .into_iter()
-                .filter(move |access| grant.has(*access));
+                .filter(move |access| grant.says(*access));
             access.map(move |access| name(kind, access))
         });
         each.collect()
@@ -242,6 +268,7 @@ fn split(text: &str) -> Option<(&str, Access)> {
         // Blocking is about people.
         "block" if kind == BLOCKABLE => Access::Block,
         "pin" if kind != ANY && !is_administrative(kind) => Access::Pin,
+        "decide" if kind == DECIDABLE => Access::Decide,
         _ => return None,
     };
     let is_name = kind == ANY
@@ -260,7 +287,7 @@ mod tests {
 
     #[test]
     fn scopes_allow_what_the_table_says() {
-        use Access::{Block, Pin, Read, Write};
+        use Access::{Block, Decide, Pin, Read, Write};
         let table = [
             ("*:read *:write", "User", Read, true),
             ("*:read *:write", "User", Write, true),
@@ -290,6 +317,12 @@ mod tests {
             ("admin", "User", Block, true),
             ("*:read *:write", "Policy", Read, false),
             ("Policy:read", "Policy", Read, true),
+            ("WorkItem:decide", "WorkItem", Decide, true),
+            ("WorkItem:decide", "WorkItem", Read, true),
+            ("WorkItem:decide", "WorkItem", Write, true),
+            ("WorkItem:read", "WorkItem", Decide, false),
+            ("WorkItem:read", "WorkItem", Write, false),
+            ("WorkItem:decide", "Run", Write, false),
             ("", "User", Read, false),
         ];
         for (text, kind, access, allowed) in table {
@@ -314,6 +347,8 @@ mod tests {
             "*:block",
             "*:pin",
             "Client:pin",
+            "Run:decide",
+            "*:decide",
         ] {
             assert_eq!(Scopes::parse(["*:read", text]).err(), Some(text));
         }
@@ -321,9 +356,15 @@ mod tests {
 
     #[test]
     fn scopes_read_back_as_they_are_shown() {
-        for text in
-            ["admin", "*:read", "*:read *:write", "*:read User:write", "Group:read User:read User:write User:block", ""]
-        {
+        for text in [
+            "admin",
+            "*:read",
+            "*:read *:write",
+            "*:read User:write",
+            "Group:read User:read User:write User:block",
+            "WorkItem:decide",
+            "",
+        ] {
             assert_eq!(scopes(text).to_string(), text);
         }
         assert_eq!(scopes("User:write *:read admin").to_string(), "admin", "it includes all others");

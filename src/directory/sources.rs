@@ -10,7 +10,9 @@ use provisioning::calendar::instant;
 use provisioning::sources::{Authority, Combine, Site, Statement};
 
 use super::settle::Book;
+use super::settle::USER;
 use super::settle::sources::{pin, said};
+use super::settle::wished::PLACES;
 use super::shape::id_of;
 use super::{Ctx, Directory, Error, clients};
 
@@ -44,6 +46,13 @@ impl Directory {
                     let is_asked = path.as_ref().is_none_or(|path| path.path() == site.path());
                     if is_asked && view.sees_all(&site.attribute()) {
                         values.push(tell(id, authority, site, &document, work)?);
+                    }
+                }
+                for place in PLACES.iter().filter(|_| definition.name() == USER) {
+                    let site = Site::parse(&definition, place)?;
+                    let is_asked = path.as_ref().is_none_or(|path| path.path() == site.path());
+                    if is_asked && view.sees_all(&site.attribute()) {
+                        values.extend(tell_wished(id, &site, &document, work)?);
                     }
                 }
                 match (&path, values.is_empty()) {
@@ -91,6 +100,23 @@ fn tell(
         told.extend(pin.map(|pin| ("pin".to_owned(), pin)));
     }
     Ok(told)
+}
+
+/// What sources say of names that are a policy's to make: it is kept, and nothing of it counts. `None`: an authority is about
+/// them, or nobody has said anything.
+fn tell_wished(
+    id: ResourceId,
+    site: &Site,
+    document: &Map<String, Value>,
+    work: &mut Work<'_>,
+) -> Result<Option<Value>, Error> {
+    if Book::of(work)?.sites(USER).any(|(_, known)| known.overlaps(site)) {
+        return Ok(None);
+    }
+    let said = said(document).remove(site.path()).unwrap_or_default();
+    let says: Vec<Value> = said.iter().map(|one| word(id, one, false, work)).collect::<Result<_, _>>()?;
+    Ok((!says.is_empty())
+        .then(|| json!({ "path": site.path(), "values": site.values(document), "says": says, "from": "policy" })))
 }
 
 /// What one source says, and by which key it knows the resource.

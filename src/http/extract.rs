@@ -22,6 +22,7 @@ use crate::auth::{Meant, Refusal, Shown, scope};
 use crate::directory::audit::{Released, has_people};
 use crate::directory::scope::Access;
 use crate::directory::version::Tags;
+use crate::directory::work_items::theirs;
 use crate::directory::{Ctx, Precondition, Random, Tolerances};
 
 /// The parameters that choose what an answer holds.
@@ -124,7 +125,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     Ok(Ctx {
         tenant: principal.tenant,
         caller: principal.caller.clone(),
-        views: principal.caller.outlook.views(catalog.registry(), veil),
+        views: theirs(&principal.caller, principal.caller.outlook.views(catalog.registry(), veil), catalog.registry()),
         now,
         random: Random::os(),
         base_url,

@@ -32,8 +32,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/healthz", READ).route(get().to(health::alive)))
         .service(path("/readyz", READ).route(get().to(health::ready)))
         // What is asked for most, found before all fixed names: each pattern that is tried first takes time.
-        .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
         .service(one_resource().guard(guard::fn_guard(is_of_users_or_groups)))
+        .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
         // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
         .service(path("/oauth/token", POST).route(web::post().to(oauth::token)))
         .service(path("/oauth/jwks", READ).route(get().to(oauth::key_set)))

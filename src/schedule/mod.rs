@@ -83,6 +83,7 @@ impl Scheduler {
         self.directory.falls().waiting.store(waiting, Ordering::Relaxed);
         let late = if waiting == 0 { 0 } else { clock().saturating_sub(oldest).max(0) };
         self.directory.falls().late.store(late, Ordering::Relaxed);
+        self.directory.count_grounds().await?;
         Ok(done)
     }
 

@@ -82,6 +82,12 @@ impl View {
         View { filter, released, schemas, names, unmasked_names, masks, mappings, references, read: None, fates: None }
     }
 
+    /// The same of no more resources than fit a filter, too.
+    pub(crate) fn within(mut self, filter: Filter<Checked>) -> Self {
+        self.filter = Some(Filter::all(self.filter.into_iter().chain([filter])));
+        self
+    }
+
     /// The same with attributes in another form.
     pub fn mapping(mut self, mappings: impl IntoIterator<Item = Mapping>) -> Self {
         let named = mappings.into_iter().map(|mapping| (mapping.path().to_owned(), Arc::new(mapping)));

@@ -80,7 +80,6 @@ pub fn render(record: &Record, derived: &Derived<'_>, registry: &Registry) -> St
 /// The same with another text in the place of the stored document: what is seen of it.
 pub fn render_as(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
     let mut out = head_with(record, doc, derived, registry);
-    out.reserve(derived.base_url.len() + 256);
     if let Some(members) = derived.members.filter(|members| !members.is_empty()) {
         push_members(&mut out, members, derived.member_names, derived.base_url, registry);
     }
@@ -94,7 +93,9 @@ pub(crate) fn head_of(record: &Record, derived: &Derived<'_>, registry: &Registr
 }
 
 fn head_with(record: &Record, doc: &str, derived: &Derived<'_>, registry: &Registry) -> String {
-    let mut out = String::with_capacity(doc.len() + 384);
+    let (base, groups) = (derived.base_url.len(), derived.groups.unwrap_or_default());
+    let listed = groups.iter().map(|group| base + group.label.len() + 144).sum::<usize>();
+    let mut out = String::with_capacity(doc.len() + listed + base + 512);
     out.push_str("{\"id\":\"");
     push(&mut out, record.id);
     out.push('"');
@@ -265,7 +266,6 @@ fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str
     push_text(&mut to, &format!("{base}/{endpoint}/"));
     // What comes before the id, still within its quotes.
     to.pop();
-    out.reserve(groups.iter().map(|group| to.len() + group.label.len() + 160).sum());
     out.push_str(",\"groups\":[");
     let mut buffer = uuid::Uuid::encode_buffer();
     for (n, group) in groups.iter().enumerate() {

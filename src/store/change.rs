@@ -4,6 +4,8 @@
 //! `digest = SHA-256(previous digest, header, commitment)` and `commitment = HMAC-SHA-256(salt, content)`. The header
 //! holds no personal data. Content and salt can be erased, and the chain still verifies by the commitment.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use hmac::{Hmac, KeyInit, Mac};
@@ -81,7 +83,7 @@ pub struct Change {
     /// By what, beside the actor.
     pub by: By,
     /// The document after the change; `None` when it is as it was, or gone.
-    pub doc: Option<String>,
+    pub doc: Option<Arc<String>>,
     /// What became of the actor's `externalId`: `Some(None)` when it was taken away.
     pub external: Option<(ResourceId, Option<String>)>,
     /// Members that came or went.
@@ -92,6 +94,11 @@ pub struct Change {
 const CHUNK: usize = 4_096;
 
 impl Change {
+    /// The document after the change as text; `None` when it is as it was, or gone.
+    pub fn text(&self) -> Option<&str> {
+        self.doc.as_deref().map(String::as_str)
+    }
+
     fn header(&self, tenant: TenantId) -> Vec<u8> {
         let mut header = Vec::with_capacity(128);
         header.extend(tenant.0.to_be_bytes());
@@ -179,7 +186,7 @@ pub(crate) fn append(
         let chunks = change.member_chunks();
         change.members = Vec::new();
         let external = change.external_text();
-        let commitment = commit(&salt, change.doc.as_deref(), external.as_deref(), &chunks, &change.by)?;
+        let commitment = commit(&salt, change.text(), external.as_deref(), &chunks, &change.by)?;
         let one = Kept { change, external, salt: Some(salt), commitment, chunks };
         head = one.link(tenant, &head);
         kept.push((one, head.clone()));
@@ -208,7 +215,7 @@ impl Kept {
 
     /// Whether the content is what was committed to, or was erased as a whole.
     pub(crate) fn is_whole(&self) -> Result<bool, Error> {
-        let (doc, external) = (self.change.doc.as_deref(), self.external.as_deref());
+        let (doc, external) = (self.change.text(), self.external.as_deref());
         match &self.salt {
             Some(salt) => Ok(commit(salt, doc, external, &self.chunks, &self.change.by)? == self.commitment),
             // Without its salt no content can be told from a forged one, so there must be none.
@@ -329,7 +336,7 @@ fn rows(db: &mut Db, tenant: TenantId, after: Seq, limit: i64) -> Result<Vec<Row
 /// A row with its member deltas, and its digest.
 fn kept(db: &mut Db, tenant: TenantId, row: Row) -> Result<(Kept, Vec<u8>), Error> {
     let (header, (doc, external, salt, commitment, digest), by) = row;
-    let change = Change { doc, ..read_header(tenant, header, by)? };
+    let change = Change { doc: doc.map(Arc::new), ..read_header(tenant, header, by)? };
     let chunks = Statement::<Binary>::new("SELECT members FROM change_member WHERE tenant_id = ")
         .bind(tenant)
         .sql(" AND seq = ")

@@ -76,9 +76,25 @@ impl Clock {
         (self.seq, self.last_at)
     }
 
+    /// Becomes equal to another one of the same tenant, whose kinds are mostly the same, without making it anew.
+    pub(crate) fn follow(&mut self, other: &Clock) {
+        let Clock { seq, last_at, nesting_seq, counts, catalog, book_seq, digest } = other;
+        if self.counts.keys().eq(counts.keys()) {
+            self.counts.values_mut().zip(counts.values()).for_each(|(own, count)| *own = *count);
+        } else {
+            self.counts.clone_from(counts);
+        }
+        self.digest.clone_from(digest);
+        (self.seq, self.last_at, self.nesting_seq) = (*seq, *last_at, *nesting_seq);
+        (self.catalog, self.book_seq) = (*catalog, *book_seq);
+    }
+
     /// Counts a resource in (`1`) or out (`-1`).
     pub(crate) fn count(&mut self, kind: &str, by: i64) {
-        *self.counts.entry(kind.to_owned()).or_default() += by;
+        match self.counts.get_mut(kind) {
+            Some(count) => *count += by,
+            None => drop(self.counts.insert(kind.to_owned(), by)),
+        }
     }
 
     /// Stores what the batch made of the clock.

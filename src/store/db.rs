@@ -47,10 +47,10 @@ pub(crate) enum Purpose {
 }
 
 /// SQLite: a write is durable when it is answered (WAL with synchronous=FULL); readers never wait for the writer. The log
-/// is carried over after 32 MB: pages that every write changes are then carried over once for many.
+/// is carried over after 64 MB: pages that every write changes are then carried over once for many.
 const SQLITE: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; \
-     PRAGMA wal_autocheckpoint = 8000;";
+     PRAGMA wal_autocheckpoint = 16000;";
 
 /// PostgreSQL: a session that died with its node lets go of its locks by itself.
 const POSTGRES: &str = "SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '20s'; \

@@ -337,6 +337,11 @@ impl Reader {
         tenant::having(&mut self.db, kind)
     }
 
+    /// How many resources of a kind have a value at a path that is unique on this server and begins with a text.
+    pub fn having_begin(&mut self, tenant: TenantId, (kind, path): (&str, &str), prefix: &str) -> Result<i64, Error> {
+        crate::unique::beginning(&mut self.db, tenant, &format!("{kind}:{path}"), prefix)
+    }
+
     /// The tenants that are served and of which something is due at `until` (µs since 1970).
     pub fn tenants_due(&mut self, until: i64) -> Result<Vec<TenantId>, Error> {
         due::tenants(&mut self.db, until)

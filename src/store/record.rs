@@ -1,6 +1,7 @@
 //! The resource table: one row a resource, its document as text.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
@@ -11,6 +12,8 @@ use crate::{Error, ResourceId, Seq, TenantId};
 
 /// Resources that one statement names where there may be very many.
 const RUN: usize = 64;
+/// So few resources are not worth a list of values.
+const FEW: usize = 4;
 
 /// One resource as stored. `id`, `meta`, `externalId`, `groups` and `members` are derived and never in `doc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +34,8 @@ pub struct Record {
     pub modified_at: i64,
     /// What people call it: shown as `display` of members and groups.
     pub label: String,
-    /// The canonical document as JSON text.
-    pub doc: String,
+    /// The canonical document as JSON text, shared with the change that has left it.
+    pub doc: Arc<String>,
     /// Sealed values that never leave the server.
     pub secret: Option<Vec<u8>>,
 }
@@ -47,7 +50,7 @@ pub(crate) type Row = (Vec<u8>, String, i64, i64, i64, i64, i64, String, String,
 impl Record {
     pub(crate) fn from_row(row: Row) -> Result<Self, Error> {
         let (id, kind, version, seq, groups_seq, created_at, modified_at, label, doc, secret) = row;
-        let id = resource_id(&id)?;
+        let (id, doc) = (resource_id(&id)?, Arc::new(doc));
         Ok(Record { id, kind, version, seq, groups_seq, created_at, modified_at, label, doc, secret })
     }
 }
@@ -73,6 +76,7 @@ pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Opti
 
 /// Whether a resource of a kind has a top-level object of that name in its document, among those that were changed after
 /// `since`. Looks at texts, not at an index: a document's own text is compact, and a text within it has its quotes escaped.
+/// Which were changed since then is found by their instants, which are indexed: they are in the order of the numbers.
 pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, since: Seq) -> Result<bool, Error> {
     let key = serde_json::Value::from(name).to_string();
     let find = match db {
@@ -85,7 +89,13 @@ pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, 
         .bind(kind)
         .sql(" AND r.seq > ")
         .bind(since)
-        .sql(" AND ")
+        .sql(" AND r.modified_at > COALESCE((SELECT c.at FROM change c WHERE c.tenant_id = ")
+        .bind(tenant)
+        .sql(" AND c.seq = ")
+        .bind(since)
+        .sql("), ")
+        .bind(i64::MIN)
+        .sql(") AND ")
         .sql(find)
         .bind(format!("{key}:{{"))
         .sql(") > 0 LIMIT 1")
@@ -222,6 +232,18 @@ pub(crate) fn remove(db: &mut Db, tenant: TenantId, ids: Vec<ResourceId>) -> Res
 pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<ResourceId, Seq>) -> Result<(), Error> {
     let mut touched: Vec<(ResourceId, Seq)> = touched.into_iter().collect();
     touched.sort_unstable();
+    if touched.len() <= FEW {
+        for (id, seq) in touched {
+            Statement::<()>::new("UPDATE resource SET groups_seq = ")
+                .bind(seq)
+                .sql(" WHERE tenant_id = ")
+                .bind(tenant)
+                .sql(" AND resource_id = ")
+                .bind(id)
+                .run(db)?;
+        }
+        return Ok(());
+    }
     // In order and with both ends named, so that all runs together read no more than the tenant's resources once,
     // whatever PostgreSQL thinks is cheapest. Both databases call the columns of VALUES `column1`, `column2` ….
     for run in runs(touched) {

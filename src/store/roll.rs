@@ -143,7 +143,8 @@ mod tests {
             created_at: 0,
             modified_at: 0,
             label: "crew".into(),
-            doc: r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"crew"}"#.into(),
+            doc:
+                r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"crew"}"#.to_owned().into(),
             secret: None,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use diesel::backend::Backend;
 use diesel::pg::Pg;
@@ -23,6 +24,8 @@ pub(crate) enum Value {
     Int(i64),
     OptionalInt(Option<i64>),
     Text(String),
+    /// A text that others hold too.
+    Shared(Arc<String>),
     OptionalText(Option<String>),
     /// An id, which is bound as its sixteen bytes.
     Id(ResourceId),
@@ -63,6 +66,18 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(value: String) -> Self {
         Value::Text(value)
+    }
+}
+
+impl From<Arc<String>> for Value {
+    fn from(value: Arc<String>) -> Self {
+        Value::Shared(value)
+    }
+}
+
+impl From<Option<Arc<String>>> for Value {
+    fn from(value: Option<Arc<String>>) -> Self {
+        value.map_or(Value::OptionalText(None), Value::Shared)
     }
 }
 
@@ -208,6 +223,7 @@ impl<Row> Statement<Row> {
                 Piece::Bind(Value::Int(value)) => out.push_bind_param::<BigInt, _>(value)?,
                 Piece::Bind(Value::OptionalInt(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
                 Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, str>(value)?,
+                Piece::Bind(Value::Shared(value)) => out.push_bind_param::<Text, str>(value)?,
                 Piece::Bind(Value::OptionalText(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
                 Piece::Bind(Value::Id(value)) => out.push_bind_param::<Binary, [u8]>(value.0.as_bytes())?,
                 Piece::Bind(Value::Bytes(value)) => out.push_bind_param::<Binary, [u8]>(value)?,

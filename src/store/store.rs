@@ -15,7 +15,7 @@ use crate::db::{Address, Db, Purpose};
 use crate::hold::{self, Hold};
 use crate::known::Known;
 use crate::meter::{self, Figures, Meter};
-use crate::queue::{Call, Queue};
+use crate::queue::{Call, Op, Queue};
 use crate::reader::{Job, Reader};
 use crate::scan::arrangement::Arrangements;
 use crate::scan::total::Totals;
@@ -161,9 +161,26 @@ impl Store {
         E: Send + From<Error> + 'static,
         F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        self.0.shared.queue.push(tenant, Box::new(Call { origin, run, outcome: None, reply }));
-        async move { answer.await.unwrap_or_else(|_| Err(E::from(stopped()))) }
+        let (op, written) = call(origin, run);
+        self.0.shared.queue.push(tenant, op);
+        written
+    }
+
+    /// Several writes in this order, as [`Store::write`] runs each; they are in one batch where they fit.
+    pub fn write_all<T, E, F>(
+        &self,
+        tenant: TenantId,
+        origin: &Origin,
+        runs: Vec<F>,
+    ) -> Vec<impl Future<Output = Result<T, E>> + Send + use<T, E, F>>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (ops, written): (Vec<_>, Vec<_>) = runs.into_iter().map(|run| call(origin.clone(), run)).unzip();
+        self.0.shared.queue.push_all(tenant, ops);
+        written
     }
 
     /// Runs a read on a reader thread, when it is the turn of those that belong to no tenant.
@@ -374,6 +391,18 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A write for the queue, and what becomes of it.
+fn call<T, E, F>(origin: Origin, run: F) -> (Box<dyn Op>, impl Future<Output = Result<T, E>> + Send + use<T, E, F>)
+where
+    T: Send + 'static,
+    E: Send + From<Error> + 'static,
+    F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let written = async move { answer.await.unwrap_or_else(|_| Err(E::from(stopped()))) };
+    (Box::new(Call { origin, run, outcome: None, reply }), written)
 }
 
 /// Runs a read; what breaks off costs neither its thread nor its connection.

@@ -1,7 +1,7 @@
 //! Unique keys: one row for each value that only one resource of a namespace may hold.
 
 use diesel::prelude::*;
-use diesel::sql_types::Binary;
+use diesel::sql_types::{BigInt, Binary};
 use sha2::{Digest, Sha256};
 
 use crate::db::Db;
@@ -87,6 +87,16 @@ pub(crate) fn add(db: &mut Db, tenant: TenantId, keys: Vec<(UniqueKey, ResourceI
     let head = "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)";
     insert(db, head, keys.into_iter().map(row).collect(), "")?;
     Ok(())
+}
+
+/// How many keys of a namespace begin with a text; it is not empty, and its last letter is ASCII.
+pub(crate) fn beginning(db: &mut Db, tenant: TenantId, namespace: &str, prefix: &str) -> Result<i64, Error> {
+    let mut after = prefix.to_owned();
+    let last = after.pop().filter(char::is_ascii).and_then(|last| char::from_u32(u32::from(last) + 1));
+    after.extend(last);
+    let statement = Statement::<BigInt>::new("SELECT COUNT(*) FROM unique_key WHERE tenant_id = ").bind(tenant);
+    let statement = statement.sql(" AND namespace = ").bind(namespace).sql(" AND value >= ").bind(prefix);
+    statement.sql(" AND value < ").bind(after.as_str()).get_result::<i64>(db).map_err(Error::from)
 }
 
 /// Lets go of every key of a namespace.

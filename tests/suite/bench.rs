@@ -102,3 +102,29 @@ fn a_server_that_runs_already_is_measured_and_a_wrong_answer_is_told() {
     assert_eq!(code, Some(1), "{said}\n{complained}");
     assert!(said.contains("title of"), "{said}");
 }
+
+#[test]
+fn a_year_of_files_rules_and_days_is_measured_at_every_size() {
+    let folder = TempDir::new().expect("a folder");
+    let (code, said, complained) = bench(&folder, &["--year", "--people", "100", "--json", "report.json"]);
+    assert_eq!(code, Some(0), "{said}\n{complained}");
+    let report = report(&folder);
+    let figures = report.as_array().expect("figures");
+    for what in [
+        "a first load, held and allowed",
+        "a full snapshot with nothing changed",
+        "a full snapshot with a hundredth changed",
+        "a rule is activated that touches two thirds",
+        "a day on which a hundredth falls due",
+    ] {
+        let of = |size: u64| figures.iter().find(|figure| figure["size"] == size && figure["what"] == what);
+        for size in [100, 200] {
+            let figure = of(size).unwrap_or_else(|| panic!("no {what} at {size}: {report}"));
+            assert!(figure["people"].as_u64().is_some_and(|people| people > 0), "{figure}");
+            assert!(figure["microsecondsEach"].as_f64().is_some_and(|time| time > 0.0), "{figure}");
+            assert!(figure["memoryMiB"].as_f64().is_some_and(|memory| memory > 1.0), "{figure}");
+        }
+        assert_eq!(said.matches(what).count(), 3, "at each size, and one against the other: {said}");
+    }
+    assert!(said.contains("200 people to 100") && said.contains("people/s") && said.contains("µs CPU"), "{said}");
+}

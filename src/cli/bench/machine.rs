@@ -25,7 +25,8 @@ fn scheduled(process: u32) -> Option<f64> {
     (sum > 0.0).then_some(sum / 1_000.0)
 }
 
-fn ticks(process: u32) -> Option<f64> {
+/// The same in ticks of 10 ms, that of threads which have ended by now included: for what takes seconds.
+pub(super) fn ticks(process: u32) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in parentheses, may hold spaces: utime and stime are the 12th and 13th field behind it.
     let mut fields = text.rsplit_once(") ")?.1.split(' ').skip(11);

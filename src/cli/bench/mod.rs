@@ -59,7 +59,7 @@ use crate::config::ConfigError;
                   already, in an empty tenant, which is left with whatever was loaded.",
     after_long_help = "Examples:\n  matrikel bench\n  matrikel bench --people 10k,100k --only get,create --rounds 3\n  \
                        matrikel bench --people 1M --keep million --json million.json\n  \
-                       matrikel bench --whole --people 250k\n  \
+                       matrikel bench --whole --people 250k\n  matrikel bench --year --people 10k,150k\n  \
                        matrikel bench --url http://127.0.0.1:8080/scim/v2 --token mk_… --pid 4711\n\n\
                        Exit codes: 0 measured · 1 an answer was wrong, or it failed · 2 wrong usage or configuration"
 )]

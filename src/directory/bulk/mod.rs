@@ -13,13 +13,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashSet, VecDeque};
-use std::pin::Pin;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use scim::bulk::{BulkRequest, Done, Method};
 use scim::schema::Definition;
-use store::ResourceId;
+use store::{ResourceId, Work};
 
 pub(super) use ledger::{Ledger, read_sealed};
 
@@ -29,7 +28,7 @@ use run::{Refused, Unit};
 use table::{Slot, Table};
 
 /// Writes of one bulk request that wait for the writer at a time: one batch.
-const WINDOW: usize = 500;
+const WINDOW: usize = 1_000;
 
 /// What became of one operation.
 #[derive(Clone, Debug)]
@@ -126,7 +125,8 @@ impl Directory {
         known.iter().for_each(|(index, noted)| noted.clone().put(&table, *index));
         let decided: HashSet<usize> = known.iter().map(|(index, _)| *index).collect();
         units.retain(|members| !members.iter().any(|member| decided.contains(member)));
-        let unit = |members| Unit { ctx: ctx.clone(), table: table.clone(), ledger: ledger.clone(), members };
+        let caller = Arc::new(ctx.clone());
+        let unit = |members| Unit { ctx: caller.clone(), table: table.clone(), ledger: ledger.clone(), members };
         let units: Vec<Unit> = units.into_iter().map(unit).collect();
         if ctx.simulate {
             let (tenant, origin) = (ctx.tenant, ctx.origin());
@@ -138,7 +138,7 @@ impl Directory {
             });
             rehearsed.await?;
         } else {
-            self.write_units(&ctx, units).await;
+            self.write_units(&ctx, &units).await;
             if let Some(held) = table.held() {
                 self.ask_about(&ctx, &held).await?;
             }
@@ -147,27 +147,17 @@ impl Directory {
     }
 
     /// Gives the writer the units in order, never more than a window of them at a time.
-    async fn write_units(&self, ctx: &Ctx, units: Vec<Unit>) {
-        type Waiting = Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>;
-        async fn settle(unit: Unit, waiting: Waiting) {
-            // A refusal is in the table already; an error of the store came after the unit was run, or instead of it.
-            if let Err(Refused::Store(error)) = waiting.await {
-                unit.members.iter().for_each(|index| unit.table.put(*index, Slot::Failed(error.clone().into())));
+    async fn write_units(&self, ctx: &Ctx, units: &[Unit]) {
+        for window in units.chunks(WINDOW) {
+            let runs = window.iter().cloned().map(|unit| move |work: &mut Work<'_>| unit.run(work)).collect();
+            let written = self.store.write_all(ctx.tenant, &ctx.origin(), runs);
+            // They are answered in this order, so that whoever waits for the last is woken once.
+            for (unit, written) in window.iter().zip(written).rev() {
+                // A refusal is in the table already; an error of the store came after the unit was run, or instead of it.
+                if let Err(Refused::Store(error)) = written.await {
+                    unit.members.iter().for_each(|index| unit.table.put(*index, Slot::Failed(error.clone().into())));
+                }
             }
-        }
-        let mut waiting: VecDeque<(Unit, Waiting)> = VecDeque::new();
-        for unit in units {
-            if waiting.len() == WINDOW
-                && let Some((first, outcome)) = waiting.pop_front()
-            {
-                settle(first, outcome).await;
-            }
-            let run = unit.clone();
-            let written = self.store.write(ctx.tenant, ctx.origin(), move |work| run.run(work));
-            waiting.push_back((unit, Box::pin(written)));
-        }
-        for (unit, outcome) in waiting {
-            settle(unit, outcome).await;
         }
     }
 

@@ -111,6 +111,7 @@ impl Directory {
         plans: Vec<Result<Plan, Error>>,
     ) -> Vec<Prepared> {
         let width = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let ctx = Arc::new(ctx.clone());
         let mut steps = Vec::with_capacity(plans.len());
         for (operation, plan) in request.operations.iter().zip(plans) {
             let (directory, ctx, operation) = (self.clone(), ctx.clone(), operation.clone());

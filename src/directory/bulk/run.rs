@@ -29,7 +29,7 @@ impl From<store::Error> for Refused {
 /// Operations that are carried out together, by index in the order of the request.
 #[derive(Clone)]
 pub(super) struct Unit {
-    pub(super) ctx: Ctx,
+    pub(super) ctx: Arc<Ctx>,
     pub(super) table: Arc<Table>,
     /// Where it is written down what became of it; `None`: nowhere.
     pub(super) ledger: Option<Arc<Ledger>>,

@@ -27,7 +27,7 @@ use super::settle::Book;
 use super::{Ctx, Error};
 
 pub(super) use decide::{Decided, decide, follows_person};
-pub(super) use pool::hand_on;
+pub(super) use pool::{hand_on, reconsider};
 pub(super) use resource::{are, attend, attend_entitlement};
 pub(super) use seats::{Move, carry_out, place, release, waits_for};
 

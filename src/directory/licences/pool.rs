@@ -10,8 +10,9 @@ use store::{Due, Record, ResourceId, Work};
 use super::known::Known;
 use super::seats;
 use super::{ASSIGNMENT, Error};
-use crate::directory::Ctx;
 use crate::directory::rules::ENTITLEMENT;
+use crate::directory::work_items::{self, Item, Kind};
+use crate::directory::{Ctx, settle};
 
 /// Who is looked at when seats are free, at most at once; and idle seats that are given up at once.
 const MANY: usize = 256;
@@ -103,13 +104,46 @@ pub(super) fn call(ctx: &Ctx, work: &mut Work<'_>, entitlement: ResourceId) {
     work.put_due(entitlement, Some(Due::at(ctx.now.saturating_add(1))));
 }
 
+/// Sees to an entitlement that has become another without anybody having written it: how many there are may be others.
+pub(in crate::directory) fn reconsider(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
+    let Some(record) = work.record(id)? else { return Ok(()) };
+    let document = document_of(&record)?;
+    if document.get(LICENCE).is_some_and(|part| part.get("over").is_some()) {
+        let mut counted = document.clone();
+        Counts::of(&document).put(&mut counted);
+        if counted != document {
+            seats::normalise(work, ENTITLEMENT, &mut counted);
+            let Record { id, kind, label, secret, .. } = record;
+            work.update(Draft { id, kind, label, secret, doc: counted.into(), members: Vec::new(), external: None })?;
+        }
+    }
+    settle::note_change(ctx, work, ENTITLEMENT);
+    call(ctx, work, id);
+    Ok(())
+}
+
+/// So many more are held than there are: somebody has to buy some, or to say who goes without. Nothing is taken for it.
+fn report(ctx: &Ctx, work: &mut Work<'_>, entitlement: ResourceId, over: i64) -> Result<(), Error> {
+    if over <= 0 {
+        return work_items::close(ctx, work, Kind::OverPermitted, entitlement, false);
+    }
+    let summary = "More of this entitlement is held than there is. Nobody has lost any for it, and nobody is given any: have \
+                   more of them, or say whose are taken back.";
+    let mut item = Item::new(Kind::OverPermitted, entitlement, summary, "permitted");
+    item.details = vec![format!("{over} too many")];
+    work_items::open(ctx, work, &item)
+}
+
 /// Hands on what is free of an entitlement that is due: the first in the queue are looked at, and idle seats that are not
 /// there any more, since fewer are permitted, are given up.
 pub(in crate::directory) fn hand_on(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
     work.put_due(record.id, None);
     let document = document_of(record)?;
-    let Ok(Some(Terms { permitted, .. })) = Terms::read(&document) else { return Ok(()) };
+    let Ok(Some(Terms { permitted, .. })) = Terms::read(&document) else {
+        return work_items::close(ctx, work, Kind::OverPermitted, record.id, false);
+    };
     let counts = Counts::of(&document);
+    report(ctx, work, record.id, counts.used - permitted)?;
     let free = (permitted - counts.used).max(0);
     let key = record.id.to_string();
     let most = usize::try_from(free).unwrap_or(MANY).min(MANY);

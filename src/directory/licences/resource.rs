@@ -14,7 +14,7 @@ use super::{SCHEMA, are_there};
 use crate::directory::particular::{Follow, Write};
 use crate::directory::rules::ENTITLEMENT;
 use crate::directory::settle;
-use crate::directory::{Ctx, Error};
+use crate::directory::{Ctx, Error, work_items};
 
 /// Whether a resource type is that of seats, and not one of a tenant's own that is called so.
 pub(in crate::directory) fn are(definition: &Definition) -> bool {
@@ -85,6 +85,7 @@ pub(in crate::directory) fn attend_entitlement(
             if work.due_of(write.id)?.is_some() {
                 work.put_due(write.id, None);
             }
+            work_items::close(write.ctx, work, work_items::Kind::OverPermitted, write.id, false)?;
             settle::note_change(write.ctx, work, ENTITLEMENT);
             Ok(())
         })));

@@ -164,7 +164,7 @@ impl Walk<'_> {
                 self.report.changes += 1;
                 self.note(&change)?;
                 for (kind, names) in [(RUN, ["cause", "state"]), (WORK_ITEM, ["kind", "state"])] {
-                    if let Some(doc) = change.doc.as_deref().filter(|_| change.kind == kind) {
+                    if let Some(doc) = change.text().filter(|_| change.kind == kind) {
                         let document: Map<String, Value> = serde_json::from_str(doc).unwrap_or_default();
                         let mut told = Map::from_iter([("value".to_owned(), change.resource.to_string().into())]);
                         told.extend(
@@ -196,7 +196,7 @@ impl Walk<'_> {
         }
         if change.kind == USER {
             let person = self.person(change.resource, change.seq)?;
-            match (change.op, change.doc.as_deref()) {
+            match (change.op, change.text()) {
                 (Op::Delete, _) => person.gone(change),
                 (_, Some(doc)) => person.becomes(doc, change),
                 (_, None) => {}

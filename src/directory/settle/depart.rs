@@ -5,6 +5,7 @@ use provisioning::calendar::Calendar;
 use provisioning::lifecycle::State;
 use provisioning::person::USER;
 use provisioning::policy::Reuse;
+use provisioning::sources::Site;
 use scim::authority::Absence;
 use scim::key::{TextRule, of_text};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons, work_items};
-use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior};
+use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior, wished as names};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -207,21 +208,25 @@ pub(in crate::directory) fn merged(before: &Map<String, Value>, written: &Map<St
     merged
 }
 
-/// Settles the account that its source brings back. `written` is what the source says, `after` what becomes of it.
+/// Settles the account that its source brings back. `written` is what the source says, `wished` the names that it says, `after` what becomes of it.
 pub(in crate::directory) fn bring_back(
     ctx: &Ctx,
     work: &mut Work<'_>,
     id: ResourceId,
     before: &Map<String, Value>,
-    written: &Map<String, Value>,
+    (written, wished): (&Map<String, Value>, Option<&Map<String, Value>>),
     after: &mut Map<String, Value>,
 ) -> Result<super::Follow, Error> {
     let book = Book::of(work)?;
     let is_off = written.get("active") == Some(&Value::Bool(false));
+    let is_named = |site: &Site| !site.values(written).is_empty();
+    let voice = Voice { absence: Absence::Silence, names: &is_named, number: None, wished };
     let user = work.catalog().registry().definition(USER).cloned();
     if let Some(user) = user.filter(|user| sources::concern(user, work)) {
-        let voice = Voice { absence: Absence::Silence, names: &|site| !site.values(written).is_empty(), number: None };
         sources::hear(ctx, &book, &user, Some(before), after, &voice)?;
+    }
+    if let Some(user) = work.catalog().registry().definition(USER) {
+        names::hear(ctx, &book, user, Some(before), after, &voice);
     }
     standing::restore(Some(before), after);
     standing::guard_said(ctx, Some(before), after)?;

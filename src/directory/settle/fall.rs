@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
 use super::super::{Ctx, Directory, Error, guard, licences};
-use super::{Book, EVERYBODY, conclude, depart, end, follow};
+use super::{Book, EVERYBODY, conclude, depart, end, follow, sources};
 
 /// What the lease is called.
 const LEASE: &str = "schedule";
@@ -96,18 +96,18 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
     if id == EVERYBODY {
         return tell_everybody(ctx, work, due);
     }
-    let found = work.record(id)?;
-    if let Some(entitlement) = found.as_ref().filter(|record| record.kind == ENTITLEMENT) {
-        let changes = work.changes().len();
-        licences::hand_on(ctx, work, entitlement)?;
-        return Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same });
-    }
-    let Some(record) = found else {
+    let Some(record) = work.record(id)? else {
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };
     let changes = work.changes().len();
-    let is_over = look(ctx, work, &record)?.is_none();
+    let is_over = match record.kind == USER {
+        true => look(ctx, work, &record)?.is_none(),
+        false => {
+            look_beside(ctx, work, &record)?;
+            false
+        }
+    };
     guard::weigh(ctx, work)?;
     if is_over {
         return Ok(Fallen::Purged);
@@ -115,7 +115,7 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
     Ok(if work.changes().len() > changes { Fallen::Changed } else { Fallen::Same })
 }
 
-/// Looks at a User again and writes what follows. Answers when that changes next by itself, µs since 1970; `None`: it was
+/// Looks at a resource again and writes what follows. Answers when that changes next by itself, µs since 1970; `None`: it was
 /// over, and is purged.
 pub(in crate::directory) fn look(
     ctx: &Ctx,
@@ -136,6 +136,26 @@ pub(in crate::directory) fn look(
     }
     follow(ctx, work, record.id, next)?;
     Ok(Some(due))
+}
+
+/// Looks again at what is no User: at the queue of an entitlement, and at pins, which any type may have. What is due of the
+/// two is one row, so whichever comes first has both looked at.
+fn look_beside(ctx: &Ctx, work: &mut Work<'_>, record: &Record) -> Result<(), Error> {
+    let is_entitlement = record.kind == ENTITLEMENT;
+    match is_entitlement {
+        true => licences::hand_on(ctx, work, record)?,
+        false => work.put_due(record.id, None),
+    }
+    let definition = work.catalog().registry().definition(&record.kind).cloned();
+    if !definition.is_some_and(|definition| sources::concern(&definition, work)) {
+        return Ok(());
+    }
+    let Some(record) = work.record(record.id)? else { return Ok(()) };
+    look(ctx, work, &record)?;
+    if is_entitlement && work.record(record.id)?.is_some_and(|is| is.version != record.version) {
+        licences::reconsider(ctx, work, record.id)?;
+    }
+    Ok(())
 }
 
 /// Has the next slice of Users looked at, and goes on from there the next time.

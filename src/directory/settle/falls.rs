@@ -1,6 +1,9 @@
-//! What this process has done of what was due, and what was left: atomics that whoever measures reads as a whole.
+//! What this process has done of what was due, what was left, and what waits for a person: atomics that whoever measures reads
+//! as a whole.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use super::super::work_items::Kind;
 
 /// Counts since the process began, and what the last look has left.
 #[derive(Debug, Default)]
@@ -17,4 +20,6 @@ pub struct Falls {
     pub waiting: AtomicU64,
     /// By how many µs the oldest of that was late.
     pub late: AtomicI64,
+    /// What had a ground to be decided when last looked, of all tenants, in the order of [`Kind::ALL`].
+    pub grounds: [AtomicU64; Kind::ALL.len()],
 }

@@ -18,6 +18,7 @@ pub(super) mod rights;
 pub(super) mod sources;
 mod standing;
 mod superior;
+pub(super) mod wished;
 
 use std::collections::BTreeSet;
 
@@ -74,6 +75,8 @@ pub(super) struct Follow {
     pub(super) notices: Vec<work_items::Notice>,
     /// Whether the User is to be purged, which the scheduler alone does.
     pub(super) is_over: bool,
+    /// Whether something else falls due of the resource too, and has the same row: it is no User.
+    shares_due: bool,
     /// Employee numbers under which the User is led by others' employments and units, where that has changed.
     numbers: BTreeSet<String>,
     /// The other accounts of the same person, where what they may hold depends on this one.
@@ -130,6 +133,7 @@ pub(super) fn settle(
     if definition.name() != USER {
         return conclude(ctx, work, &book, (definition.name(), id), before, after);
     }
+    wished::hear(ctx, &book, definition, before, after, voice);
     standing::restore(before, after);
     standing::guard_said(ctx, before, after)?;
     if book.policy_of(after).is_some() {
@@ -163,6 +167,7 @@ fn conclude_with(
     let mut follow = Follow::default();
     follow.look_again(sources::show(ctx, book, kind, before, after));
     if kind != USER {
+        follow.shares_due = true;
         return Ok(follow);
     }
     let life = match book.policy_of(after) {
@@ -239,8 +244,12 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
             work_items::Notice::Close(kind, about) => work_items::close(ctx, work, kind, about, false)?,
         }
     }
-    let due = follow.due.map(Due::at);
-    if work.due_of(id)? != due {
+    let known = work.due_of(id)?;
+    let due = match known {
+        Some(known) if follow.shares_due && follow.due.is_none_or(|at| known.at <= at) => Some(known),
+        _ => follow.due.map(Due::at),
+    };
+    if known != due {
         work.put_due(id, due);
     }
     Ok(())

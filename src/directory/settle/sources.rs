@@ -17,6 +17,7 @@ use super::super::authority::Outside;
 use super::super::scope::Access;
 use super::super::{Ctx, Error};
 use super::standing::{part_in, put_in};
+use super::wished::PLACES;
 use super::{AUTHORITY, Book};
 
 const SAID: &str = "said";
@@ -30,6 +31,8 @@ pub(in crate::directory) struct Voice<'v> {
     pub(in crate::directory) names: &'v dyn Fn(&Site) -> bool,
     /// What stands for an identity number that it brings.
     pub(in crate::directory) number: Option<String>,
+    /// The names in its body, where its client leaves names to a policy.
+    pub(in crate::directory) wished: Option<&'v Map<String, Value>>,
 }
 
 /// Whether what sources say of resources of a type is kept.
@@ -159,6 +162,8 @@ pub(super) fn show(
             known.insert(site.path().to_owned(), statements);
         }
     }
+    // Names that are said where they are a policy's to make are kept, and do not show.
+    known.extend(said.into_iter().filter(|(path, _)| PLACES.contains(&path.as_str())));
     write(after, &known);
     put_in(after, URN, PINS, (!kept.is_empty()).then_some(Value::Array(kept)));
     name_schema(after);
@@ -208,7 +213,7 @@ pub(in crate::directory) fn said(document: &Map<String, Value>) -> BTreeMap<Stri
 }
 
 /// Always in the same order, so that the order in which things were said changes no document.
-fn write(document: &mut Map<String, Value>, said: &BTreeMap<String, Vec<Statement>>) {
+pub(super) fn write(document: &mut Map<String, Value>, said: &BTreeMap<String, Vec<Statement>>) {
     let mut all = Vec::new();
     for (path, statements) in said {
         let mut statements: Vec<&Statement> = statements.iter().collect();

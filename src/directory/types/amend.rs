@@ -176,7 +176,7 @@ fn untouched(shipped: &Definition) -> Record {
         created_at: 0,
         modified_at: 0,
         label: shipped.name().to_owned(),
-        doc: "{}".to_owned(),
+        doc: Arc::new("{}".to_owned()),
         secret: None,
     }
 }

@@ -3,7 +3,7 @@
 //! by the catalog under the lock in any case.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use scim::schema::{Definition, Registry, lint};
 use serde_json::Value;
@@ -31,12 +31,12 @@ struct Look {
 
 /// When each tenant's catalog was last compared with the database, µs.
 #[derive(Clone, Debug, Default)]
-pub(in crate::directory) struct Checked(Arc<Mutex<HashMap<TenantId, Look>>>);
+pub(in crate::directory) struct Checked(Arc<RwLock<HashMap<TenantId, Look>>>);
 
 impl Directory {
     /// The tenant's schemas and resource types, at most a second old.
     pub async fn catalog(&self, tenant: TenantId, now: i64) -> Result<Arc<Catalog>, Error> {
-        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
+        let checked = self.checked.0.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
         if let Some(known) = self.store.known_catalog(tenant)
             && checked.is_some_and(|look| look.at.abs_diff(now) < TRUSTED)
         {
@@ -53,33 +53,34 @@ impl Directory {
         };
         let (catalog, has_policies, has_authorities) = self.store.read(look).await?;
         let look = Look { at: now, has_policies, has_authorities };
-        self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, look);
+        self.checked.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, look);
         Ok(catalog)
     }
 
     /// Whether the tenant had policies when its catalog was last looked at.
     pub(in crate::directory) fn has_policies(&self, tenant: TenantId) -> bool {
-        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = self.checked.0.read().unwrap_or_else(PoisonError::into_inner);
         checked.get(&tenant).is_some_and(|look| look.has_policies)
     }
 
     /// Whether the tenant had authorities over values when its catalog was last looked at.
     pub(in crate::directory) fn has_authorities(&self, tenant: TenantId) -> bool {
-        let checked = self.checked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = self.checked.0.read().unwrap_or_else(PoisonError::into_inner);
         checked.get(&tenant).is_some_and(|look| look.has_authorities)
     }
 
     /// After a policy was written: the tenant's catalog is looked at anew before anything is served.
     pub(in crate::directory) fn note_policy(&self, tenant: TenantId, definition: &Definition) {
         if matches!(definition.name(), POLICY | AUTHORITY) {
-            self.checked.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+            self.checked.0.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
         }
     }
 
-    /// The resource type that the tenant serves at an endpoint. What is not known is looked for anew.
+    /// The resource type that the tenant serves at an endpoint, by the catalog that the context was made with or a newer
+    /// one. What is not known is looked for anew.
     pub async fn definition_at(&self, ctx: &Ctx, endpoint: &str) -> Result<Option<Arc<Definition>>, Error> {
-        let known = self.catalog(ctx.tenant, ctx.now).await?;
-        if let Some(definition) = known.registry().at_endpoint(endpoint) {
+        let known = self.store.known_catalog(ctx.tenant);
+        if let Some(definition) = known.as_ref().and_then(|known| known.registry().at_endpoint(endpoint)) {
             return Ok(Some(definition.clone()));
         }
         let fresh = self.fresh_catalog(ctx.tenant, ctx.now).await?;

@@ -3,7 +3,9 @@
 //! says who decides, by when, and that it is done; what the decision does is done where it belongs. An item names no
 //! person in words, so that nothing of it has to be forgotten when somebody is.
 
+mod owner;
 mod person;
+mod waiting;
 
 use serde_json::{Map, Value, json};
 use store::work::document_of;
@@ -13,6 +15,7 @@ use super::feeds::write_own;
 use super::particular::{Follow, Write};
 use super::{Ctx, Error};
 
+pub use owner::theirs;
 pub(super) use person::{Notice, notice};
 
 /// The resource type of work items.
@@ -55,6 +58,18 @@ impl Kind {
         }
     }
 
+    /// Every kind.
+    pub const ALL: [Kind; 8] = [
+        Kind::HeldRun,
+        Kind::HeldChange,
+        Kind::Simulation,
+        Kind::Conflict,
+        Kind::OpenReference,
+        Kind::NoShow,
+        Kind::Review,
+        Kind::OverPermitted,
+    ];
+
     /// Every kind that is about somebody.
     const OF_PEOPLE: [Kind; 4] = [Kind::Conflict, Kind::OpenReference, Kind::NoShow, Kind::Review];
 }
@@ -87,7 +102,12 @@ impl Item {
 }
 
 fn key(kind: Kind, about: ResourceId) -> String {
-    format!("{} {about}", kind.as_str())
+    format!("{}{about}", key_of(kind))
+}
+
+/// What the keys of a kind begin with.
+fn key_of(kind: Kind) -> String {
+    format!("{} ", kind.as_str())
 }
 
 /// An item as it is stored.
@@ -109,16 +129,6 @@ fn find(work: &mut Work<'_>, kind: Kind, about: ResourceId) -> Result<Option<Fou
 /// Opens an item within a write. One that is there already is brought up to date; one that somebody has closed stays closed
 /// while it says the same. Under the lock.
 pub fn open(ctx: &Ctx, work: &mut Work<'_>, item: &Item) -> Result<(), Error> {
-    let reference = |work: &mut Work<'_>, id: ResourceId| {
-        let mut reference = Map::from_iter([("value".to_owned(), Value::from(id.to_string()))]);
-        if let Some(record) = work.record(id)? {
-            if let Some(definition) = work.catalog().registry().definition(&record.kind) {
-                reference.insert("$ref".to_owned(), format!("../{}/{id}", definition.endpoint()).into());
-            }
-            reference.insert("type".to_owned(), record.kind.into());
-        }
-        Ok::<_, Error>(Value::Object(reference))
-    };
     let details: Vec<Value> = item.details.iter().map(|detail| detail.as_str().into()).collect();
     if let Some((record, mut document)) = find(work, item.kind, item.about)? {
         let known = document.get("details").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -175,6 +185,18 @@ pub(super) fn forget(ctx: &Ctx, work: &mut Work<'_>, about: ResourceId) -> Resul
     Ok(())
 }
 
+/// What leads to a resource: its id, where it is and its type.
+fn reference(work: &mut Work<'_>, id: ResourceId) -> Result<Value, Error> {
+    let mut reference = Map::from_iter([("value".to_owned(), Value::from(id.to_string()))]);
+    if let Some(record) = work.record(id)? {
+        if let Some(definition) = work.catalog().registry().definition(&record.kind) {
+            reference.insert("$ref".to_owned(), format!("../{}/{id}", definition.endpoint()).into());
+        }
+        reference.insert("type".to_owned(), record.kind.into());
+    }
+    Ok(Value::Object(reference))
+}
+
 fn is_open(document: &Map<String, Value>) -> bool {
     document.get("state").and_then(Value::as_str) == Some("open")
 }
@@ -199,12 +221,13 @@ fn unstamp(document: &mut Map<String, Value>) {
 pub(super) fn attend(
     write: &Write<'_>,
     after: Option<&mut Map<String, Value>>,
-    _: &mut Work<'_>,
+    work: &mut Work<'_>,
 ) -> Result<Option<Follow>, Error> {
     let Some(before) = write.before else {
         return Err(Error::Denied("Nobody creates work items: the server opens them.".into()));
     };
     let known = document_of(before)?;
+    owner::guard(write, &known, after.as_deref())?;
     let Some(document) = after else {
         return match is_open(&known) {
             true => Err(scim::Error::status(409, "It is open. Say that it is done, or dismiss it.").into()),
@@ -218,5 +241,6 @@ pub(super) fn attend(
         Some("done" | "dismissed") => {}
         _ => return Err(scim::Error::invalid_value("state is open, done or dismissed.").into()),
     }
+    owner::complete(&known, document, work)?;
     Ok(None)
 }

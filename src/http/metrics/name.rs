@@ -88,6 +88,12 @@ pub(super) const DUE_WAITING: Metric = metric(
 pub(super) const DUE_LATE: Metric =
     metric("matrikel_due_late_seconds", Kind::Gauge, "By how much the oldest of that was late.");
 
+pub(super) const DECISIONS: Metric = metric(
+    "matrikel_decisions_waiting",
+    Kind::Gauge,
+    "What a person has to decide, by kind, of all tenants, when this process last looked for what is due.",
+);
+
 pub(super) const READS_WAITING: Metric =
     metric("matrikel_store_reads_waiting", Kind::Gauge, "Reads that wait for a thread that reads the database.");
 pub(super) const WRITES_WAITING: Metric =

@@ -9,6 +9,7 @@ use store::meter::Figures;
 use super::process::Process;
 use super::text::Page;
 use super::{CLASSES, CLIENTS, METHODS, Metrics, REFUSALS, name};
+use crate::directory::work_items::Kind;
 use crate::http::State;
 
 /// µs in a second, and nothing.
@@ -108,6 +109,10 @@ fn show_due(state: &State, page: &mut Page) {
     page.single(&name::DUE_PUT_OFF, read(&falls.put_off));
     page.single(&name::DUE_WAITING, read(&falls.waiting));
     page.single(&name::DUE_LATE, falls.late.load(Ordering::Relaxed) as f64 / MICROSECONDS);
+    page.begin(&name::DECISIONS);
+    for (kind, count) in Kind::ALL.iter().zip(&falls.grounds) {
+        page.value(&name::DECISIONS, &[("kind", kind.as_str())], read(count));
+    }
 }
 
 fn show_store(figures: &Figures, page: &mut Page) {

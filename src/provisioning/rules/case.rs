@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
+use super::facts::{element_facts, facts_of, row_facts};
 use super::table::{Asked, Row};
 use super::{HAND_DAYS, Rule};
 use crate::calendar::plus;
@@ -81,12 +82,13 @@ pub enum When {
 
 /// An employment or a place at a school, and the User as if it had no other.
 #[derive(Debug)]
-struct Single {
+pub(super) struct Single {
     /// The attribute it is a value of.
-    list: &'static str,
+    pub(super) list: &'static str,
     id: String,
     period: Period,
-    element: Arc<Value>,
+    /// The value.
+    pub(super) element: Arc<Value>,
     /// The document with this value alone and `current` true; and false.
     held: Map<String, Value>,
     over: Map<String, Value>,
@@ -406,51 +408,4 @@ impl Rule {
         });
         by_hand.chain(turns).filter(|day| *day > case.day).min()
     }
-}
-
-/// The attributes that a rule asks for, as a document has them.
-fn facts_of(rule: &Rule, document: &Map<String, Value>) -> Value {
-    let mut facts = Map::new();
-    for path in &rule.asks {
-        let (urn, name) = path.rsplit_once(':').map_or((None, path.as_str()), |(urn, name)| (Some(urn), name));
-        let name = name.split('.').next().unwrap_or(name);
-        let value = match urn {
-            Some(urn) => document.get(urn).and_then(|extension| extension.get(name)),
-            None => document.get(name),
-        };
-        if let Some(value) = value {
-            facts.insert(name.to_owned(), value.clone());
-        }
-    }
-    Value::Object(facts)
-}
-
-/// What a rule asks for of one employment, with its key and dates.
-fn element_facts(rule: &Rule, single: &Single) -> Value {
-    const ALWAYS: [&str; 7] = ["employmentId", "enrolmentId", "start", "end", "from", "to", "unit"];
-    let prefix = format!("{URN}:{}.", single.list);
-    let asked: Vec<&str> = rule.asks.iter().filter_map(|path| path.strip_prefix(&prefix)).collect();
-    let members = single.element.as_object().into_iter().flatten();
-    let kept: Map<String, Value> = members
-        .filter(|(name, _)| *name != "current" && (ALWAYS.contains(&name.as_str()) || asked.contains(&name.as_str())))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    json!({ single.list: [kept] })
-}
-
-/// The same with what a row of the table asked for, and the row.
-fn row_facts(rule: &Rule, single: &Single, row: &Row) -> Value {
-    let mut facts = element_facts(rule, single);
-    let Some(facts_by_name) = facts.as_object_mut() else { return facts };
-    let element = facts_by_name.get_mut(single.list).and_then(|list| list.get_mut(0)).and_then(Value::as_object_mut);
-    if let Some(element) = element {
-        for name in ["unitPath", "title", "taskCode", "professionalNumber"] {
-            let is_asked = row.told.get(name).is_some() || (name == "unitPath" && row.told.get("unit").is_some());
-            if let (true, Some(value)) = (is_asked, single.element.get(name)) {
-                element.insert(name.to_owned(), value.clone());
-            }
-        }
-    }
-    facts_by_name.insert("row".to_owned(), row.told.clone());
-    facts
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::{Reference, View};
+use crate::filter::{Checked, Filter};
 use crate::schema::{Definition, Registry};
 
 static EVERYTHING: LazyLock<Arc<Views>> = LazyLock::new(|| Arc::new(Views::alike(View::everything())));
@@ -54,6 +55,16 @@ impl Views {
             self.of.insert(definition.name().to_owned(), Arc::new(view));
         }
         self
+    }
+
+    /// The same, but of one resource type no more than what fits a filter, too.
+    #[must_use]
+    pub fn within(&self, registry: &Registry, kind: &str, filter: &Filter<Checked>) -> Self {
+        let mut of: BTreeMap<String, View> =
+            self.of.iter().map(|(kind, view)| (kind.clone(), View::clone(view))).collect();
+        let view = View::clone(self.of(kind)).within(filter.clone());
+        of.insert(kind.to_owned(), view);
+        Views::new(of, View::clone(&self.rest)).tie(registry)
     }
 
     /// The view of a resource type, by its name.

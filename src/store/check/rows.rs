@@ -265,7 +265,7 @@ impl Check<'_, '_> {
         let known: HashMap<_, _> = rows.into_iter().map(|(id, version, at, doc)| ((id, version, at), doc)).collect();
         for record in records {
             let left = known.get(&(record.id.bytes(), record.version, record.modified_at));
-            if left.is_none_or(|doc| doc.as_ref().is_some_and(|doc| *doc != record.doc)) {
+            if left.is_none_or(|doc| doc.as_ref().is_some_and(|doc| *doc != *record.doc)) {
                 self.find("resource", format!("{} is not as change {} left it", record.id, record.seq));
             }
         }

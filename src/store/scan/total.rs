@@ -218,7 +218,7 @@ fn image(id: ResourceId, kind: &str, doc: String) -> Record {
         created_at: 0,
         modified_at: 0,
         label: String::new(),
-        doc,
+        doc: doc.into(),
         secret: None,
     }
 }

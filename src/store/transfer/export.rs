@@ -320,8 +320,8 @@ impl Export<'_, '_> {
             let Some(last) = changes.last() else { return Ok(()) };
             after = last.change.seq;
             for Kept { change, external, salt, commitment, chunks } in changes {
+                let doc = change.text().filter(|_| history).map(raw).transpose()?;
                 let by = if history { change.by } else { By::default() };
-                let doc = change.doc.as_deref().filter(|_| history).map(raw).transpose()?;
                 let line = ChangeLine {
                     seq: change.seq,
                     resource: change.resource.0,

@@ -254,7 +254,7 @@ impl Import<'_> {
                     created_at: line.created_at,
                     modified_at: line.modified_at,
                     label: line.label,
-                    doc: line.doc.get().to_owned(),
+                    doc: Arc::new(line.doc.get().to_owned()),
                     secret: line.secret.map(|secret| secret.0),
                 };
                 self.take_record(record)?;
@@ -339,7 +339,7 @@ impl Import<'_> {
             txn: line.txn,
             cause: line.cause,
             by: By { credential: line.credential, address: line.address, request: line.request.map(Into::into) },
-            doc: line.doc.map(|doc| doc.get().to_owned()),
+            doc: line.doc.map(|doc| Arc::new(doc.get().to_owned())),
             external: None,
             members: Vec::new(),
         };

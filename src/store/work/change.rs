@@ -35,7 +35,7 @@ impl Work<'_> {
             created_at: at,
             modified_at: at,
             label: draft.label.clone(),
-            doc: text_of(&draft.doc, draft.secret.as_deref())?,
+            doc: Arc::new(text_of(&draft.doc, draft.secret.as_deref())?),
             secret: draft.secret.clone(),
         };
         self.open.unique.extend(claimed);
@@ -47,7 +47,7 @@ impl Work<'_> {
     pub fn update(&mut self, draft: Draft) -> Result<Record, Error> {
         let current = self.record(draft.id)?.ok_or(Error::NotFound)?;
         let doc = text_of(&draft.doc, draft.secret.as_deref())?;
-        let moved = doc != current.doc;
+        let moved = doc != *current.doc;
         // What is sealed may be another where the text is the same.
         let is_resealed = draft.secret != current.secret
             && (has_values(draft.secret.as_deref()) || has_values(current.secret.as_deref()));
@@ -69,7 +69,7 @@ impl Work<'_> {
             seq,
             modified_at: at,
             label: draft.label.clone(),
-            doc,
+            doc: Arc::new(doc),
             secret: draft.secret.clone(),
             ..current
         };
@@ -161,7 +161,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn put(&mut self, record: Record, draft: Draft, op: Op, doc: Option<String>) -> Result<Record, Error> {
+    fn put(&mut self, record: Record, draft: Draft, op: Op, doc: Option<Arc<String>>) -> Result<Record, Error> {
         let members = self.apply_members(&record, draft.members)?;
         if let Some((domain, value)) = &draft.external {
             self.apply_external(&record, *domain, value.clone())?;

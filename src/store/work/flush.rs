@@ -48,10 +48,7 @@ impl Work<'_> {
 
     /// Bytes of documents that were settled so far.
     pub(crate) fn weight(&self) -> usize {
-        let changes = self.settled.changes.iter();
-        let changes = changes.map(|change| change.doc.as_ref().map_or(64, String::len) + change.members.len() * 24);
-        let held = self.settled.run_items.values().map(Vec::len).sum::<usize>();
-        changes.sum::<usize>() + held + self.settled.deferred.values().map(|request| request.body.len()).sum::<usize>()
+        self.weight
     }
 
     /// Writes all that was settled. The transaction is the caller's to commit.

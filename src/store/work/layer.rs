@@ -94,6 +94,14 @@ impl Layer {
         self.groups_by_member.entry(member).or_default().insert(group);
     }
 
+    /// Bytes of documents that it holds.
+    pub(super) fn weight(&self) -> usize {
+        let changes = self.changes.iter();
+        let changes = changes.map(|change| change.text().map_or(64, str::len) + change.members.len() * 24);
+        let held = self.run_items.values().map(Vec::len).sum::<usize>();
+        changes.sum::<usize>() + held + self.deferred.values().map(|request| request.body.len()).sum::<usize>()
+    }
+
     /// Takes all that `upper` says over what this layer said.
     pub(super) fn absorb(&mut self, upper: Layer) {
         self.resources.extend(upper.resources);

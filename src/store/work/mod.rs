@@ -98,6 +98,8 @@ pub struct Work<'d> {
     before: (Clock, Option<Arc<Nesting>>),
     origin: Origin,
     txn: Uuid,
+    /// Bytes of documents that were settled so far.
+    weight: usize,
     swept: bool,
     /// The number of the book when the batch began.
     began_book: Seq,
@@ -137,6 +139,7 @@ impl<'d> Work<'d> {
             open: Layer::default(),
             origin,
             txn: Uuid::nil(),
+            weight: 0,
             swept: false,
             recounted: false,
         }
@@ -151,9 +154,11 @@ impl<'d> Work<'d> {
 
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
+        self.weight += self.open.weight();
         self.settled.absorb(std::mem::take(&mut self.open));
         // A discard that no operation began must not take back what was settled.
-        self.before = (self.clock.clone(), self.nesting.clone());
+        self.before.0.follow(&self.clock);
+        self.before.1 = self.nesting.clone();
     }
 
     /// Forgets what the open operation did.

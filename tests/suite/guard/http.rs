@@ -13,7 +13,7 @@ on_both_databases!(Municipality:
     the_report_of_a_day_is_json_or_a_table,
 );
 
-async fn with_guard(place: &Municipality, limits: Value) {
+pub(super) async fn with_guard(place: &Municipality, limits: Value) {
     let policy = json!({
         "schemas": ["urn:matrikel:scim:schemas:1.0:Policy"], "name": "all", "zone": "Europe/Helsinki", "guarded": true,
         "guardLimits": limits,
@@ -21,7 +21,7 @@ async fn with_guard(place: &Municipality, limits: Value) {
     place.admin.post("/Policies", &policy).await.expect(201);
 }
 
-async fn people(place: &Municipality, n: usize) -> Vec<String> {
+pub(super) async fn people(place: &Municipality, n: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for n in 0..n {
         let body = user_with(&format!("u{n}"), &json!({ "externalId": format!("u{n}") }));

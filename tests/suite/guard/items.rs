@@ -28,7 +28,7 @@ pub(super) async fn items(town: &Town) -> Vec<Value> {
 }
 
 /// The same in short: `conflict open`.
-pub(super) async fn told(town: &Town) -> Vec<String> {
+pub(crate) async fn told(town: &Town) -> Vec<String> {
     let short = |item: &Value| format!("{} {}", item["kind"], item["state"]).replace('"', "");
     items(town).await.iter().map(short).collect()
 }

@@ -2,5 +2,7 @@
 
 mod held;
 mod http;
-mod items;
+pub(crate) mod items;
+mod owners;
+mod page;
 mod report;

@@ -2,7 +2,7 @@
 
 mod foreseen;
 mod person;
-mod pool;
+pub(crate) mod pool;
 mod same;
 mod seats;
 mod served;

@@ -7,6 +7,7 @@ use super::pool::{
     NURSE, assignments, check, counts, entered, entitlement, found, gives, has, permit, search, seat, standing, target,
     with_pool,
 };
+use crate::guard::items::told;
 use crate::lifecycle::town::{PERSON, Town};
 use crate::rules::grants::{wake, works};
 use crate::support::both::on_both_databases;
@@ -88,13 +89,16 @@ async fn fewer_seats_take_nothing_from_anybody_and_more_go_to_the_queue(town: &T
     }
     permit(town, &suite, 1).await;
     assert_eq!(counts(town, &suite).await, [3, 0, 0, 2, 2], "nothing is taken, and it is told");
+    assert_eq!(told(town).await, ["overPermitted open"], "somebody has to decide");
     let leave = json!([{ "op": "replace", "path": "userType", "value": "guest" }]);
     town.patch(&town.hr(), "User", &people[0], leave.clone()).await.expect("gone");
     wake(town).await;
     assert_eq!(counts(town, &suite).await, [2, 0, 0, 2, 1], "nothing is assigned");
+    assert_eq!(told(town).await, ["overPermitted open"]);
     check(town).await;
     permit(town, &suite, 3).await;
     assert_eq!(counts(town, &suite).await, [3, 0, 0, 1, 0]);
+    assert_eq!(told(town).await, ["overPermitted done"]);
     // Who asked at the same moment is told apart by the id.
     let first = people[3..].iter().min().expect("two wait");
     assert_eq!(seat(town, first).await, "assigned", "the first in the queue");

@@ -34,6 +34,12 @@ impl Office {
         Office::open(town).await
     }
 
+    /// With a policy that makes names.
+    pub(super) async fn naming(town: Town) -> Self {
+        town.with_policy(json!({ "names": { "domain": "k.example" } })).await;
+        Office::open(town).await
+    }
+
     async fn open(town: Town) -> Self {
         town.install_shipped("sources").await;
         let (exchange, hr) = (client(&town, "exchange").await, client(&town, "personnel").await);

@@ -1,10 +1,15 @@
 //! A correction by hand: it shows until its day, whatever sources say, and ends by itself.
 
+use matrikel::directory::Precondition;
 use serde_json::{Value, json};
 
 use super::office::refused;
 use super::office::{MOBILE, Office, SOURCES, mobile};
+use crate::licences::pool::{NURSE, check, counts, entered, found, gives, install};
 use crate::lifecycle::town::Town;
+use crate::rules::grants::{wake, works};
+use crate::support::messages::patch;
+use crate::support::register::id;
 
 /// A correction, and the number with it.
 fn pinned(number: &str, until: &str) -> Value {
@@ -98,4 +103,67 @@ async fn whoever_may_pin_says_what_why_and_until_when_on_sqlite() {
 #[tokio::test]
 async fn whoever_may_pin_says_what_why_and_until_when_on_postgres() {
     whoever_may_pin_says_what_why_and_until_when(Town::postgres()).await;
+}
+
+/// What two sources say of how many seats there are, and somebody who knows better for a while.
+async fn a_correction_of_an_entitlement_ends_on_its_day_too(town: Town) {
+    let office = Office::with_policy(town).await;
+    let town = &office.town;
+    install(town, &["people", "entitlement", "licence", "assignment"]).await;
+    let extension =
+        json!([{ "op": "add", "path": "schemaExtensions", "value": [{ "schema": SOURCES, "required": false }] }]);
+    let directory = &town.register.directory;
+    directory
+        .patch_resource_type(&town.admin(), "Entitlement", patch(&extension), &Precondition::none())
+        .await
+        .expect("added");
+    town.refresh().await;
+    let authority = json!({
+        "name": "seats", "resourceType": "Entitlement", "paths": ["totalAssignmentsPermitted"],
+        "sources": [{ "value": "personnel" }],
+    });
+    town.create(&town.admin(), "Authority", authority).await.expect("an authority");
+    let hr = || office.now(&office.hr);
+    let body = json!({ "value": "suite", "limitedAssignmentsPermitted": true, "totalAssignmentsPermitted": 1 });
+    let suite = id(&town.create(&hr(), "Entitlement", body).await.expect("an entitlement"));
+    gives(town, "nurses", NURSE, json!({})).await;
+    let mut nurses = Vec::new();
+    for name in ["one", "two", "three"] {
+        nurses.push(entered(town, works(name, &[("1", "nurse", "2026-01-01", "")])).await);
+    }
+    wake(town).await;
+    assert_eq!(counts(town, &suite).await, [1, 0, 0, 2, 0]);
+    let pinned = |until: &str, seats: i64| {
+        json!([
+            { "op": "add", "path": format!("{SOURCES}:pins"), "value": [{
+                "path": "totalAssignmentsPermitted", "reason": "on trial", "until": until }] },
+            { "op": "replace", "path": "totalAssignmentsPermitted", "value": seats },
+        ])
+    };
+    town.patch(&town.admin(), "Entitlement", &suite, pinned("2026-03-01T00:00:00Z", 2)).await.expect("pinned");
+    wake(town).await;
+    // The queue was looked at, and the day of the pin is not forgotten for it.
+    assert_eq!(counts(town, &suite).await, [2, 0, 0, 1, 0]);
+    town.wait_until("2026-02-28").await;
+    assert_eq!(found(town, "Entitlement", &suite).await["totalAssignmentsPermitted"], 2);
+    // Meanwhile its source has more of them.
+    let more = json!([{ "op": "replace", "path": "totalAssignmentsPermitted", "value": 3 }]);
+    town.patch(&hr(), "Entitlement", &suite, more).await.expect("heard");
+    wake(town).await;
+    assert_eq!(counts(town, &suite).await, [2, 0, 0, 1, 0]);
+    town.wait_until("2026-03-02").await;
+    let now = found(town, "Entitlement", &suite).await;
+    assert_eq!((&now["totalAssignmentsPermitted"], now[SOURCES].get("pins")), (&json!(3), None));
+    assert_eq!(counts(town, &suite).await, [3, 0, 0, 0, 0], "who waited has a seat");
+    check(town).await;
+}
+
+#[tokio::test]
+async fn a_correction_of_an_entitlement_ends_on_its_day_too_on_sqlite() {
+    a_correction_of_an_entitlement_ends_on_its_day_too(Town::sqlite()).await;
+}
+
+#[tokio::test]
+async fn a_correction_of_an_entitlement_ends_on_its_day_too_on_postgres() {
+    a_correction_of_an_entitlement_ends_on_its_day_too(Town::postgres()).await;
 }

@@ -97,6 +97,28 @@ async fn a_file_and_an_exchange_speak_of_the_same_number(place: Municipality) {
     let export = place.command(&["export", "--tenant", TENANT]).expect("an export");
     assert!(export.lines().any(|line| line.contains("said") && line.contains("+358 50 9")), "what is said goes along");
     place.command(&["check", "--tenant", TENANT]).expect("nothing is wrong");
+    let moved = folder.path().join("moved.jsonl");
+    fs::write(&moved, export).expect("writes");
+    place.command(&["import", "--tenant", "copy", moved.to_str().expect("a path")]).expect("imported");
+    let copy = Api::new(&place.server, place.server.client("copy", "auditor", "administrator"));
+    assert_eq!(copy.get(&format!("/Users/{id}")).await.expect(200).body["phoneNumbers"], json!([mobile("7")]));
+    let said = says(&told(&copy, &id).await);
+    assert_eq!(said, [("telephony".into(), "7".into()), ("hr".into(), "+358 50 9".into())]);
+    // What did not show has come along too: it shows when its turn comes.
+    let authority = copy.find("/Authorities", "name eq \"mobile numbers\"", "").await[0]["id"].clone();
+    let path = format!("/Authorities/{}", authority.as_str().expect("an id"));
+    let order = json!([{ "op": "replace", "path": "sources", "value": [{ "value": "hr" }] }]);
+    copy.patch(&path, &order).await.expect(200);
+    let mut shown = Value::Null;
+    for _ in 0..400 {
+        shown = copy.get(&format!("/Users/{id}")).await.expect(200).body["phoneNumbers"].take();
+        if shown == json!([mobile("+358 50 9")]) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert_eq!(shown, json!([mobile("+358 50 9")]));
+    verify(&place.server).await;
 }
 
 #[tokio::test]

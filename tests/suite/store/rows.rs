@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use store::ResourceId;
@@ -18,7 +19,7 @@ struct Image {
     seq: i64,
     created_at: i64,
     modified_at: i64,
-    doc: String,
+    doc: Arc<String>,
     external: Option<String>,
     members: BTreeSet<ResourceId>,
 }
@@ -80,7 +81,7 @@ async fn replay(fixture: &Fixture) -> BTreeMap<ResourceId, Image> {
                 seq: 0,
                 created_at: change.at,
                 modified_at: 0,
-                doc: String::new(),
+                doc: Arc::default(),
                 external: None,
                 members: BTreeSet::new(),
             }

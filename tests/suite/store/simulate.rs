@@ -1,5 +1,7 @@
 //! A simulation is the same write, thrown away: the same changes up to number, instant and transaction, and no trace.
 
+use std::sync::Arc;
+
 use store::change::Change;
 use store::work::Draft;
 use store::{Error, ResourceId, Work};
@@ -11,7 +13,7 @@ on_both! {
     a_simulation_refuses_what_the_write_refuses,
 }
 
-type Essence = (&'static str, ResourceId, String, i64, Option<String>, Vec<store::change::Delta>);
+type Essence = (&'static str, ResourceId, String, i64, Option<Arc<String>>, Vec<store::change::Delta>);
 
 fn essence(change: &Change) -> (Essence, Option<(ResourceId, Option<String>)>) {
     let Change { op, resource, kind, version, doc, members, external, .. } = change.clone();

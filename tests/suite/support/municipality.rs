@@ -12,6 +12,8 @@ use super::server::{Server, attempt, command, start};
 pub(crate) const PERSON: &str = "urn:matrikel:scim:schemas:1.0:Person";
 /// Units.
 pub(crate) const UNIT: &str = "urn:matrikel:scim:schemas:1.0:OrganizationalUnit";
+/// Where Prometheus fetches, for who looks.
+const METRICS: (&str, &str) = ("MATRIKEL_METRICS_LISTEN", "127.0.0.1:0");
 /// The tenant.
 pub(crate) const TENANT: &str = "storstad";
 
@@ -40,7 +42,7 @@ impl Municipality {
         std::fs::write(&file, command("sqlite:unused", &["key", "new", "first"])).expect("the key file");
         let file = file.to_str().expect("a path");
         std::fs::write(folder.path().join("config.toml"), format!("secrets.key_file = {file:?}\n")).expect("a file");
-        let server = start(&[("MATRIKEL_SECRETS_KEY_FILE", file), ("MATRIKEL_SCHEDULE_SECONDS", "1")]);
+        let server = start(&[("MATRIKEL_SECRETS_KEY_FILE", file), ("MATRIKEL_SCHEDULE_SECONDS", "1"), METRICS]);
         let admin = Api::new(&server, server.tenant(TENANT));
         let hr = Api::new(&server, server.client(TENANT, "hr", "source"));
         let municipality = Municipality { server, admin, hr, folder };

@@ -1,6 +1,8 @@
 //! A tenant made ready for a town: what a municipality needs is installed, its sources are clients, and a policy and some rules
 //! say what follows. Usable by whoever wants such a register: the demo, the bench.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -103,13 +105,12 @@ impl Town {
         is_full: bool,
         watch: Watch,
     ) -> anyhow::Result<Ran> {
-        use std::io::{BufWriter, Write};
+        self.send_file(source, lines(rows)?, is_full, watch).await
+    }
+
+    /// The same with a file that is there already, see [`lines`].
+    pub async fn send_file(&self, source: Source, file: File, is_full: bool, watch: Watch) -> anyhow::Result<Ran> {
         let (client, map) = maps::of(source, is_full);
-        let mut file = BufWriter::new(tempfile::tempfile()?);
-        for row in rows {
-            writeln!(file, "{row}")?;
-        }
-        let file = file.into_inner()?;
         let clock = Arc::clone(&self.now);
         let clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let intake = Intake { directory: self.directory.clone(), ctx: self.ctx(), clock, watch };
@@ -141,6 +142,15 @@ impl Town {
         ran.changed = count("created") + count("updated") + count("disabled") + count("deleted");
         Ok(ran)
     }
+}
+
+/// A file of such lines. It has no name, and is gone when nobody has it open.
+pub fn lines(rows: impl IntoIterator<Item = Value>) -> anyhow::Result<File> {
+    let mut file = BufWriter::new(tempfile::tempfile()?);
+    for row in rows {
+        writeln!(file, "{row}")?;
+    }
+    Ok(file.into_inner()?)
 }
 
 fn count(document: &Object<String, Value>, name: &str) -> u64 {

@@ -1,0 +1,1 @@
+CREATE INDEX resource_seq ON resource (tenant_id, kind, seq);
