@@ -1,4 +1,6 @@
-//! `matrikel run`: what was made of each file of a feed, and the decision on one that is held.
+//! `matrikel run`: what was made of each file of a feed, the decision on one that is held, and the way back.
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use scim::query::SearchRequest;
@@ -8,7 +10,7 @@ use store::ResourceId;
 
 use super::feed::{intake, say_all, tell};
 use super::open::Place;
-use super::{Shared, now, open, output};
+use super::{Shared, now, open, output, simulate};
 use crate::config::ConfigError;
 use crate::directory::feeds::{OBJECTS, REJECTS, RUN, WARNINGS};
 use crate::directory::{Ctx, Directory, Precondition, Random};
@@ -57,6 +59,21 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT")]
         remark: Option<String>,
     },
+    /// Work out what would undo a run: what it made goes, what it changed or withdrew comes back. Nothing is changed
+    #[command(after_help = "Example: matrikel run undo --tenant storstad 0197a5c0-…\n\n\
+        What somebody has changed since stays, and is listed. To do it: matrikel simulate apply with the id that is shown.")]
+    Undo {
+        /// Id of the run
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        /// Write all of it as a table
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+        /// Write it as a page that a browser shows
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
     /// Reject a run that is held, or stop one that is being carried out
     #[command(after_help = "Example: matrikel run reject --tenant storstad 0197a5c0-… --remark \"Broken export\"")]
     Reject {
@@ -78,6 +95,7 @@ async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()>
     let (Command::List { place, .. }
     | Command::Show { place, .. }
     | Command::Allow { place, .. }
+    | Command::Undo { place, .. }
     | Command::Reject { place, .. }) = command;
     let tenant = open::tenant(directory.store(), &place.tenant).await?.id;
     let ctx = Ctx::system(tenant, now(), Random::os());
@@ -107,6 +125,10 @@ async fn perform(directory: &Directory, command: &Command) -> anyhow::Result<()>
             let intake = intake(directory, ctx, place.json);
             let document = intake.carry(run, None).await?;
             tell(&intake, place.json, run, document, None).await
+        }
+        Command::Undo { id, csv, html, .. } => {
+            run_id(id)?;
+            simulate::undo(directory, &ctx, id, &simulate::Shown { json: place.json, csv, html }).await
         }
         Command::Reject { id, remark, .. } => {
             let run = run_id(id)?;

@@ -1,4 +1,4 @@
-//! `matrikel simulate`: what rules would make of everybody, now or on a day to come, told before anything is changed; and
+//! `matrikel simulate`: what rules and policies would make of everybody, now or on a day to come, told before anything is changed; and
 //! the decision to apply it.
 
 use std::fs::File;
@@ -16,7 +16,8 @@ use super::open::Place;
 use super::{Shared, now, open, output, progress, schedule};
 use crate::config::ConfigError;
 use crate::directory::simulations::{
-    DIFFERENCES, Difference, Item, OBJECTS, SIMULATION, Simulator, State, TARGETS, Target, Turn, cells, heads, page,
+    Conflict, DIFFERENCES, Difference, Item, OBJECTS, SIMULATION, Simulator, State, TARGETS, Target, Turn, cells,
+    heads, page,
 };
 use crate::directory::{Ctx, Directory, Precondition, Random};
 
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(500);
         matrikel simulate --tenant storstad --activate nurses\n  \
         matrikel simulate --tenant storstad --as-of 2026-08-01 --zone Europe/Helsinki --csv august.csv\n  \
         matrikel simulate apply --tenant storstad 0197a5c0-…\n\n\
-        Without --activate and --deprecate it is about all rules that are proposed. Nothing is changed."
+        Without --activate, --deprecate, --policy and --withdraw it is about all rules that are proposed. Nothing is changed."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -56,6 +57,15 @@ pub(super) struct Arguments {
     /// Names or ids of active rules, as if they were not
     #[arg(long, value_name = "RULE", num_args = 1..)]
     deprecate: Vec<String>,
+    /// A policy as if it were so: a file of JSON as one sends it to /Policies; with an id in it, in that one's place
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    policy: Vec<PathBuf>,
+    /// Ids of policies, as if they were deleted
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    withdraw: Vec<String>,
+    /// Tell of these views alone who would appear, change and leave (ids)
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    view: Vec<String>,
     /// Look only at Users that fit a SCIM filter
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
@@ -75,10 +85,16 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Work a simulation out once more and, if it still says the same, change the rules
+    /// Work a simulation out once more and, if it still says the same, do it
     Apply {
         /// Id of the simulation
         id: String,
+        /// Do nothing at all where anything that was recorded has moved, even if it comes to the same
+        #[arg(long)]
+        strict: bool,
+        /// Undo a run although that exceeds limits of the guard
+        #[arg(long)]
+        beyond_limits: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -86,7 +102,9 @@ enum Command {
 
 pub(super) fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<()> {
     open::run(&shared.load()?, async |directory| match &arguments.command {
-        Some(Command::Apply { id, place }) => apply(directory, id, place).await,
+        Some(Command::Apply { id, strict, beyond_limits, place }) => {
+            apply(directory, id, place, (*strict, *beyond_limits)).await
+        }
         None => simulate(directory, arguments).await,
     })
 }
@@ -120,41 +138,104 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
             body.insert(list.to_owned(), rules.into());
         }
     }
+    let mut policies = Vec::new();
+    for file in &arguments.policy {
+        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let policy: Value = serde_json::from_str(&text)
+            .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
+        let mut proposed = json!({ "document": text });
+        if let (Some(id), Some(proposed)) = (policy.get("id"), proposed.as_object_mut()) {
+            proposed.insert("value".to_owned(), id.clone());
+        }
+        policies.push(proposed);
+    }
+    let ids = |ids: &[String]| ids.iter().map(|id| json!({ "value": id })).collect::<Vec<Value>>();
+    for (list, named) in
+        [("policies", policies), ("withdraw", ids(&arguments.withdraw)), ("views", ids(&arguments.view))]
+    {
+        if !named.is_empty() {
+            body.insert(list.to_owned(), named.into());
+        }
+    }
+    ask(directory, &ctx, body, &Shown { json: arguments.json, csv: &arguments.csv, html: &arguments.html }).await
+}
+
+/// How a result is shown.
+pub(super) struct Shown<'a> {
+    pub(super) json: bool,
+    pub(super) csv: &'a Option<PathBuf>,
+    pub(super) html: &'a Option<PathBuf>,
+}
+
+/// Makes the simulation that undoes a run, and shows it.
+pub(super) async fn undo(directory: &Directory, ctx: &Ctx, run: &str, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let definition = directory.registry().definition(SIMULATION).cloned();
+    let definition = definition.context("there is no resource type Simulation")?;
+    let body = Object::from_iter([
+        ("schemas".to_owned(), json!([definition.core.id])),
+        ("name".to_owned(), format!("undo of run {run}").into()),
+        ("undo".to_owned(), json!({ "value": run })),
+    ]);
+    ask(directory, ctx, body, shown).await
+}
+
+/// Makes a simulation, works it out and shows it.
+async fn ask(directory: &Directory, ctx: &Ctx, body: Object<String, Value>, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let definition = directory.registry().definition(SIMULATION).cloned();
+    let definition = definition.context("there is no resource type Simulation")?;
     let projection = scim::resource::Projection::whole(&definition);
-    let made = directory.create(&ctx, &definition, Value::Object(body), &projection).await?;
+    let made = directory.create(ctx, &definition, Value::Object(body), &projection).await?;
     let made: Value = serde_json::from_str(&made.body)?;
     let id = made.get("id").and_then(Value::as_str).unwrap_or_default();
     let id: ResourceId = id.parse().map_err(|()| unknown(id))?;
-    let document = attend(directory, &ctx, id, arguments.json).await?;
-    if let Some(path) = &arguments.csv {
-        write_table(directory, &ctx, id, path).await?;
+    let document = attend(directory, ctx, id, shown.json).await?;
+    if let Some(path) = shown.csv {
+        write_table(directory, ctx, id, path).await?;
     }
-    if let Some(path) = &arguments.html {
-        write_page(directory, &ctx, id, &document, path).await?;
+    if let Some(path) = shown.html {
+        write_page(directory, ctx, id, &document, path).await?;
     }
-    tell(directory, &ctx, id, &document, arguments.json).await
+    tell(directory, ctx, id, &document, shown.json).await
 }
 
-async fn apply(directory: &Directory, id: &str, place: &Place) -> anyhow::Result<()> {
+async fn apply(
+    directory: &Directory,
+    id: &str,
+    place: &Place,
+    (strict, beyond_limits): (bool, bool),
+) -> anyhow::Result<()> {
     let tenant = open::tenant(directory.store(), &place.tenant).await?.id;
     let ctx = Ctx::system(tenant, now(), Random::os());
     let definition = directory.registry().definition(SIMULATION).cloned();
     let definition = definition.context("there is no resource type Simulation")?;
     let simulation: ResourceId = id.parse().map_err(|()| unknown(id))?;
+    let value = json!({ "decision": "apply", "strict": strict, "beyondLimits": beyond_limits });
     let message = json!({
         "schemas": [scim::patch::PATCH_OP_URN],
-        "Operations": [{ "op": "replace", "path": "decision", "value": "apply" }],
+        "Operations": [{ "op": "replace", "value": value }],
     });
     let projection = scim::resource::Projection::whole(&definition);
     directory.patch(&ctx, &definition, id, message, &Precondition::none(), &projection).await?;
     let document = attend(directory, &ctx, simulation, place.json).await?;
     match State::of(&document) {
         Some(State::Applied) if place.json => Ok(output::say(with_id(simulation, &document))?),
+        Some(State::Applied) if document.contains_key("undo") => {
+            let run = document.get("run").and_then(|run| run.get("value")?.as_str()).unwrap_or_default();
+            let skipped = document.get("skipped").and_then(Value::as_u64).unwrap_or_default();
+            output::say(format!("The run is undone, by the run {run}."))?;
+            match skipped {
+                0 => Ok(()),
+                more => Ok(output::say(format!("{more} had moved meanwhile and stay as they are: list=skipped."))?),
+            }
+        }
         Some(State::Applied) => {
             Ok(output::say("The rules are changed. People follow as the scheduler comes to them.".to_owned())?)
         }
         Some(State::Changed) => {
             tell_differences(directory, &ctx, simulation, &document, place.json).await?;
+            if let Some(reason) = document.get("reason").and_then(Value::as_str) {
+                bail!("{reason}")
+            }
             bail!("it says something else by now, and nothing was changed. Apply it again if that is what you want")
         }
         _ => {
@@ -206,6 +287,7 @@ async fn tell(
         }
     }
     output::say(report(id, document).trim_end())?;
+    tell_beside(document)?;
     let (targets, more) = first::<Target>(directory, ctx, id, TARGETS).await?;
     if !targets.is_empty() {
         output::say("\n  begins   ends")?;
@@ -224,6 +306,25 @@ async fn tell(
     tell_rest(more)
 }
 
+/// What limits it would exceed, and what becomes of what views show.
+fn tell_beside(document: &Object<String, Value>) -> anyhow::Result<()> {
+    let listed = |name: &str| document.get(name).and_then(Value::as_array).into_iter().flatten();
+    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |one: &Value, name: &str| one.get(name).and_then(Value::as_u64).unwrap_or_default();
+    for one in listed("tripped") {
+        let (limit, count, most) = (text(one, "limit"), number(one, "count"), number(one, "most"));
+        output::say(format!("too much    {limit} {count} of at most {most}"))?;
+    }
+    if listed("perView").next().is_some() {
+        output::say("\n  appear change  leave")?;
+    }
+    for one in listed("perView") {
+        let (appears, changes, leaves) = (number(one, "appears"), number(one, "changes"), number(one, "leaves"));
+        output::say(format!("{appears:>8} {changes:>6} {leaves:>6}  View {}", text(one, "display")))?;
+    }
+    Ok(())
+}
+
 async fn tell_differences(
     directory: &Directory,
     ctx: &Ctx,
@@ -239,7 +340,11 @@ async fn tell_differences(
         output::say("Rules or policies were changed since.")?;
     }
     let (found, more) = first::<Difference>(directory, ctx, id, DIFFERENCES).await?;
-    for Difference { was, is, display, .. } in &found {
+    for Difference { was, is, display, kind, .. } in &found {
+        if let Some(kind) = kind {
+            output::say(format!("~ {kind} {display} has moved"))?;
+            continue;
+        }
         let told = |item: &Option<Item>| item.as_ref().map_or_else(|| format!("{display}: nothing"), line);
         output::say(format!("- {}\n+ {}", told(was), told(is)))?;
     }
@@ -274,7 +379,10 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
         let text = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("change") {
             "" => {}
-            change => lines.push(("rule", format!("{} ({change})", text("display")))),
+            change => lines.push((
+                if text("type") == "Policy" { "policy" } else { "rule" },
+                format!("{} ({change})", text("display")),
+            )),
         }
     }
     let counts = document.get("counts").and_then(Value::as_object).into_iter().flatten();
@@ -286,7 +394,7 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
 
 /// What would become of one User, in a line.
 fn line(item: &Item) -> String {
-    let Item { display, op, changes, begins, ends, reason, .. } = item;
+    let Item { display, op, changes, begins, ends, reason, conflicts, .. } = item;
     let mut told = Vec::new();
     if op != "changed" {
         told.push(op.clone());
@@ -297,6 +405,10 @@ fn line(item: &Item) -> String {
     told.extend(ends.iter().map(named("-")));
     let path = |change: &Value| change.get("path").and_then(Value::as_str).map(short);
     told.extend(changes.iter().filter_map(path));
+    let kept = |one: &Conflict| {
+        one.path.as_deref().map_or_else(|| one.reason.clone(), |path| format!("({} stays)", short(path)))
+    };
+    told.extend(conflicts.iter().map(kept));
     format!("  {display}: {}", told.join(", "))
 }
 

@@ -269,6 +269,12 @@ impl Ctx {
         }
     }
 
+    /// The same within a run: the journal tells of each change that it is the run's.
+    pub fn within(mut self, run: ResourceId) -> Self {
+        self.by.request = Some(run.to_string().into());
+        self
+    }
+
     /// What the caller may see of a resource type.
     pub fn view(&self, definition: &Definition) -> &Arc<View> {
         self.views.of(definition.name())

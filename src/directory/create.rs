@@ -34,6 +34,11 @@ pub(super) struct Creation {
 }
 
 impl Creation {
+    /// One that comes back as it was, under the id that it had.
+    pub(super) fn again(definition: Arc<Definition>, draft: Draft) -> Self {
+        Creation { definition, draft, sealer: None, relation: Vec::new(), wished: None }
+    }
+
     /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one, and as
     /// denied when its caller would not see it.
     pub(super) fn run(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<State, Error> {

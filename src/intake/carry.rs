@@ -110,7 +110,7 @@ impl Intake {
         let is_simulated = document.get("simulated") == Some(&Value::Bool(true));
         let parts: Vec<_> = map.parts.iter().cloned().map(Arc::new).collect();
         let task = Task {
-            ctx: client,
+            ctx: client.within(run),
             map,
             parts: parts.into(),
             feed: feed.id,

@@ -23,7 +23,7 @@ pub use amend::Saying;
 pub use entry::{Done, Entry, Op, Outcome, Task, Wish, Write, is_gone, stored_op};
 pub use item::{BODY, OBJECTS, REJECTS, WARNINGS};
 pub use run::{Begin, Begun, Counts, Ending, RunState, Tripped};
-pub(super) use run::{attend, instant, object, write_own};
+pub(super) use run::{Undoing, attend, instant, object, write_own};
 
 /// The resource type of feeds.
 pub const FEED: &str = "Feed";

@@ -2,6 +2,7 @@
 //! All but the decision is the server's to write. One run of a feed is carried out at a time.
 
 mod decision;
+mod undone;
 
 use provisioning::guard::Excess;
 use scim::resource::{label, normalise};
@@ -19,6 +20,7 @@ use crate::directory::{Ctx, Directory, Error};
 type Document = Object<String, Value>;
 
 pub(in crate::directory) use decision::attend;
+pub(in crate::directory) use undone::Undoing;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -166,6 +166,17 @@ fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or_default()
 }
 
+/// What of something that would be done is too much, by the policies as they stand in `work`, where one guards.
+pub(super) fn exceeded(ctx: &Ctx, work: &mut Work<'_>, tally: &Tally) -> Result<Vec<Excess>, Error> {
+    if work.count(POLICY) == 0 {
+        return Ok(Vec::new());
+    }
+    match Book::of(work)?.guard() {
+        Some(guard) => judge(ctx, work, guard, tally),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// How many living accounts are the client's: those that it has a key for; where it has none, all. Counted once a day.
 fn living(ctx: &Ctx, work: &mut Work<'_>) -> Result<u64, Error> {
     let client = ctx.caller.id;
@@ -252,17 +263,7 @@ impl Directory {
     pub async fn weigh_run(&self, ctx: &Ctx, tally: Tally) -> Result<Vec<Excess>, Error> {
         let (tenant, origin, caller) = (ctx.tenant, ctx.origin(), ctx.clone());
         self.store
-            .read_for(tenant, move |reader| {
-                reader.simulate(tenant, origin, |work| {
-                    if work.count(POLICY) == 0 {
-                        return Ok(Vec::new());
-                    }
-                    match Book::of(work)?.guard() {
-                        Some(guard) => judge(&caller, work, guard, &tally),
-                        None => Ok(Vec::new()),
-                    }
-                })
-            })
+            .read_for(tenant, move |reader| reader.simulate(tenant, origin, |work| exceeded(&caller, work, &tally)))
             .await
     }
 }

@@ -88,7 +88,7 @@ fn tell(
         match (record, &mut own) {
             (Some(record), _) => {
                 standing::put(&mut document, CLOUDS, clouds);
-                rewrite(work, &record, document)?;
+                rewrite(ctx, work, &record, document)?;
                 // What follows from that, and when it is over, is seen to when it is looked at.
                 work.put_due(record.id, Some(Due::at(ctx.now)));
             }

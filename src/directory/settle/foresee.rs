@@ -75,7 +75,7 @@ pub(in crate::directory) fn foresee(
 }
 
 /// The groups that a User is in, and all that it holds on some ground.
-fn has(work: &mut Work<'_>, id: ResourceId) -> Result<BTreeSet<ResourceId>, Error> {
+pub(in crate::directory) fn has(work: &mut Work<'_>, id: ResourceId) -> Result<BTreeSet<ResourceId>, Error> {
     let mut has = work.groups_of(id)?;
     let held = work.grants_of(id)?.into_iter().filter(|grant| grant.until.is_none());
     has.extend(held.map(|grant| grant.key.target));

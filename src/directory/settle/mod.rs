@@ -5,6 +5,7 @@
 //! `provisioning`, pure. Without a policy or a rule nothing is done and nothing is paid.
 
 mod adopt;
+mod back;
 mod book;
 mod choice;
 mod claim;
@@ -37,6 +38,7 @@ use store::{Due, Grant, ResourceId, Work};
 use super::particular::{Follow as Written, Write};
 use super::{Ctx, Error, adoptions, licences, membership, persons, views, work_items};
 
+pub(super) use back::{is_withdrawn, put_back};
 pub(super) use book::Book;
 pub(super) use choice::{choose, choose_for, forget_choices, settle_choices};
 pub(super) use claim::{Claim, having_number, review};
@@ -44,7 +46,7 @@ pub(super) use depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, purge, refu
 pub use fall::Fallen;
 pub(super) use fall::look;
 pub use falls::Falls;
-pub(super) use foresee::{Foreseen, foresee};
+pub(super) use foresee::{Foreseen, foresee, has};
 pub(super) use naming::{EARLIER, NAMES, body, refuse_nameless};
 pub(super) use people::{look_at_led, look_at_units};
 pub(super) use rehire::{Return, bring_back, filled, merged, returning};

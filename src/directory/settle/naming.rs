@@ -25,7 +25,7 @@ pub(in crate::directory) const NAMES: &str = "names";
 /// What it kept of them before.
 pub(in crate::directory) const EARLIER: &str = "namesBefore";
 /// Addresses that go on for a while.
-const ALIASES: &str = "aliases";
+pub(super) const ALIASES: &str = "aliases";
 /// Their type among `emails`.
 const ALIAS: &str = "alias";
 const EMAILS: &str = "emails";

@@ -251,6 +251,21 @@ impl Source {
         self.0.shift_remove("blocked");
     }
 
+    /// Whether two say the same, each without its moments.
+    pub(super) fn is_same(one: Option<&Source>, other: Option<&Source>) -> bool {
+        let said = |source: Option<&Source>| {
+            source.map(|source| (source.holds(), source.is_withdrawn(), source.0.contains_key("blocked")))
+        };
+        said(one).unwrap_or_default() == said(other).unwrap_or_default()
+    }
+
+    /// Says what it said at another time; `None`: nothing.
+    pub(super) fn become_as(&mut self, other: Option<Source>) {
+        let value = self.0.get("value").cloned();
+        self.0 = other.map(|other| other.0).unwrap_or_default();
+        self.0.extend(value.map(|value| ("value".to_owned(), value)));
+    }
+
     fn says_nothing(&self) -> bool {
         !self.holds() && !self.is_withdrawn() && !self.0.contains_key("blocked")
     }

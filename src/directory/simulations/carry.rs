@@ -5,22 +5,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scim::resource::Notes;
+use provisioning::guard::{Excess, Tally};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{Random, ResourceId, Seq, TenantId, format_instant};
 use uuid::Uuid;
 
-use super::item::{Difference, Item};
+use super::compare::versions;
+use super::item::Item;
 use super::plan::Plan;
-use super::record::{Document, Hold, end};
+use super::record::{Document, Hold};
+use super::sight::{self, Shifts};
 use super::slice::{Counts, Slice, Targets, Way, moment, work_out};
-use super::{DIFFERENCES, Lists, State, attempts, lists};
+use super::strict;
+use super::undo::{self, Undo};
+use super::{State, attempts, lists};
 use crate::directory::licences::{self, Winners};
-use crate::directory::patch::patching;
-use crate::directory::revise::Revising;
-use crate::directory::settle::RULE;
-use crate::directory::{Ctx, Directory, Error, Precondition};
+use crate::directory::{Ctx, Directory, Error, guard};
 
 /// What the lease is called.
 const LEASE: &str = "simulate";
@@ -31,7 +32,7 @@ const SLICE: i64 = 200;
 /// So often it is begun anew because the rules changed meanwhile.
 const PATIENCE: usize = 5;
 /// Items read or written at a time.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 /// Progress is written down no more often than so many times.
 const STEPS: u64 = 20;
 
@@ -44,25 +45,40 @@ pub type Watch = Arc<dyn Fn(u64, u64) + Send + Sync>;
 /// Works simulations out.
 #[derive(Clone)]
 pub struct Simulator {
-    directory: Directory,
+    pub(super) directory: Directory,
     holder: Uuid,
     clock: Clock,
     watch: Watch,
 }
 
 /// A simulation that was worked out.
-struct Found {
+pub(super) struct Found {
     counts: Counts,
     digest: String,
     versions: Vec<Value>,
-    seq: Seq,
-    book: Seq,
-    at: i64,
-    plan: Option<Plan>,
+    pub(super) seq: Seq,
+    pub(super) book: Seq,
+    pub(super) at: i64,
+    pub(super) plan: Option<Plan>,
+    tally: Tally,
+    tripped: Vec<Excess>,
+    shifts: Shifts,
+}
+
+impl Found {
+    /// Whether it would exceed more than what was shown.
+    fn exceeds(&self, document: &Document) -> bool {
+        let shown = document.get("tripped").and_then(Value::as_array);
+        let shown = |limit: &str| {
+            let one = shown?.iter().find(|one| one.get("limit").is_some_and(|name| name == limit))?;
+            one.get("count")?.as_u64()
+        };
+        self.tripped.iter().any(|one| shown(&one.limit).is_none_or(|count| one.count > count))
+    }
 }
 
 /// How a way through all Users ended.
-enum Passed {
+pub(super) enum Passed {
     Done(Box<Found>),
     /// The rules are others than at the beginning.
     Moved,
@@ -76,7 +92,7 @@ impl Simulator {
         Ok(Simulator { directory, holder: random.uuid()?, clock, watch })
     }
 
-    fn ctx(&self, tenant: TenantId) -> Ctx {
+    pub(super) fn ctx(&self, tenant: TenantId) -> Ctx {
         Ctx::system(tenant, (self.clock)(), Random::os())
     }
 
@@ -113,7 +129,7 @@ impl Simulator {
     }
 
     /// Takes the lease, or keeps it.
-    async fn hold(&self, tenant: TenantId) -> Result<bool, Error> {
+    pub(super) async fn hold(&self, tenant: TenantId) -> Result<bool, Error> {
         let (store, holder, now) = (self.directory.store().clone(), self.holder, (self.clock)());
         let until = now.saturating_add(LEASE_TIME);
         let taking = tokio::task::spawn_blocking(move || store.take_lease(tenant, LEASE, holder, now, until));
@@ -125,9 +141,22 @@ impl Simulator {
         let Some((hold, document)) = taken else { return Ok(()) };
         let hold = &hold;
         let is_checked = State::of(&document) == Some(State::Checking);
+        let undo = match undo::run_of(&document) {
+            Some(run) => match self.directory.undoing(&self.ctx(tenant), run).await {
+                Ok(undo) => Some(Arc::new(undo)),
+                Err(error) if error.may_pass() => return Err(error),
+                Err(error) => return self.fail(tenant, hold, &document, &error.to_string()).await,
+            },
+            None => None,
+        };
+        if State::of(&document) == Some(State::Applying) {
+            return self.go_on(tenant, hold, &document).await;
+        }
         for _ in 0..PATIENCE {
-            let passed = match self.pass(tenant, hold, &document).await {
-                Ok(Passed::Done(found)) if is_checked => self.conclude(tenant, hold, &document, *found).await,
+            let passed = match self.pass(tenant, hold, &document, undo.clone()).await {
+                Ok(Passed::Done(found)) if is_checked => {
+                    self.conclude(tenant, hold, &document, (*found, undo.clone())).await
+                }
                 Ok(Passed::Done(found)) => {
                     let ending = self.told(State::Ready, &document, &found);
                     let old = lists(attempts(&document));
@@ -139,12 +168,27 @@ impl Simulator {
             };
             match passed {
                 Ok(Passed::Moved) => {}
-                Ok(Passed::Over | Passed::Done(_)) => return Ok(()),
+                Ok(Passed::Over | Passed::Done(_)) => return self.go_on(tenant, hold, &document).await,
                 Err(error) if error.may_pass() => return Err(error),
                 Err(error) => return self.fail(tenant, hold, &document, &error.to_string()).await,
             }
         }
         self.fail(tenant, hold, &document, "Rules or policies were changed again and again meanwhile.").await
+    }
+
+    /// Goes on with one that is being applied, if it is.
+    async fn go_on(&self, tenant: TenantId, hold: &Hold, document: &Document) -> Result<(), Error> {
+        if undo::run_of(document).is_none() {
+            return Ok(());
+        }
+        match self.carry_undo(tenant, hold).await {
+            Err(error) if !error.may_pass() => {
+                let reason = error.to_string();
+                self.end_run_of(tenant, hold, &reason).await?;
+                self.fail(tenant, hold, document, &reason).await
+            }
+            carried => carried,
+        }
     }
 
     async fn fail(&self, tenant: TenantId, hold: &Hold, document: &Document, reason: &str) -> Result<(), Error> {
@@ -157,22 +201,33 @@ impl Simulator {
     }
 
     /// What a simulation says of itself when it was worked out to the end.
-    fn told(&self, state: State, document: &Document, found: &Found) -> Value {
+    pub(super) fn told(&self, state: State, document: &Document, found: &Found) -> Value {
+        let tripped = found.tripped.iter();
+        let tripped: Vec<Value> =
+            tripped.map(|one| json!({ "limit": one.limit, "count": one.count, "most": one.most })).collect();
         json!({
             "state": state.as_str(),
             "attempt": attempts(document) + 1,
             "ended": format_instant((self.clock)()),
             "progress": null,
             "reason": null,
-            "base": { "seq": found.seq, "at": format_instant(found.at) },
+            "base": { "seq": found.seq, "at": format_instant(found.at), "book": found.book },
             "versions": found.versions,
             "counts": found.counts,
+            "tripped": tripped,
+            "perView": sight::told(&found.shifts),
             "digest": found.digest,
         })
     }
 
     /// Goes once through all Users, each slice in a snapshot of its own.
-    async fn pass(&self, tenant: TenantId, hold: &Hold, document: &Document) -> Result<Passed, Error> {
+    async fn pass(
+        &self,
+        tenant: TenantId,
+        hold: &Hold,
+        document: &Document,
+        undo: Option<Arc<Undo>>,
+    ) -> Result<Passed, Error> {
         let to = lists(attempts(document) + 1);
         let ctx = self.ctx(tenant);
         self.directory.empty_simulation(&ctx, hold, vec![to.objects, to.targets]).await?;
@@ -185,8 +240,11 @@ impl Simulator {
             book: 0,
             at: ctx.now,
             plan: None,
+            tally: Tally::default(),
+            tripped: Vec::new(),
+            shifts: Shifts::new(),
         };
-        let mut way = Way { ctx, document: document.clone() };
+        let mut way = Way { ctx, document: document.clone(), undo };
         let Some(winners) = self.allot(tenant, &way).await? else { return Ok(Passed::Over) };
         way.ctx.winners = winners;
         let way = Arc::new(way);
@@ -213,6 +271,8 @@ impl Simulator {
             items.iter().for_each(|(_, item)| item.digest(&moment, &mut digest));
             add(&mut found.counts, &slice.counts);
             merge(&mut targets, slice.targets);
+            found.tally.take_in(slice.tally);
+            sight::add(&mut found.shifts, slice.shifts);
             let is_told = after.is_some() && (passed - told).saturating_mul(STEPS) >= total;
             if is_told {
                 told = passed;
@@ -232,6 +292,7 @@ impl Simulator {
                 return Ok(Passed::Over);
             }
         }
+        found.tripped = self.exceeded(&way, &found).await?;
         found.digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Passed::Done(Box::new(found)))
     }
@@ -239,6 +300,9 @@ impl Simulator {
     /// Who of all Users would get the seats of limited entitlements that there would be: asked of everybody before anything
     /// is told of anybody. `Some(None)`: nothing is limited; `None`: another process is at it.
     async fn allot(&self, tenant: TenantId, way: &Way) -> Result<Option<Option<Winners>>, Error> {
+        if way.undo.is_some() {
+            return Ok(Some(None));
+        }
         let mut asking = way.clone();
         asking.ctx.winners = Some(Winners::default());
         let asking = Arc::new(asking);
@@ -266,10 +330,25 @@ impl Simulator {
         }
     }
 
+    /// The limits that it would exceed, by the policies as they would be.
+    async fn exceeded(&self, way: &Arc<Way>, found: &Found) -> Result<Vec<Excess>, Error> {
+        let Some(plan) = found.plan.clone() else { return Ok(Vec::new()) };
+        let (way, tenant, origin, tally) = (Arc::clone(way), way.ctx.tenant, way.ctx.origin(), found.tally.clone());
+        let read = move |reader: &mut store::Reader| {
+            reader.simulate(tenant, origin, |work| {
+                plan.pretend(&way.ctx, work)?;
+                let whose = way.undo.as_ref().map_or(&way.ctx, |undo| undo.ctx());
+                guard::exceeded(whose, work, &tally)
+            })
+        };
+        self.directory.store().read_for(tenant, read).await
+    }
+
     async fn slice(&self, way: &Arc<Way>, after: Option<ResourceId>) -> Result<Slice, Error> {
         let (way, tenant, origin) = (Arc::clone(way), way.ctx.tenant, way.ctx.origin());
-        let read = move |reader: &mut store::Reader| {
-            reader.simulate(tenant, origin, |work| work_out(&way, work, after, SLICE))
+        let read = move |reader: &mut store::Reader| match &way.undo {
+            Some(undo) => undo::work_out(&way, undo, reader, (after, usize::try_from(SLICE).unwrap_or(1))),
+            None => reader.simulate(tenant, origin, |work| work_out(&way, work, after, SLICE)),
         };
         self.directory.store().read_for(tenant, read).await
     }
@@ -280,17 +359,29 @@ impl Simulator {
         tenant: TenantId,
         hold: &Hold,
         document: &Document,
-        found: Found,
+        (found, undo): (Found, Option<Arc<Undo>>),
     ) -> Result<Passed, Error> {
         let is_same = document.get("digest").and_then(Value::as_str) == Some(found.digest.as_str());
         let has_same_rules = versions(document.get("versions")) == versions(Some(&found.versions.clone().into()));
-        if is_same && has_same_rules {
-            return self.apply(tenant, hold, document, found).await;
+        let is_strict = strict::is_asked(document);
+        let known_book = document.get("base").and_then(|base| base.get("book")?.as_i64());
+        let has_moved = is_strict
+            && (known_book.is_some_and(|known| known != found.book) || self.has_moved(tenant, hold, document).await?);
+        let exceeds = undo.is_some() && found.exceeds(document);
+        if is_same && has_same_rules && !has_moved && !exceeds {
+            let recorded = match is_strict {
+                true => Some(self.recorded(tenant, hold, document).await?),
+                false => None,
+            };
+            return match undo {
+                Some(undo) => self.begin_undo(tenant, hold, document, (found, recorded, undo)).await,
+                None => self.apply(tenant, hold, document, (found, recorded)).await,
+            };
         }
         let old = lists(attempts(document));
-        let mut difference = match is_same {
+        let mut difference = match is_same && !is_strict {
             true => json!({ "appeared": 0, "gone": 0, "other": 0 }),
-            false => self.compare(tenant, hold, document, &found).await?,
+            false => self.compare(tenant, hold, document, (&found, is_strict)).await?,
         };
         if let Some(difference) = difference.as_object_mut().filter(|_| !has_same_rules) {
             difference.insert("rules".into(), true.into());
@@ -300,129 +391,19 @@ impl Simulator {
             ending.insert("difference".into(), difference);
             ending.insert("decision".into(), Value::Null);
             ending.insert("decided".into(), Value::Null);
+            ending.insert("strict".into(), Value::Null);
+            ending.insert("beyondLimits".into(), Value::Null);
+            if is_strict {
+                ending.insert("reason".into(), strict::MOVED.into());
+            }
         }
         let without = vec![old.objects, old.targets];
         self.directory.end_simulation(&self.ctx(tenant), hold, ending, without).await?;
         Ok(Passed::Over)
     }
-
-    /// Compares what is found now with what was shown, User by User, and keeps what is not the same.
-    async fn compare(&self, tenant: TenantId, hold: &Hold, document: &Document, found: &Found) -> Result<Value, Error> {
-        let ctx = self.ctx(tenant);
-        self.directory.empty_simulation(&ctx, hold, vec![DIFFERENCES]).await?;
-        let (Lists { objects: old, .. }, Lists { objects: new, .. }) =
-            (lists(attempts(document)), lists(attempts(document) + 1));
-        let at = document.get("base").and_then(|base| super::instant(base.get("at"))).unwrap_or_default();
-        let (then, now) = (moment(at), moment(found.at));
-        let (mut was, mut is) = (Items::of(self, &ctx, hold.id, old), Items::of(self, &ctx, hold.id, new));
-        let (mut one, mut other) = (was.next().await?, is.next().await?);
-        let (mut appeared, mut gone, mut others, mut at) = (0_u64, 0_u64, 0_u64, 0_u64);
-        let mut page: Vec<(i64, Difference)> = Vec::new();
-        loop {
-            let (left, right) = match (one.take(), other.take()) {
-                (None, None) => break,
-                (Some(left), Some(right)) if left.id == right.id => (Some(left), Some(right)),
-                (Some(left), Some(right)) if left.id < right.id => {
-                    other = Some(right);
-                    (Some(left), None)
-                }
-                (Some(left), Some(right)) => {
-                    one = Some(left);
-                    (None, Some(right))
-                }
-                (left, right) => (left, right),
-            };
-            if left.is_some() {
-                one = was.next().await?;
-            }
-            if right.is_some() {
-                other = is.next().await?;
-            }
-            match (&left, &right) {
-                (Some(left), Some(right)) if left.said(&then) == right.said(&now) => continue,
-                (Some(_), Some(_)) => others += 1,
-                (Some(_), None) => gone += 1,
-                _ => appeared += 1,
-            }
-            let Some(named) = right.as_ref().or(left.as_ref()) else { continue };
-            at += 1;
-            let (user, display) = (named.id.clone(), named.display.clone());
-            page.push((place(at), Difference { id: user, display, was: left, is: right }));
-            if i64::try_from(page.len()).is_ok_and(|length| length >= PAGE) {
-                self.directory.put_simulated(&ctx, hold, DIFFERENCES, &page, None).await?;
-                page.clear();
-            }
-        }
-        self.directory.put_simulated(&ctx, hold, DIFFERENCES, &page, None).await?;
-        Ok(json!({ "appeared": appeared, "gone": gone, "other": others }))
-    }
-
-    /// Changes the rules on behalf of whoever decided, together with the simulation.
-    async fn apply(&self, tenant: TenantId, hold: &Hold, document: &Document, found: Found) -> Result<Passed, Error> {
-        let decided = |name: &str| document.get("decided")?.get(name)?.as_str()?.parse::<ResourceId>().ok();
-        let mut ctx = self.ctx(tenant);
-        ctx.caller.id = decided("by").unwrap_or(ResourceId::SYSTEM);
-        ctx.caller.user = decided("user");
-        let definition = self.directory.registry_of(tenant).definition(RULE).cloned();
-        let definition = definition.ok_or_else(|| store::Error::Corrupt("there is no resource type Rule".into()))?;
-        let mut revisions = Vec::new();
-        for change in found.plan.iter().flat_map(|plan| &plan.changes) {
-            let message = json!({
-                "schemas": [scim::patch::PATCH_OP_URN],
-                "Operations": [{ "op": "replace", "path": "lifecycle", "value": change.to.as_str() }],
-            });
-            let revision = patching(&ctx, &definition, &change.rule.to_string(), &message, &mut Notes::new())?;
-            revisions.push(Revising::new(definition.clone(), change.rule, revision, Precondition::none()));
-        }
-        let mut ending = self.told(State::Applied, document, &found);
-        if let Some(ending) = ending.as_object_mut() {
-            ending.insert("decision".into(), Value::Null);
-        }
-        let old = lists(attempts(document));
-        let (caller, book, hold) = (ctx.clone(), found.book, hold.clone());
-        let write = self.directory.store().write(tenant, ctx.origin(), move |work| {
-            if work.book_seq() != book {
-                return Ok(Passed::Moved);
-            }
-            let Some((record, document)) = hold.find(work)? else { return Ok(Passed::Over) };
-            for revising in &revisions {
-                revising.run(&caller, &mut Notes::new(), work)?;
-            }
-            end(&caller, work, &record, document, &ending, &[old.objects, old.targets])?;
-            Ok::<_, Error>(Passed::Over)
-        });
-        write.await
-    }
 }
 
-/// The items of one list, one after the other.
-struct Items<'s> {
-    simulator: &'s Simulator,
-    ctx: &'s Ctx,
-    id: ResourceId,
-    list: &'static str,
-    after: i64,
-    page: std::vec::IntoIter<(i64, Item)>,
-}
-
-impl<'s> Items<'s> {
-    fn of(simulator: &'s Simulator, ctx: &'s Ctx, id: ResourceId, list: &'static str) -> Self {
-        Items { simulator, ctx, id, list, after: 0, page: Vec::new().into_iter() }
-    }
-
-    async fn next(&mut self) -> Result<Option<Item>, Error> {
-        if self.page.len() == 0 {
-            let span = (self.after, PAGE);
-            self.page = self.simulator.directory.run_items(self.ctx, self.id, self.list, span).await?.into_iter();
-        }
-        Ok(self.page.next().map(|(place, item)| {
-            self.after = place;
-            item
-        }))
-    }
-}
-
-fn place(number: u64) -> i64 {
+pub(super) fn place(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -435,6 +416,8 @@ fn add(counts: &mut Counts, more: &Counts) {
     counts.begins += more.begins;
     counts.ends += more.ends;
     counts.waits += more.waits;
+    counts.restored += more.restored;
+    counts.conflicts += more.conflicts;
     counts.failed += more.failed;
     counts.items += more.items;
 }
@@ -450,14 +433,4 @@ fn merge(targets: &mut Targets, more: Targets) {
             None => drop(targets.insert(key, target)),
         }
     }
-}
-
-/// Rules and policies with their versions, to be compared.
-fn versions(told: Option<&Value>) -> Vec<(String, i64, String)> {
-    let told = told.and_then(Value::as_array).into_iter().flatten();
-    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let version = |one: &Value| one.get("version").and_then(Value::as_i64).unwrap_or_default();
-    let mut all: Vec<_> = told.map(|one| (text(one, "value"), version(one), text(one, "change"))).collect();
-    all.sort();
-    all
 }

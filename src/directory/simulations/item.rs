@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value};
 use sha2::{Digest, Sha256};
 
+use super::sight::InView;
+use super::undo::Conflict;
+
 /// Why something begins or ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
@@ -41,16 +44,19 @@ pub struct Turn {
     pub reasons: Vec<Reason>,
 }
 
-/// What would become of one User.
+/// What would become of one User; where a run is undone, of any resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// The User.
+    /// The User, or the resource.
     pub id: String,
+    /// Its type, where it is no User.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// What people call it.
     pub display: String,
     /// The version that it is worked out from; it is no part of what the item says.
     pub version: i64,
-    /// `changed`, `purged` or `failed`.
+    /// `changed`, `purged` or `failed`; where a run is undone also `restored`, and `kept` for what stays as it is.
     pub op: String,
     /// Attribute by attribute what it is and would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,6 +70,15 @@ pub struct Item {
     /// What it would only wait for, since there is not enough of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Turn>,
+    /// In which views it would appear, change or no longer be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<InView>,
+    /// What stays as it is, since it was changed after the run that is undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+    /// The number of the last change that is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<i64>,
     /// Why it cannot be worked out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -89,13 +104,19 @@ pub struct Target {
     pub waits: u64,
 }
 
-/// A User of whom something else would change than was shown.
+/// A User of whom something else would change than was shown; with `strict` also what has only moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The User.
     pub id: String,
     /// What people call it.
     pub display: String,
+    /// Its type, where it is no User: a rule, policy, unit or pool that has moved.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its version by now, where that alone is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
     /// What was shown; without: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Item>,
@@ -110,6 +131,11 @@ impl Item {
     pub(super) fn digest(&self, moment: &str, digest: &mut Sha256) {
         digest.update(self.said(moment).to_string());
         digest.update([0]);
+    }
+
+    /// Its place among the items of a result.
+    pub(super) fn order(&self) -> (Option<std::cmp::Reverse<i64>>, &str) {
+        (self.undoes.map(std::cmp::Reverse), &self.id)
     }
 
     /// What the item says, whatever the moment at which it was worked out and the version it was worked out from.
@@ -157,6 +183,10 @@ pub fn cells(item: &Item) -> Vec<[String; 8]> {
     for change in &item.changes {
         let path = change.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
         row("attribute", [path, text(change.get("before")), text(change.get("after")), String::new(), String::new()]);
+    }
+    for Conflict { path, reason } in &item.conflicts {
+        let path = path.clone().unwrap_or_default();
+        row("conflict", [path, String::new(), String::new(), String::new(), reason.clone()]);
     }
     for (what, turns) in [("begins", &item.begins), ("ends", &item.ends), ("waits", &item.waits)] {
         for turn in turns {

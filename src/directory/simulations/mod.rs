@@ -1,15 +1,21 @@
-//! Simulations (`/Simulations`): what rules would make of everybody, now or on a day to come. Worked out by the code that
+//! Simulations (`/Simulations`): what rules and policies would make of everybody, now or on a day to come. Worked out by the code that
 //! would do it, slice by slice over snapshots that are thrown away, so that no writer waits for it; what is found is kept
 //! as sealed items that go with the simulation, and expires, being personal data. To apply one is to work it out again:
 //! only when it says the same are the rules changed, by the same steps as a PATCH of `/Rules`, and the scheduler does the
 //! rest. Nothing here writes Users.
 
+mod apply;
 mod carry;
+mod compare;
 mod item;
 pub mod page;
 mod plan;
+mod policies;
 mod record;
+mod sight;
 mod slice;
+mod strict;
+mod undo;
 
 use scim::schema::Registry;
 use serde_json::{Map as Object, Value};
@@ -25,6 +31,8 @@ use plan::{Plan, covered, rules_of};
 pub use carry::{Clock, Simulator, Watch};
 pub(super) use item::plain;
 pub use item::{Difference, Item, Reason, Target, Turn, cells, heads};
+pub use sight::InView;
+pub use undo::Conflict;
 
 /// The resource type of simulations.
 pub const SIMULATION: &str = "Simulation";
@@ -35,6 +43,10 @@ pub const OBJECTS: &str = "object";
 pub const TARGETS: &str = "target";
 /// The list of what became another result when it was to be applied.
 pub const DIFFERENCES: &str = "difference";
+/// The list of what was left as it is when a run was undone, since it had moved or could not be turned back.
+pub const SKIPPED: &str = "skipped";
+/// The list of what was done of an undo so far, place by place of the result.
+const DONE: &str = "done";
 
 /// A simulation is kept for so long, µs: 30 days.
 const KEPT: i64 = 30 * 86_400 * 1_000_000;
@@ -54,7 +66,9 @@ pub enum State {
     Checking,
     /// It says something else than when it was decided on: a person decides again.
     Changed,
-    /// The rules are changed.
+    /// It is being applied, resource by resource.
+    Applying,
+    /// It is done.
     Applied,
     /// It could not be worked out, or not be applied.
     Failed,
@@ -63,12 +77,13 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 8] = [
+    const ALL: [State; 9] = [
         State::Waiting,
         State::Running,
         State::Ready,
         State::Checking,
         State::Changed,
+        State::Applying,
         State::Applied,
         State::Failed,
         State::Expired,
@@ -82,6 +97,7 @@ impl State {
             State::Ready => "ready",
             State::Checking => "checking",
             State::Changed => "changed",
+            State::Applying => "applying",
             State::Applied => "applied",
             State::Failed => "failed",
             State::Expired => "expired",
@@ -96,7 +112,7 @@ impl State {
 
     /// Whether somebody has still to work at it.
     pub fn is_open(self) -> bool {
-        matches!(self, State::Waiting | State::Running | State::Checking)
+        matches!(self, State::Waiting | State::Running | State::Checking | State::Applying)
     }
 }
 
@@ -111,7 +127,7 @@ struct Lists {
 const EVEN: Lists = Lists { objects: OBJECTS, targets: TARGETS };
 const ODD: Lists = Lists { objects: "object2", targets: "target2" };
 /// All that goes with a simulation.
-const ALL_LISTS: [&str; 5] = [EVEN.objects, EVEN.targets, ODD.objects, ODD.targets, DIFFERENCES];
+const ALL_LISTS: [&str; 7] = [EVEN.objects, EVEN.targets, ODD.objects, ODD.targets, DIFFERENCES, SKIPPED, DONE];
 
 /// How often it was worked out to the end.
 fn attempts(document: &Object<String, Value>) -> u64 {
@@ -132,6 +148,9 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
     let user = registry.definition(USER);
     let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User."))?;
     covered(document, user)?;
+    policies::check(registry, document)?;
+    sight::named(document)?;
+    undo::check_alone(document)?;
     let (activate, deprecate) = (rules_of(document, "activate")?, rules_of(document, "deprecate")?);
     match activate.iter().find(|id| deprecate.contains(id)) {
         Some(both) => Err(scim::Error::invalid_value(format!("The rule {both} cannot be activated and deprecated."))),
@@ -149,7 +168,11 @@ pub(super) fn attend(
     match (write.before, after) {
         (None, Some(document)) => begin(write.ctx, document, work)?,
         (Some(before), Some(document)) => decide(write.ctx, before, document, work)?,
-        (_, None) => {
+        (before, None) => {
+            if before.map(document_of).transpose()?.as_ref().and_then(State::of) == Some(State::Applying) {
+                let detail = "The simulation is being applied. Reject its run to stop it where it is.";
+                return Err(scim::Error::status(409, detail).into());
+            }
             ALL_LISTS.iter().for_each(|list| work.drop_run_items(write.id, list));
             work_items::close(write.ctx, work, work_items::Kind::Simulation, write.id, true)?;
         }
@@ -174,6 +197,8 @@ fn begin(ctx: &Ctx, document: &mut Object<String, Value>, work: &mut Work<'_>) -
     }
     document.insert("expires".into(), format_instant(expires).into());
     document.insert("state".into(), State::Waiting.as_str().into());
+    sight::Onlookers::of(ctx, document, work)?;
+    undo::begin(document, work)?;
     Plan::of(document, work).map(drop)
 }
 
@@ -193,6 +218,7 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
     if !matches!(State::of(&known), Some(State::Ready | State::Changed)) || !is_current {
         return Err(scim::Error::status(409, "Only a simulation with a result is decided on.").into());
     }
+    undo::decide(&known, document)?;
     for change in Plan::of(document, work)?.changes {
         let record = work.record(change.rule)?.ok_or(store::Error::NotFound)?;
         let was = document_of(&record)?;
@@ -214,7 +240,7 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
 
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
 fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Value>) -> Result<(), scim::Error> {
-    for name in ["asOf", "activate", "deprecate", "filter", "expires"] {
+    for name in ["asOf", "activate", "deprecate", "policies", "withdraw", "undo", "views", "filter", "expires"] {
         match (known.get(name), document.get(name)) {
             (Some(was), None) => drop(document.insert(name.to_owned(), was.clone())),
             (was, is) if was == is => {}

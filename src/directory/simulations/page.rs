@@ -67,6 +67,8 @@ pub fn head(document: &Object<String, Value>, targets: &[Target]) -> String {
         ("activated", "accounts open", "gain"),
         ("disabled", "accounts close", "loss"),
         ("purged", "are purged", "loss"),
+        ("restored", "come back", "gain"),
+        ("conflicts", "stay as they are", "loss"),
         ("failed", "cannot be worked out", "loss"),
     ] {
         let number = count(name);
@@ -102,11 +104,41 @@ pub fn head(document: &Object<String, Value>, targets: &[Target]) -> String {
             let _ = write!(page, "<p class=\"soft\">and {} more</p>", spaced(rest));
         }
     }
+    beside(document, &mut page);
     page.push_str("<h2>People</h2>");
     if count("items") == 0 {
         page.push_str("<p>Nobody would change.</p>");
     }
     page
+}
+
+/// What limits it would exceed, and what becomes of what views show.
+fn beside(document: &Object<String, Value>, page: &mut String) {
+    let listed = |name: &str| document.get(name).and_then(Value::as_array).into_iter().flatten();
+    let text = |one: &Value, name: &str| escaped(one.get(name).and_then(Value::as_str).unwrap_or_default());
+    let number = |one: &Value, name: &str| spaced(one.get(name).and_then(Value::as_u64).unwrap_or_default());
+    for one in listed("tripped") {
+        let (count, most) = (number(one, "count"), number(one, "most"));
+        let _ =
+            write!(page, "<p class=\"loss\">Too much at once: {} {count} of at most {most}</p>", text(one, "limit"));
+    }
+    if listed("perView").next().is_some() {
+        page.push_str(
+            "<h2>Views</h2><table class=\"card\"><thead><tr><th>Name</th><th class=\"n\">appear</th>\
+             <th class=\"n\">change</th><th class=\"n\">leave</th></tr></thead><tbody>",
+        );
+        for one in listed("perView") {
+            let _ = write!(
+                page,
+                "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+                text(one, "display"),
+                number(one, "appears"),
+                number(one, "changes"),
+                number(one, "leaves"),
+            );
+        }
+        page.push_str("</tbody></table>");
+    }
 }
 
 /// One User: in a line what would be, and below it the reasons and each attribute before and after.

@@ -1,5 +1,5 @@
-//! What a simulation is about: the rules as they would be, whom it looks at and until when. Read from its document, and
-//! done to a work that is thrown away.
+//! What a simulation is about: the rules and policies as they would be, whom it looks at and until when. Read from its
+//! document, and done to a work that is thrown away.
 
 use provisioning::rules::Stage;
 use scim::filter::{Checked, Filter};
@@ -10,6 +10,8 @@ use store::work::{Draft, document_of};
 use store::{ResourceId, Work};
 
 use super::instant;
+use super::policies::Proposals;
+use super::undo;
 use crate::directory::settle::{self, POLICY, RULE};
 use crate::directory::{Ctx, Error, rules};
 
@@ -21,9 +23,11 @@ pub(super) struct Change {
 }
 
 /// What would be done, with the rules that it is about as they are now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
+    /// Policies that would be others.
+    pub(super) proposals: Proposals,
     /// Until when it looks ahead, µs since 1970; `None`: it does not.
     pub(super) until: Option<i64>,
 }
@@ -63,6 +67,9 @@ impl Plan {
     /// What the document of a simulation says, of the rules as they are. Fails with 400 for a rule that is not there, not
     /// proposed where it is to be activated, or not active where it is to be deprecated.
     pub(super) fn of(document: &Object<String, Value>, work: &mut Work<'_>) -> Result<Plan, Error> {
+        if undo::run_of(document).is_some() {
+            return Ok(Plan::default());
+        }
         let mut changes = Vec::new();
         let (activate, deprecate) = (rules_of(document, "activate")?, rules_of(document, "deprecate")?);
         let listed = [("activate", activate, Stage::Proposed, Stage::Active)];
@@ -79,17 +86,18 @@ impl Plan {
                 changes.push(Change { rule, to });
             }
         }
-        if changes.is_empty() {
+        let proposals = Proposals::of(document, work)?;
+        if changes.is_empty() && proposals.is_empty() {
             for record in work.records_of(RULE)? {
                 if rules::stage(&document_of(&record)?) == Stage::Proposed {
                     changes.push(Change { rule: record.id, to: Stage::Active });
                 }
             }
         }
-        Ok(Plan { changes, until: instant(document.get("asOf")) })
+        Ok(Plan { changes, proposals, until: instant(document.get("asOf")) })
     }
 
-    /// Makes the rules what they would be. Fails for rules that cannot be together. Nobody's consent is asked: it is of no
+    /// Makes rules and policies what they would be. Fails for rules that cannot be together. Nobody's consent is asked: it is of no
     /// effect.
     pub(super) fn pretend(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<(), Error> {
         for change in &self.changes {
@@ -113,7 +121,7 @@ impl Plan {
             })?;
             settle::note_change(ctx, work, RULE);
         }
-        Ok(())
+        self.proposals.pretend(ctx, work)
     }
 
     /// Every rule and policy with its version, as the simulation tells them.
@@ -128,9 +136,13 @@ impl Plan {
                     let word = if change.to == Stage::Active { "activate" } else { "deprecate" };
                     told.insert("change".into(), word.into());
                 }
+                if let (Some(word), Some(told)) = (self.proposals.word_of(record.id), told.as_object_mut()) {
+                    told.insert("change".into(), word.into());
+                }
                 versions.push(told);
             }
         }
+        versions.extend(self.proposals.new_ones());
         Ok(versions)
     }
 }

@@ -77,7 +77,7 @@ impl Directory {
         let write = self.store.write(ctx.tenant, ctx.origin(), move |work| {
             let Some((record, mut document)) = find(work, id)? else { return Ok(None) };
             let state = match State::of(&document) {
-                Some(State::Checking) => State::Checking,
+                Some(state @ (State::Checking | State::Applying)) => state,
                 Some(State::Waiting | State::Running) => State::Running,
                 _ => return Ok(None),
             };
@@ -177,7 +177,7 @@ impl Directory {
     }
 
     /// The items of a list of a simulation after a place, at most `limit`. `list` is one of [`OBJECTS`](super::OBJECTS),
-    /// [`TARGETS`](super::TARGETS) and [`DIFFERENCES`](super::DIFFERENCES); places begin with 1 and have no gaps.
+    /// [`TARGETS`](super::TARGETS), [`DIFFERENCES`](super::DIFFERENCES) and [`SKIPPED`](super::SKIPPED); places begin with 1 and have no gaps.
     pub async fn simulated<T: DeserializeOwned>(
         &self,
         ctx: &Ctx,
@@ -190,6 +190,7 @@ impl Directory {
         let list = match list {
             super::OBJECTS => shown.objects,
             super::TARGETS => shown.targets,
+            super::SKIPPED => super::SKIPPED,
             _ => super::DIFFERENCES,
         };
         let found: Vec<(i64, Value)> = self.run_items(ctx, id, list, span).await?;

@@ -1,9 +1,11 @@
-//! One slice of Users in one snapshot: the rules are made what they would be, each User is moved through what falls due,
+//! One slice of Users in one snapshot: rules and policies are made what they would be, each User is moved through what falls due,
 //! and all of it is thrown away. What stays is what is told of each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use provisioning::calendar::instant;
+use provisioning::guard::Tally;
 use scim::filter::{Checked, Filter};
 use scim::schema::Definition;
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,10 @@ use store::{Grant, ResourceId, Seq, Work, format_instant};
 
 use super::item::{Item, Reason, Target, Turn};
 use super::plan::Plan;
+use super::sight::{self, Onlookers, Shifts};
+use super::undo::Undo;
 use crate::directory::settle::{Foreseen, RULE, USER, foresee};
-use crate::directory::{Ctx, Error, differences, licences};
+use crate::directory::{Ctx, Error, differences, guard, licences};
 
 /// The result of a simulation in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub(super) struct Counts {
     pub(super) ends: u64,
     pub(super) waits: u64,
     pub(super) targets: u64,
+    pub(super) restored: u64,
+    pub(super) conflicts: u64,
     pub(super) failed: u64,
     pub(super) items: u64,
 }
@@ -42,6 +48,8 @@ pub(super) struct Way {
     pub(super) ctx: Ctx,
     /// The simulation, as it was saved.
     pub(super) document: Object<String, Value>,
+    /// What a run has done, where that is to be undone.
+    pub(super) undo: Option<Arc<Undo>>,
 }
 
 /// What a slice has come to.
@@ -66,6 +74,10 @@ pub(super) struct Slice {
     pub(super) freed: BTreeMap<ResourceId, i64>,
     /// Who would wait for a seat, each with its place as a text that sorts.
     pub(super) asks: Vec<(ResourceId, String, ResourceId)>,
+    /// What it does to people.
+    pub(super) tally: Tally,
+    /// What becomes of what views show.
+    pub(super) shifts: Shifts,
 }
 
 /// Works out the next `limit` Users after one. Fails for rules that are not as the simulation needs them.
@@ -78,22 +90,11 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
     let user = work.catalog().registry().definition(USER).cloned();
     let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User."))?;
     let covered = super::plan::covered(&way.document, &user)?;
-    let mut teller = Teller { began: work.last_at(), user: &user, names: BTreeMap::new(), now: ctx.now };
+    let mut teller = Teller::new(&user, ctx.now, work);
     let total = u64::try_from(work.count(USER)).unwrap_or_default();
-    let mut slice = Slice {
-        items: Vec::new(),
-        counts: Counts::default(),
-        targets: Targets::new(),
-        last: None,
-        passed: 0,
-        total,
-        seq,
-        versions,
-        plan,
-        free: BTreeMap::new(),
-        freed: BTreeMap::new(),
-        asks: Vec::new(),
-    };
+    let mut slice = Slice::new(total, seq, (plan, versions));
+    // Before policies are pretended, since it is the views of today that are looked through.
+    let mut onlookers = Onlookers::of(ctx, &way.document, work)?;
     slice.plan.pretend(ctx, work)?;
     let taken = licences::taken(work)?;
     slice.free = taken.iter().map(|(id, (permitted, used))| (*id, permitted - used)).collect();
@@ -112,13 +113,19 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
         let mut freed = BTreeMap::new();
         let told = work.rehearse(|work| {
             let before = licences::taken(work)?;
-            let Some(foreseen) = foresee(ctx, work, id, until)? else { return Ok(None) };
+            let shown = onlookers.look(&user, id, work)?;
+            let Some(foreseen) = foresee(ctx, work, id, until)? else { return Ok((None, Tally::default())) };
             let [_, waits] = &foreseen.waits;
             asks.extend(waits.iter().map(|(of, turn)| (*of, turn.clone(), id)));
             for (of, (_, used)) in licences::taken(work)? {
                 freed.insert(of, before.get(&of).map_or(0, |(_, before)| before - used));
             }
-            teller.tell(id, &foreseen, work)
+            let mut item = teller.tell(id, &foreseen, work)?;
+            if let Some(item) = &mut item {
+                let shows = onlookers.look(&user, id, work)?;
+                item.views = onlookers.tell(&shown, &shows);
+            }
+            Ok((item, guard::tally(work)?))
         });
         if told.is_ok() {
             slice.asks.extend(asks);
@@ -127,7 +134,10 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
             }
         }
         let item = match told {
-            Ok(item) => item,
+            Ok((item, tally)) => {
+                slice.tally.take_in(tally);
+                item
+            }
             Err(error @ Error::Store(Busy | Full | Unavailable(_))) => return Err(error),
             Err(error) => Some(failed(id, work, &error)?),
         };
@@ -135,6 +145,7 @@ pub(super) fn work_out(way: &Way, work: &mut Work<'_>, after: Option<ResourceId>
             slice.add(item);
         }
     }
+    sight::add(&mut slice.shifts, onlookers.shifts);
     Ok(slice)
 }
 
@@ -143,10 +154,11 @@ fn is_covered(covered: Option<&Filter<Checked>>, id: ResourceId, work: &mut Work
     Ok(work.document_of(id)?.is_some_and(|document| filter.matches(&document)))
 }
 
-fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Error> {
+pub(super) fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Error> {
     let record = work.record(id)?;
     Ok(Item {
         id: id.to_string(),
+        kind: None,
         display: record.as_ref().map(|record| record.label.clone()).unwrap_or_default(),
         version: record.map(|record| record.version).unwrap_or_default(),
         op: "failed".to_owned(),
@@ -154,17 +166,41 @@ fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Er
         begins: Vec::new(),
         ends: Vec::new(),
         waits: Vec::new(),
+        views: Vec::new(),
+        conflicts: Vec::new(),
+        undoes: None,
         reason: Some(error.to_string()),
     })
 }
 
 impl Slice {
-    fn add(&mut self, item: Item) {
+    pub(super) fn new(total: u64, seq: (Seq, Seq), (plan, versions): (Plan, Vec<Value>)) -> Self {
+        Slice {
+            items: Vec::new(),
+            counts: Counts::default(),
+            targets: Targets::new(),
+            last: None,
+            passed: 0,
+            total,
+            seq,
+            versions,
+            plan,
+            free: BTreeMap::new(),
+            freed: BTreeMap::new(),
+            asks: Vec::new(),
+            tally: Tally::default(),
+            shifts: Shifts::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, item: Item) {
         let counts = &mut self.counts;
         counts.items += 1;
         match item.op.as_str() {
             "failed" => counts.failed += 1,
             "purged" => counts.purged += 1,
+            "restored" => counts.restored += 1,
+            "kept" => {}
             _ => counts.changed += 1,
         }
         let active = item.changes.iter().find(|change| change.get("path").is_some_and(|path| path == "active"));
@@ -174,6 +210,7 @@ impl Slice {
                 _ => counts.disabled += 1,
             }
         }
+        counts.conflicts += item.conflicts.len() as u64;
         counts.begins += item.begins.len() as u64;
         counts.ends += item.ends.len() as u64;
         counts.waits += item.waits.len() as u64;
@@ -203,7 +240,7 @@ fn target<'t>(targets: &'t mut Targets, turn: &Turn) -> &'t mut Target {
 }
 
 /// Puts what was found into words.
-struct Teller<'u> {
+pub(super) struct Teller<'u> {
     /// The newest change of the register: what came to be later is made up.
     began: i64,
     now: i64,
@@ -212,9 +249,18 @@ struct Teller<'u> {
     names: BTreeMap<String, Option<String>>,
 }
 
-impl Teller<'_> {
+impl<'u> Teller<'u> {
+    pub(super) fn new(user: &'u Definition, now: i64, work: &Work<'_>) -> Self {
+        Teller { began: work.last_at(), user, names: BTreeMap::new(), now }
+    }
+
     /// What becomes of a User; `None`: nothing.
-    fn tell(&mut self, id: ResourceId, found: &Foreseen, work: &mut Work<'_>) -> Result<Option<Item>, Error> {
+    pub(super) fn tell(
+        &mut self,
+        id: ResourceId,
+        found: &Foreseen,
+        work: &mut Work<'_>,
+    ) -> Result<Option<Item>, Error> {
         let changes = match &found.after {
             Some(after) => differences(self.user, Some(&found.before), Some(after)),
             None => Vec::new(),
@@ -247,6 +293,7 @@ impl Teller<'_> {
         }
         Ok(Some(Item {
             id: id.to_string(),
+            kind: None,
             display: found.label.clone(),
             version: found.version,
             op: if found.after.is_some() { "changed" } else { "purged" }.to_owned(),
@@ -254,6 +301,9 @@ impl Teller<'_> {
             begins,
             ends,
             waits,
+            views: Vec::new(),
+            conflicts: Vec::new(),
+            undoes: None,
             reason: None,
         }))
     }

@@ -14,7 +14,9 @@ use store::ResourceId;
 use super::resources;
 use crate::auth::scope;
 use crate::directory::scope::Access;
-use crate::directory::simulations::{DIFFERENCES, Item, OBJECTS, SIMULATION, TARGETS, Target, cells, heads, page};
+use crate::directory::simulations::{
+    DIFFERENCES, Item, OBJECTS, SIMULATION, SKIPPED, TARGETS, Target, cells, heads, page,
+};
 use crate::directory::{Ctx, Directory, Error};
 use crate::http::error::{Failure, SCIM_JSON};
 use crate::http::{Answer, State, extract, simulations};
@@ -94,6 +96,9 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
     let limits = state.directory.limits();
     let most = i64::try_from(limits.page_max).unwrap_or(i64::MAX);
     let count = asked.count.unwrap_or(i64::try_from(limits.page_default).unwrap_or(most)).min(most);
+    if let Some(view) = &asked.view {
+        return in_view(&state.directory, &ctx, (id, &document), view, (asked.start - 1, count)).await;
+    }
     let found: Vec<(i64, Value)> = state.directory.simulated(&ctx, id, asked.list, (asked.start - 1, count)).await?;
     let total = |part: &str, names: &[&str]| {
         let part = document.get(part);
@@ -103,23 +108,60 @@ pub(in crate::http) async fn items(request: HttpRequest, state: web::Data<State>
         _ if found.is_empty() && !document.contains_key("digest") => 0,
         OBJECTS => total("counts", &["items"]),
         TARGETS => total("counts", &["targets"]),
-        _ => total("difference", &["appeared", "gone", "other"]),
+        SKIPPED => document.get("skipped").and_then(Value::as_u64).unwrap_or_default(),
+        _ => total("difference", &["appeared", "gone", "other", "moved"]),
     };
+    Ok(listed(total_results, asked.start, found.into_iter().map(|(_, item)| item)))
+}
+
+/// A page as JSON.
+fn listed(total: u64, start: i64, items: impl Iterator<Item = Value>) -> HttpResponse {
     let page = ListResponse {
-        total_results: Some(total_results),
-        start_index: Some(u64::try_from(asked.start).unwrap_or(1)),
-        resources: found.into_iter().map(|(_, item)| item.to_string()).collect(),
+        total_results: Some(total),
+        start_index: Some(u64::try_from(start).unwrap_or(1)),
+        resources: items.map(|item| item.to_string()).collect(),
         ..ListResponse::default()
     };
-    Ok(HttpResponse::Ok()
+    HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, SCIM_JSON))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(page.to_json()))
+        .body(page.to_json())
+}
+
+/// The page of the people who would appear in a view, leave it or change there. Items are read until the page is full.
+async fn in_view(
+    directory: &Directory,
+    ctx: &Ctx,
+    (id, document): (ResourceId, &serde_json::Map<String, Value>),
+    view: &str,
+    (skip, count): (i64, i64),
+) -> Answer {
+    let of = |one: &Value| one.get("value").and_then(Value::as_str) == Some(view);
+    let told = document.get("perView").and_then(Value::as_array).into_iter().flatten().find(|one| of(one));
+    let unknown = || scim::Error::invalid_value(format!("view: the simulation does not tell of a view {view}."));
+    let told = told.ok_or_else(unknown)?;
+    let total: u64 = ["appears", "changes", "leaves"].iter().filter_map(|name| told.get(*name)?.as_u64()).sum();
+    let (mut after, mut left, mut page) = (0, skip, Vec::new());
+    while i64::try_from(page.len()).is_ok_and(|length| length < count) {
+        let found: Vec<(i64, Value)> = directory.simulated(ctx, id, OBJECTS, (after, SLICE)).await?;
+        let Some((last, _)) = found.last() else { break };
+        after = *last;
+        let is_there = |item: &Value| item.get("views").and_then(Value::as_array).is_some_and(|all| all.iter().any(of));
+        for (_, item) in found.into_iter().filter(|(_, item)| is_there(item)) {
+            left -= 1;
+            if left < 0 && i64::try_from(page.len()).is_ok_and(|length| length < count) {
+                page.push(item);
+            }
+        }
+    }
+    Ok(listed(total, skip + 1, page.into_iter()))
 }
 
 /// What a request asks of the items.
 struct Asked {
     list: &'static str,
+    /// Only those of whom this view would show something else.
+    view: Option<String>,
     is_table: bool,
     is_page: bool,
     /// Beginning with 1.
@@ -129,15 +171,16 @@ struct Asked {
 
 impl Asked {
     fn read(request: &HttpRequest) -> Result<Self, Failure> {
-        let mut asked = Asked { list: OBJECTS, is_table: false, is_page: false, start: 1, count: None };
+        let mut asked = Asked { list: OBJECTS, view: None, is_table: false, is_page: false, start: 1, count: None };
         for (name, value) in extract::parameters(request)? {
             let wrong = |what: &str| scim::Error::invalid_value(format!("{name} is {what}."));
             let number = || value.parse::<i64>().map_err(|_| wrong("a number"));
             match name.as_str() {
                 "list" => {
-                    let known = [OBJECTS, TARGETS, DIFFERENCES].into_iter().find(|known| *known == value);
-                    asked.list = known.ok_or_else(|| wrong("object, target or difference"))?;
+                    let known = [OBJECTS, TARGETS, DIFFERENCES, SKIPPED].into_iter().find(|known| *known == value);
+                    asked.list = known.ok_or_else(|| wrong("object, target, difference or skipped"))?;
                 }
+                "view" => asked.view = Some(value.clone()),
                 "format" if value == "csv" => asked.is_table = true,
                 "format" if value == "html" => asked.is_page = true,
                 "format" if value == "json" => {}
@@ -149,6 +192,9 @@ impl Asked {
         }
         if (asked.is_table || asked.is_page) && asked.list != OBJECTS {
             return Err(scim::Error::invalid_value("A table and a page are of the list object.").into());
+        }
+        if asked.view.is_some() && (asked.is_table || asked.is_page || asked.list != OBJECTS) {
+            return Err(scim::Error::invalid_value("view is asked of the list object as json.").into());
         }
         Ok(asked)
     }

@@ -70,9 +70,12 @@ pub(crate) fn identity(attribute: &Attribute, element: &Value) -> String {
     match part("value") {
         Some(value) => format!("{}\u{0}{value}", part("type").unwrap_or_default()),
         None => {
-            // Written in schema order, so that the order in which a client wrote the names does not matter.
+            // Written in schema order, so that the order in which a client wrote the names does not matter. What the server
+            // says beside a client's values does not tell them apart; where all is the server's, all of it does.
+            let is_servers = attribute.mutability == Mutability::ReadOnly;
             let mut whole = String::new();
-            for sub in attribute.sub_attributes.iter().filter(|sub| sub.mutability != Mutability::ReadOnly) {
+            let tell = |sub: &&Attribute| is_servers || sub.mutability != Mutability::ReadOnly;
+            for sub in attribute.sub_attributes.iter().filter(tell) {
                 if let Some(value) = object.get(&sub.name) {
                     whole.push_str(&sub.name);
                     whole.push_str(&value.to_string());

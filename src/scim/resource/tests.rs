@@ -106,3 +106,13 @@ fn a_text_is_bounded() {
     let refused = validate(&definition("User"), &body, Strictness::Tolerant, &mut Notes::new()).unwrap_err();
     assert_eq!(refused.detail, "title may have at most 65536 bytes.");
 }
+
+#[test]
+fn what_the_server_lists_without_values_stays_apart() {
+    let run = crate::schema::Registry::builtin().unwrap().definition("Run").unwrap().clone();
+    let tripped =
+        json!([{ "limit": "disables", "count": 30, "most": 10 }, { "limit": "unit E1", "count": 30, "most": 15 }]);
+    let mut document = serde_json::Map::from_iter([("tripped".to_owned(), tripped.clone())]);
+    normalise(&run, &mut document);
+    assert_eq!(document["tripped"], tripped);
+}

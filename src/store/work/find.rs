@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use diesel::sql_types::Binary;
+use diesel::sql_types::{BigInt, Binary};
 use scim::key;
 use serde_json::{Map, Value};
 
@@ -12,9 +12,41 @@ use super::Work;
 use crate::external::{self, ExternalKey};
 use crate::record::resource_id;
 use crate::statement::Statement;
-use crate::{Error, ResourceId};
+use crate::{Error, ResourceId, Seq};
 
 impl Work<'_> {
+    /// The resources that were changed after a number, each once, and before the open operation; those that are gone too.
+    pub fn changed_since(&mut self, seq: Seq) -> Result<BTreeSet<ResourceId>, Error> {
+        let changed = Statement::<Binary>::new("SELECT DISTINCT resource_id FROM change WHERE tenant_id = ")
+            .bind(self.tenant)
+            .sql(" AND seq > ")
+            .bind(seq)
+            .load::<Vec<u8>>(self.db)?;
+        let mut found = changed.iter().map(|id| resource_id(id)).collect::<Result<BTreeSet<_>, _>>()?;
+        found.extend(self.settled.changes.iter().filter(|change| change.seq > seq).map(|change| change.resource));
+        Ok(found)
+    }
+
+    /// Whether a resource has come further than a version by others than those who have this request.
+    pub fn is_changed_by_others(&mut self, id: ResourceId, version: i64, request: &str) -> Result<bool, Error> {
+        let mut batched =
+            self.settled.changes.iter().filter(|change| change.resource == id && change.version > version);
+        if batched.any(|change| change.by.request.as_deref() != Some(request)) {
+            return Ok(true);
+        }
+        let found = Statement::<BigInt>::new("SELECT seq FROM change WHERE tenant_id = ")
+            .bind(self.tenant)
+            .sql(" AND resource_id = ")
+            .bind(id)
+            .sql(" AND version > ")
+            .bind(version)
+            .sql(" AND (request IS NULL OR request <> ")
+            .bind(request)
+            .sql(") LIMIT 1")
+            .load::<i64>(self.db)?;
+        Ok(!found.is_empty())
+    }
+
     /// The resource that holds a unique value of this document, which may have that value alone.
     pub fn holder_of(&mut self, kind: &str, document: &Map<String, Value>) -> Result<Option<ResourceId>, Error> {
         for (key, _) in self.indexes.of(kind)?.clone().unique_keys(kind, document) {

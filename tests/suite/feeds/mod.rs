@@ -4,6 +4,7 @@ mod http;
 mod interrupted;
 mod rules;
 mod snapshot;
+mod undone;
 
 use std::fs;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 mod http;
 mod same;
 mod story;
+mod strict;
 
 use std::sync::Arc;
 
