@@ -9,7 +9,7 @@ use store::{Record, Work};
 
 use super::super::{Ctx, Error};
 use super::naming::{ALIASES, EARLIER, NAMES};
-use super::{Book, USER, concerns, conclude, depart, follow, standing};
+use super::{Book, USER, choose, concerns, conclude, depart, follow, standing};
 
 /// What names are made of, and what they make.
 const OF_NAMES: [&str; 4] = ["userName", "emails", "name", "displayName"];
@@ -53,7 +53,8 @@ pub(in crate::directory) fn put_back(
         standing::put(&mut known, part, standing::part(&next, part).cloned());
     }
     let book = Book::of(work)?;
-    let then = conclude(ctx, work, &book, (USER, record.id), Some(&known), &mut next)?;
+    let mut then = conclude(ctx, work, &book, (USER, record.id), Some(&known), &mut next)?;
+    choose(ctx, work, record.id, &mut next, &mut then)?;
     let is_another = next != current;
     if is_another {
         depart::rewrite(ctx, work, record, next)?;

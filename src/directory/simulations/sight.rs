@@ -42,7 +42,7 @@ impl Shift {
         }
     }
 
-    fn take_in(&mut self, other: Shift) {
+    fn take_in(&mut self, other: &Shift) {
         self.appears += other.appears;
         self.changes += other.changes;
         self.leaves += other.leaves;
@@ -56,7 +56,7 @@ pub(super) type Shifts = BTreeMap<String, Shift>;
 pub(super) fn add(shifts: &mut Shifts, more: Shifts) {
     for (view, shift) in more {
         match shifts.get_mut(&view) {
-            Some(known) => known.take_in(shift),
+            Some(known) => known.take_in(&shift),
             None => drop(shifts.insert(view, shift)),
         }
     }
@@ -118,7 +118,7 @@ impl Onlookers {
         let veil = if work.count(POLICY) > 0 { Veil::Consumer } else { Veil::None };
         let (mut all, mut shifts) = (Vec::new(), Shifts::new());
         for record in records {
-            let views = Outlook::through(document_of(&record)?).views(&registry, veil);
+            let views = Outlook::through(record.id, document_of(&record)?).views(&registry, veil);
             shifts.insert(record.id.to_string(), Shift { display: record.label, ..Shift::default() });
             all.push(Onlooker { view: record.id, ctx: Ctx { views, ..ctx.clone() } });
         }

@@ -263,8 +263,8 @@ async fn told(register: &Register, tenant: TenantId, case: &Case, which: usize) 
     let (values, active) = (&case.values[which], &case.active[which]);
     let mut ctx = Ctx { tenant, now: NEW_YEAR, ..register.seeded(1) };
     let mut ids = Vec::new();
-    for n in 0..USERS {
-        ids.push(id(&register.create(&ctx, "User", document(values, active[n], n)).await.expect("created")));
+    for (n, active) in active.iter().enumerate().take(USERS) {
+        ids.push(id(&register.create(&ctx, "User", document(values, *active, n)).await.expect("created")));
     }
     ctx.views = Arc::new(Views::alike(view(register, case)).tie(register.directory.registry()));
     let mut answers = Vec::new();

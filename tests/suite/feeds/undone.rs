@@ -118,7 +118,8 @@ async fn there_and_back(place: &Municipality, part: &str) {
             .collect::<Vec<_>>()
     };
     let (mut was, mut is) = (named(&before), named(&files.register().await));
-    (was.sort(), is.sort());
+    was.sort();
+    is.sort();
     assert_eq!(was, is);
 }
 

@@ -159,7 +159,7 @@ impl Walk {
             after = last.change.seq;
             for stored in page {
                 if stored.change.seq <= record.seq {
-                    self.note(stored.change)?;
+                    self.note(&stored.change)?;
                 }
             }
         }
@@ -173,7 +173,7 @@ impl Walk {
         }
     }
 
-    fn note(&mut self, change: Change) -> Result<(), Error> {
+    fn note(&mut self, change: &Change) -> Result<(), Error> {
         if !CAUSES.contains(&change.cause.as_str()) {
             return Ok(());
         }

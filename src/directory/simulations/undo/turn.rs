@@ -189,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Object<String, Value> {
+    fn object(value: &Value) -> Object<String, Value> {
         value.as_object().cloned().expect("an object")
     }
 
@@ -241,12 +241,11 @@ mod tests {
             ),
         ];
         for (before, after, current, expected, stays) in table {
-            let (next, conflicts) =
-                turn_back(user, &object(before.clone()), &object(after.clone()), &object(current.clone()));
+            let (next, conflicts) = turn_back(user, &object(&before), &object(&after), &object(&current));
             assert_eq!(Value::Object(next.clone()), expected, "{before} {after} {current}");
             let told: Vec<_> = conflicts.iter().filter_map(|one| one.path.as_deref()).collect();
             assert_eq!(told.join(" "), stays, "{before} {after} {current}");
-            let (again, _) = turn_back(user, &object(before), &object(after), &next);
+            let (again, _) = turn_back(user, &object(&before), &object(&after), &next);
             assert_eq!(again, next, "twice is once");
         }
     }
@@ -256,8 +255,8 @@ mod tests {
         let registry = Registry::builtin().expect("documents");
         let user = registry.definition("User").expect("a resource type");
         let (left, same) = (json!({ "userName": "a", "title": "b" }), json!({ "title": "b", "userName": "a" }));
-        assert_eq!(changed_since(user, &object(left.clone()), &object(same)), []);
-        let other = changed_since(user, &object(left), &object(json!({ "userName": "a", "locale": "sv" })));
+        assert_eq!(changed_since(user, &object(&left), &object(&same)), []);
+        let other = changed_since(user, &object(&left), &object(&json!({ "userName": "a", "locale": "sv" })));
         let told: Vec<_> = other.iter().filter_map(|one| one.path.as_deref()).collect();
         assert_eq!(told, ["locale", "title"]);
     }
