@@ -240,14 +240,14 @@ fn filter(text: &str, definition: &Definition) -> Result<Filter<Checked>, scim::
 /// Sees to a view that is written or removed: one that a client uses stays, and the forms that it shows are indexed.
 pub(super) fn attend(
     write: &Write<'_>,
-    mut after: Option<&mut Map<String, Value>>,
+    after: Option<&mut Map<String, Value>>,
     work: &mut Work<'_>,
 ) -> Result<Option<Follow>, Error> {
     if after.is_none() {
         usage::refuse_use(write.id, work)?;
     }
     forms::lay_forms(work, write.id, after.as_deref())?;
-    leaving::attend(write, after.as_deref_mut(), work)
+    leaving::attend(write, after, work)
 }
 
 impl Directory {
