@@ -66,12 +66,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("member-of", &[16], "filter members.value eq for one of its members"),
     scenario("group-post", &[1], "POST of a group of 100,000"),
     scenario("reconcile", &[16], "look up 100,000 people by externalId, change 2 in 100"),
-    // It adds to what users are, and so comes after the rest.
-    scenario(
-        "get-view-masked",
-        &[16],
-        "GET by id through a view that masks protected people, beside one that does not",
-    ),
 ];
 
 /// How to measure.
@@ -161,7 +155,6 @@ impl Run<'_> {
             "get-signed" => signed::get(self).await,
             "get-view" => view::get(self).await,
             "get-views" => view::get_of_many(self).await,
-            "get-view-masked" => view::get_masked(self).await,
             "by-username" | "by-email" | "by-external-id" => read::look_up(self).await,
             "user-groups" => read::user_groups(self).await,
             "prefix-page" => read::prefix_page(self).await,

@@ -15,9 +15,6 @@ use super::world::{DIRECT, INDIRECT, READERS, World};
 
 const VIEW: &str = "urn:matrikel:scim:schemas:1.0:View";
 const CLIENT: &str = "urn:matrikel:scim:schemas:1.0:Client";
-const PERSON: &str = "urn:matrikel:scim:schemas:1.0:Person";
-/// The mark of who is protected.
-const PROTECTED: &str = "protectedIdentity";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Clients that ask in turn, each through a view of its own.
 const CLIENTS: u64 = 1_000;
@@ -51,44 +48,6 @@ pub(super) async fn get(run: &Run<'_>) -> anyhow::Result<()> {
         run.enter("", run.drive_known(&part).await?);
         run.enter("view of everything", run.drive_known(&all).await?);
     }
-    Ok(())
-}
-
-/// The same of a register that knows people who are protected: a view that masks them beside one that shows them. Of the people
-/// who are read nobody is, so that what is measured is finding that out.
-pub(super) async fn get_masked(run: &Run<'_>) -> anyhow::Result<()> {
-    let world = run.bench.world;
-    protect(world).await?;
-    let types = part_of(world, None);
-    let masked = learn(run, &client_of(world, &types, "mask").await?, true).await?;
-    let shown = learn(run, &client_of(world, &types, "include").await?, true).await?;
-    for _ in 0..run.bench.settings.rounds {
-        run.enter("", run.drive_known(&masked).await?);
-        run.enter("without masks", run.drive_known(&shown).await?);
-    }
-    Ok(())
-}
-
-/// Gives users the mark of who is protected, if they have none.
-async fn protect(world: &World) -> anyhow::Result<()> {
-    let writer = &world.subject.writer;
-    let attribute = |name: &str| {
-        json!({ "name": name, "type": "string", "multiValued": false, "required": false, "caseExact": true,
-            "mutability": "readWrite", "returned": "default", "uniqueness": "none" })
-    };
-    let schema = json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"], "id": PERSON, "name": "Person",
-        "attributes": [attribute(PROTECTED)],
-    });
-    let (status, answer) = world.ask(&writer.json("POST", "/Schemas", &schema.to_string())).await?;
-    ensure!([201, 409].contains(&status), "POST of /Schemas is answered {status}: {answer}");
-    let added = json!([{ "schema": PERSON, "required": false }]);
-    let message = json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-        "Operations": [{ "op": "add", "path": "schemaExtensions", "value": added }],
-    });
-    let (status, answer) = world.ask(&writer.json("PATCH", "/ResourceTypes/User", &message.to_string())).await?;
-    ensure!([200, 204].contains(&status), "PATCH of the type is answered {status}: {answer}");
     Ok(())
 }
 
@@ -137,11 +96,6 @@ fn part_of(world: &World, number: Option<u64>) -> Value {
 
 /// A new client with a view of its own.
 async fn client(world: &World, types: &Value) -> anyhow::Result<Writer> {
-    client_of(world, types, "mask").await
-}
-
-/// The same with what the view shows of people who are protected.
-async fn client_of(world: &World, types: &Value, protected: &str) -> anyhow::Result<Writer> {
     let writer = &world.subject.writer;
     let name = format!("bench-{}", Uuid::new_v4());
     let post = async |path: &str, body: Value| {
@@ -152,8 +106,7 @@ async fn client_of(world: &World, types: &Value, protected: &str) -> anyhow::Res
     let text = |body: &Value, name: &str| {
         body.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("an answer without {name}"))
     };
-    let view =
-        post("/Views", json!({ "schemas": [VIEW], "name": name, "types": types, "protected": protected })).await?;
+    let view = post("/Views", json!({ "schemas": [VIEW], "name": name, "types": types })).await?;
     let document = json!({ "schemas": [CLIENT], "name": name, "role": "consumer", "view": text(&view, "id")? });
     let made = post("/Clients", document).await?;
     let path = format!("/Clients/{}/credentials", text(&made, "id")?);
