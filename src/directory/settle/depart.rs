@@ -13,7 +13,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons, work_items};
-use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior, wished as names};
+use super::{Book, Voice, adopt, conclude, end, follow, sources, sponsor, standing, superior, wished as names};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -107,6 +107,7 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     work_items::forget(ctx, work, record.id)?;
     persons::leave(ctx, work, record)?;
     work.remove(record.id)?;
+    sponsor::note_gone(ctx, work, record.id)?;
     superior::note_gone(ctx, work, &document)
 }
 
@@ -230,6 +231,7 @@ pub(in crate::directory) fn bring_back(
     }
     standing::restore(Some(before), after);
     standing::guard_said(ctx, Some(before), after)?;
+    sponsor::check(ctx, work, &book, id, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
         source.lift();
         source.hold(ctx.now);
