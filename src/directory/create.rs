@@ -177,6 +177,15 @@ impl Creation {
         Ok(State::new(record, external, groups, work.nesting_seq()))
     }
 
+    /// The document with what is to stand in it for its secrets.
+    pub(super) fn sealed(&self, work: &mut Work<'_>) -> Result<Map<String, Value>, Error> {
+        let document = &self.draft.doc;
+        Ok(match &self.sealer {
+            Some(sealer) => sealer.seal(work, self.draft.id, document, &Secrets::default(), None)?.0.into_owned(),
+            None => Map::clone(document),
+        })
+    }
+
     /// Who shall be a member from the beginning.
     pub(super) fn members(&self) -> impl Iterator<Item = &str> {
         let elements = self.relation.iter().flat_map(|change| match change {

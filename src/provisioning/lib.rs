@@ -5,7 +5,8 @@
 //! day by day; [`units`] is the tree of organisational units; [`names`] makes user names and addresses; [`calendar`] turns
 //! dates into instants of a tenant's time zone; [`lifecycle`] says in which state an account is, [`policy`] by which days;
 //! [`rules`] says who gets what, [`licences`] whose turn it is where there is only so much, [`superior`] who leads whom,
-//! [`sources`] whose value of several sources counts, [`guard`] what is too much at once.
+//! [`sources`] whose value of several sources counts, [`guard`] what is too much at once, [`sponsor`] who without HR needs
+//! somebody that answers and an end.
 
 pub mod calendar;
 pub mod choice;
@@ -19,5 +20,6 @@ pub mod person;
 pub mod policy;
 pub mod rules;
 pub mod sources;
+pub mod sponsor;
 pub mod superior;
 pub mod units;

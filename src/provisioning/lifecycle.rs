@@ -120,7 +120,8 @@ impl Default for Terms {
 }
 
 impl Terms {
-    fn of(&self, kind: Option<&str>) -> Offsets {
+    /// The days of a kind of employment.
+    pub(crate) fn of(&self, kind: Option<&str>) -> Offsets {
         let named = self.kinds.iter().find(|(name, _)| kind.is_some_and(|kind| kind.eq_ignore_ascii_case(name)));
         named.map_or(self.offsets, |(_, offsets)| *offsets)
     }

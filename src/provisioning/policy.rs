@@ -11,6 +11,7 @@ use crate::guard::Guard;
 use crate::lifecycle::{Offsets, Terms};
 use crate::names::Scheme;
 use crate::person;
+use crate::sponsor::Sponsoring;
 
 /// What is made of names whose owners were purged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Policy {
     pub names: Option<Scheme>,
     /// What may be done within a day; `None`: whatever is asked.
     pub guard: Option<Guard>,
+    /// Who needs a sponsor and an end.
+    pub sponsoring: Sponsoring,
     /// Whether who leads somebody follows from employments and units; it is what clients write otherwise.
     pub derives_manager: bool,
     /// Which account of a person clouds get.
@@ -129,6 +132,7 @@ impl Policy {
             names: document.get("names").and_then(Value::as_object).map(Scheme::read).transpose()?,
             guard: Guard::read(document)?,
             clouds: clouds(document, user)?,
+            sponsoring: Sponsoring::read(document, user)?,
         })
     }
 

@@ -2,6 +2,7 @@
 //! that the source's key leads to is created, changed or withdrawn by the steps of any write, and with it, in the same
 //! transaction, stands what was said; whoever carries on after an interruption does nothing twice.
 
+mod by_hand;
 mod step;
 
 use std::collections::HashMap;
@@ -155,6 +156,15 @@ pub struct Done {
     pub before: Option<Object<String, Value>>,
     /// What it is.
     pub after: Option<Object<String, Value>>,
+    /// Why nothing was done, although it was found out under the lock and something else was written for it.
+    pub refused: Option<String>,
+}
+
+impl Done {
+    /// That nothing else is to be told of it.
+    fn nothing(op: Op, id: Option<ResourceId>) -> Self {
+        Done { op, id, open: Vec::new(), cut: None, before: None, after: None, refused: None }
+    }
 }
 
 /// What became of an entry.
@@ -202,6 +212,7 @@ impl Directory {
                 let done = match done {
                     Err(error) if error.may_pass() => return Err(error),
                     Err(error) => Err(error.to_string()),
+                    Ok(Done { refused: Some(reason), .. }) => Err(reason),
                     Ok(done) => Ok(done),
                 };
                 Ok(Outcome { part, key, row, done })
@@ -378,7 +389,7 @@ impl Task {
     fn refer(&self, part: usize, key: &str, work: &mut Work<'_>) -> Result<Done, Error> {
         let part = self.part(part)?;
         let feed_key = self.feed_key(part, key);
-        let nothing = |id| Done { op: Op::Unchanged, id, open: Vec::new(), cut: None, before: None, after: None };
+        let nothing = |id| Done::nothing(Op::Unchanged, id);
         let Some(record) = work.feed_record(&feed_key)? else { return Ok(nothing(None)) };
         let open: Vec<Reference> =
             record.open.as_deref().and_then(|open| serde_json::from_str(open).ok()).unwrap_or_default();
@@ -402,7 +413,7 @@ impl Task {
         let id = record.resource;
         self.note_references(id, &left, work)?;
         work.put_feed_record(feed_key, FeedRecord { open: written(&left), op, run: self.run, ..record });
-        Ok(Done { op: Op::Updated, id: Some(id), open: left, cut: None, before, after })
+        Ok(Done { op: Op::Updated, id: Some(id), open: left, before, after, ..nothing(Some(id)) })
     }
 
     /// Has somebody look at the references of a resource that lead nowhere; without any, no more.

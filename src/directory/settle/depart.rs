@@ -10,7 +10,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error, persons, secret, views, work_items};
-use super::{Book, adopt, choose, claim, conclude, end, follow, sources, standing, superior};
+use super::{Book, adopt, choose, claim, conclude, end, follow, sources, sponsor, standing, superior};
 
 /// Names of login.
 pub(in crate::directory) const USER_NAMES: &str = "userName";
@@ -112,6 +112,7 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     work_items::forget(ctx, work, record.id)?;
     persons::leave(ctx, work, record)?;
     work.remove(record.id)?;
+    sponsor::note_gone(ctx, work, record.id)?;
     superior::note_gone(ctx, work, &document)
 }
 

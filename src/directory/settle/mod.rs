@@ -19,6 +19,7 @@ mod people;
 mod rehire;
 pub(super) mod rights;
 pub(super) mod sources;
+mod sponsor;
 mod standing;
 mod superior;
 pub(super) mod wished;
@@ -87,6 +88,8 @@ pub(super) struct Follow {
     siblings: Vec<ResourceId>,
     /// Users that were kept from a manager by a circle which may be none any more.
     freed: BTreeSet<ResourceId>,
+    /// Whether the User can answer for others from now on, or cannot any more.
+    answers_otherwise: bool,
 }
 
 impl Follow {
@@ -140,6 +143,7 @@ pub(super) fn settle(
     wished::hear(ctx, &book, definition, before, after, voice);
     standing::restore(before, after);
     standing::guard_said(ctx, before, after)?;
+    sponsor::check(ctx, work, &book, id, before, after)?;
     if book.policy_of(after).is_some() {
         life::hear(ctx, before, after);
         depart::refuse_buried(work, &book, id, before, after)?;
@@ -202,6 +206,7 @@ fn conclude_with(
     let (entitlements, by_hand) = rights::settle(ctx, work, book, &subject, &mut follow)?;
     let states = (before.and_then(held_state), subject.state);
     follow.notices.extend(work_items::notice(id, before, after, states, &by_hand, (&calendar, ctx.now)));
+    sponsor::settle(ctx, work, book, id, before, after, &mut follow)?;
     if licences::follows_person(book.pools(), work) {
         follow.person = Some(persons::person_of(after));
     }
@@ -230,6 +235,9 @@ pub(super) fn follow(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, mut follow:
         follow.look_again(Some(ctx.now));
     }
     superior::follow(ctx, work, &follow)?;
+    if follow.answers_otherwise {
+        sponsor::look_at_sponsored(ctx, work, id)?;
+    }
     for group in follow.leaving {
         membership::set(ctx, work, group, id, false)?;
     }

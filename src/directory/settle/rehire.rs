@@ -15,7 +15,7 @@ use super::super::remove::is_seen_under_lock;
 use super::super::{Ctx, Error};
 use super::claim::Sharing;
 use super::depart::{ENTERPRISE, refuse_buried};
-use super::{Book, Voice, conclude, sources, standing, wished as names};
+use super::{Book, Voice, conclude, sources, sponsor, standing, wished as names};
 
 /// Whose account a POST is about.
 pub(in crate::directory) enum Return {
@@ -212,6 +212,7 @@ pub(in crate::directory) fn bring_back(
     }
     standing::restore(Some(before), after);
     standing::guard_said(ctx, Some(before), after)?;
+    sponsor::check(ctx, work, &book, id, Some(before), after)?;
     standing::change_source(after, ctx.caller.id, |source| {
         source.lift();
         source.hold(ctx.now);

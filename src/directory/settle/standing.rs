@@ -211,6 +211,11 @@ fn sources(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     part(document, SOURCES).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// The client that the account is from; of several the first.
+pub(super) fn holder(document: &Map<String, Value>) -> Option<ResourceId> {
+    sources(document).find(|source| source["holds"] == true)?["value"].as_str()?.parse().ok()
+}
+
 /// What the account's document says of one client.
 pub(super) struct Source(Map<String, Value>);
 

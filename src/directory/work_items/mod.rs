@@ -41,6 +41,10 @@ pub enum Kind {
     Review,
     /// More licences are held than there are.
     OverPermitted,
+    /// Somebody without HR whose end is near, or for whom nobody answers.
+    Sponsorship,
+    /// A feed speaks of somebody without HR.
+    Takeover,
 }
 
 impl Kind {
@@ -55,11 +59,13 @@ impl Kind {
             Kind::NoShow => "noShow",
             Kind::Review => "review",
             Kind::OverPermitted => "overPermitted",
+            Kind::Sponsorship => "sponsorship",
+            Kind::Takeover => "takeover",
         }
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::HeldRun,
         Kind::HeldChange,
         Kind::Simulation,
@@ -68,10 +74,13 @@ impl Kind {
         Kind::NoShow,
         Kind::Review,
         Kind::OverPermitted,
+        Kind::Sponsorship,
+        Kind::Takeover,
     ];
 
     /// Every kind that is about somebody.
-    const OF_PEOPLE: [Kind; 4] = [Kind::Conflict, Kind::OpenReference, Kind::NoShow, Kind::Review];
+    const OF_PEOPLE: [Kind; 6] =
+        [Kind::Conflict, Kind::OpenReference, Kind::NoShow, Kind::Review, Kind::Sponsorship, Kind::Takeover];
 }
 
 /// Something to be decided.
@@ -132,9 +141,18 @@ pub fn open(ctx: &Ctx, work: &mut Work<'_>, item: &Item) -> Result<(), Error> {
     let details: Vec<Value> = item.details.iter().map(|detail| detail.as_str().into()).collect();
     if let Some((record, mut document)) = find(work, item.kind, item.about)? {
         let known = document.get("details").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is_same = known == details && document.get("summary").and_then(Value::as_str) == Some(&item.summary);
-        if is_same {
+        let asks_the_same = document.get("summary").and_then(Value::as_str) == Some(&item.summary);
+        if asks_the_same && known == details {
             return Ok(());
+        }
+        if !asks_the_same {
+            // Another question is another's to decide, by another day.
+            if let Some(owner) = item.owner {
+                document.insert("owner".to_owned(), reference(work, owner)?);
+            }
+            if let Some(due) = item.due {
+                document.insert("due".to_owned(), format_instant(due).into());
+            }
         }
         if !is_open(&document) {
             document.insert("since".to_owned(), format_instant(ctx.now).into());

@@ -82,6 +82,7 @@ pub const SHIPPED: [Shipped; 10] = [
             ("User", "urn:matrikel:scim:schemas:1.0:Person:employments.manager"),
             ("User", "urn:matrikel:scim:schemas:1.0:Person:managerFrom.key"),
             ("User", "urn:matrikel:scim:schemas:1.0:Person:managersPassed.key"),
+            ("User", "urn:matrikel:scim:schemas:1.0:Person:sponsor.value"),
         ],
     },
     Shipped {

@@ -34,6 +34,8 @@ async fn what_is_wrong_with_a_policy_is_said_with_its_place(town: &Town) {
         ("stageBefore", json!(-1), "stageBefore: -1 is not between 0 and 3653 days."),
         ("limboAfter", json!(4_000), "limboAfter: 4000 is not"),
         ("purge", json!(true), "purgeAfter is missing"),
+        ("longestMonths", json!(0), "longestMonths: 0 is not between 1 and 120 months."),
+        ("kinds", json!([{ "type": "a", "longestMonths": 121 }]), "kinds[0].longestMonths: 121 is not"),
         ("reuse", json!("often"), "reuse: \"often\" is neither"),
         ("kinds", json!([{ "type": "a", "bridgeDays": -2 }]), "kinds[0].bridgeDays: -2"),
         ("kinds", json!([{ "type": "a" }, { "type": "A" }]), "kinds[1].type: \"A\" is there twice."),

@@ -4,6 +4,7 @@
 mod city;
 mod fed;
 mod finnish;
+mod guest;
 mod killed;
 mod said;
 mod swedish;

@@ -6,6 +6,7 @@ use store::feed::{FeedKey, FeedRecord};
 use store::work::document_of;
 use store::{ResourceId, Work};
 
+use super::by_hand;
 use super::{Done, GONE, Op, Ready, Step, Task, Wish, is_gone, stored_op, written};
 use crate::directory::Error;
 use crate::directory::settle::sources;
@@ -15,11 +16,17 @@ impl Ready {
         let (entry, ctx) = (&self.entry, &task.ctx);
         let part = task.part(entry.part)?;
         if matches!(entry.wish, Wish::Refer) {
-            return task.refer(entry.part, &entry.key, work);
+            let known = work.feed_record(&task.feed_key(part, &entry.key))?;
+            return match known.filter(|_| !by_hand::is_spoken_of(part)) {
+                Some(known) if by_hand::is_by_hand(work, known.resource)? => {
+                    Ok(Done::nothing(Op::Unchanged, Some(known.resource)))
+                }
+                _ => task.refer(entry.part, &entry.key, work),
+            };
         }
         let key = task.feed_key(part, &entry.key);
         let known = work.feed_record(&key)?;
-        let done = |op, id| Done { op, id, open: self.open.clone(), cut: self.cut.clone(), before: None, after: None };
+        let done = |op, id| Done { open: self.open.clone(), cut: self.cut.clone(), ..Done::nothing(op, id) };
         if let Some(known) = known.as_ref().filter(|known| known.run == task.run)
             && self.was_done(known)
         {
@@ -36,6 +43,9 @@ impl Ready {
             && !scope.matches(was)
         {
             return Ok(Done { before: None, ..done(Op::Outside, self.id) });
+        }
+        if let Some(done) = by_hand::leave_alone(self, task, part, was.as_ref(), work)? {
+            return Ok(done);
         }
         let (id, op) = match self.step.as_ref().map_err(Clone::clone)? {
             Step::Create(creation) => (Some(creation.run(ctx, work)?.record.id), Op::Created),
