@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons, work_items};
+use super::super::{Ctx, Error, erasure, persons, work_items};
 use super::{Book, Voice, adopt, conclude, end, follow, sources, standing, superior, wished as names};
 
 /// Names of login.
@@ -107,6 +107,9 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     work_items::forget(ctx, work, record.id)?;
     persons::leave(ctx, work, record)?;
     work.remove(record.id)?;
+    if book.policy_of(&document).is_some() {
+        erasure::begin(ctx, work, record.id);
+    }
     superior::note_gone(ctx, work, &document)
 }
 

@@ -1,6 +1,7 @@
 //! Accounts that follow their dates: policies, states, blocks, what falls due.
 
 mod block;
+mod erased;
 mod moments;
 mod names;
 mod policy;
