@@ -38,6 +38,7 @@ SELECT create_distributed_table('sealing_key', 'tenant_id', colocate_with => 'te
 SELECT create_distributed_table('due', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('grant_', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('tombstone', 'tenant_id', colocate_with => 'tenant_clock');
+SELECT create_distributed_table('erasure', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('lease', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('guard_count', 'tenant_id', colocate_with => 'tenant_clock');
 SELECT create_distributed_table('guard_pass', 'tenant_id', colocate_with => 'tenant_clock');

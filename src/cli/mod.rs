@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod client;
 pub mod demo;
+mod erase;
 mod federation;
 mod feed;
 mod index;
@@ -110,6 +111,8 @@ enum Command {
     /// What falls due in an organisation's register
     #[command(subcommand)]
     Schedule(schedule::Command),
+    /// Erase what is known of somebody
+    Erase(erase::Arguments),
     /// What reclaimed licences have saved, and what lies idle
     #[command(subcommand)]
     Licences(licences::Command),
@@ -170,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Index(command) => index::run(&shared, &command),
         Command::Federation(command) => federation::run(&shared, command),
         Command::Schedule(command) => schedule::run(&shared, &command),
+        Command::Erase(arguments) => erase::run(&shared, &arguments),
         Command::Licences(command) => licences::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),

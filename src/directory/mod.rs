@@ -19,6 +19,7 @@ pub mod deferred;
 mod derive;
 mod difference;
 mod envelope;
+pub mod erasure;
 mod error;
 pub mod feeds;
 mod fetch;

@@ -100,6 +100,7 @@ impl Scheduler {
             if !self.weigh(&ctx, &mut due, &mut weighed).await? {
                 continue;
             }
+            self.directory.forget_in_runs(&ctx).await?;
             let batch = self.carry_out(&ctx, &due).await;
             self.count(&batch);
             done.add(batch);
@@ -145,6 +146,7 @@ impl Scheduler {
             if !self.weigh(&ctx, &mut due, &mut weighed).await? {
                 continue;
             }
+            self.directory.forget_in_runs(&ctx).await?;
             done.add(self.carry_out(&ctx, &due).await);
             told(moment, &done);
         }

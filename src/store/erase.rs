@@ -16,7 +16,7 @@ pub const ERASING: &str = "erasing";
 pub const ERASED: &str = "erased";
 
 /// Every table of tenants with its key. The clock is the first: without it nothing can be written.
-const TABLES: [(&str, &str); 28] = [
+const TABLES: [(&str, &str); 29] = [
     ("tenant_clock", "tenant_id"),
     ("route", "key"),
     ("credential", "credential_id"),
@@ -34,6 +34,7 @@ const TABLES: [(&str, &str); 28] = [
     ("due", "resource_id"),
     ("grant_", "user_id, target_id, ground_kind, ground_id, since"),
     ("tombstone", "namespace, value"),
+    ("erasure", "resource_id"),
     ("sweep", "group_id"),
     ("membership", "group_id, member_id"),
     ("unique_key", "namespace, value"),

@@ -46,6 +46,17 @@ pub(crate) fn instant_from(db: &mut Db, tenant: TenantId, seq: Seq) -> Result<Op
         .optional()?)
 }
 
+/// The newest document of a resource, whether it lives or not; `None`: it never had one, or that is erased.
+pub(crate) fn image_ever(db: &mut Db, tenant: TenantId, resource: ResourceId) -> Result<Option<String>, Error> {
+    Ok(Statement::<Text>::new("SELECT doc FROM change WHERE doc IS NOT NULL AND tenant_id = ")
+        .bind(tenant)
+        .sql(" AND resource_id = ")
+        .bind(resource)
+        .sql(" ORDER BY seq DESC LIMIT 1")
+        .get_result::<String>(db)
+        .optional()?)
+}
+
 /// What a resource's document was before a change, by the newest change before it that has one; `None`: it was not there, or
 /// what it said is erased.
 pub(crate) fn image_before(

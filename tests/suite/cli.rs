@@ -69,6 +69,7 @@ fn every_command_explains_itself() {
         &["backup"],
         &["restore"],
         &["restored"],
+        &["erase"],
         &["export"],
         &["import"],
         &["export", "accounts"],

@@ -23,7 +23,7 @@ pub const OBJECTS: &str = "object";
 pub const WARNINGS: &str = "warning";
 
 impl Directory {
-    async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
+    pub(in crate::directory) async fn run_envelope(&self, ctx: &Ctx, run: ResourceId) -> Result<Envelope, Error> {
         self.lasting_envelope(ctx, USAGE, run.0).await
     }
 

@@ -9,7 +9,7 @@ use store::secret::Secrets;
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Tombstone, Work};
 
-use super::super::{Ctx, Error, persons, secret, views, work_items};
+use super::super::{Ctx, Error, erasure, persons, secret, views, work_items};
 use super::{Book, adopt, choose, claim, conclude, end, follow, sources, sponsor, standing, superior};
 
 /// Names of login.
@@ -113,6 +113,9 @@ pub(in crate::directory) fn purge(ctx: &Ctx, work: &mut Work<'_>, record: &Recor
     persons::leave(ctx, work, record)?;
     work.remove(record.id)?;
     sponsor::note_gone(ctx, work, record.id)?;
+    if book.policy_of(&document).is_some() {
+        erasure::begin(ctx, work, record.id);
+    }
     superior::note_gone(ctx, work, &document)
 }
 

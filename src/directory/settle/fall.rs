@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
 use super::super::views::{self, VIEW};
-use super::super::{Ctx, Directory, Error, guard, licences};
+use super::super::{Ctx, Directory, Error, erasure, guard, licences};
 use super::{Book, EVERYBODY, choose, conclude, depart, end, follow, sources};
 
 /// What the lease is called.
@@ -98,6 +98,9 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         return tell_everybody(ctx, work, due);
     }
     let Some(record) = work.record(id)? else {
+        if erasure::go_on(ctx, work, id)? {
+            return Ok(Fallen::Same);
+        }
         end(ctx, work, id)?;
         return Ok(Fallen::Same);
     };

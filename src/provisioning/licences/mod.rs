@@ -14,4 +14,4 @@ mod tests;
 
 pub use savings::{Reclaim, Worth, worth};
 pub use seat::{Room, Seat, Stage, Step, Wish, next, turn};
-pub use terms::{FreeAt, LICENCE, Period, Price, Terms};
+pub use terms::{FreeAt, LICENCE, Period, Price, Terms, retention};

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 pub const LICENCE: &str = "urn:matrikel:scim:schemas:1.0:Licence";
 /// Longest time that a seat is kept during a leave, in days.
 const MAX_DAYS: i64 = 3_660;
+/// Longest time that evidence is kept, in months.
+const MAX_MONTHS: i64 = 1_200;
 /// Most seats.
 const MAX_SEATS: i64 = 1_000_000_000;
 /// Highest price.
@@ -122,6 +124,10 @@ impl Terms {
         if leave_days.is_some_and(|days| !(0..=MAX_DAYS).contains(&days)) {
             return Err(wrong(&place("leaveDays"), &format!("must be 0 to {MAX_DAYS} days")));
         }
+        let retention = number("retentionMonths");
+        if retention.is_some_and(|months| !(1..=MAX_MONTHS).contains(&months)) {
+            return Err(wrong(&place("retentionMonths"), &format!("must be 1 to {MAX_MONTHS} months")));
+        }
         let price = match licence.and_then(|licence| licence.get("price")).and_then(Value::as_f64) {
             None => None,
             Some(amount) if !(0.0..=MAX_PRICE).contains(&amount) => {
@@ -158,6 +164,13 @@ impl Terms {
             is_of_person: is("perPerson"),
         }))
     }
+}
+
+/// For how many months after its end it stays known that somebody had an entitlement, by its document; `None`: no longer than
+/// the account.
+pub fn retention(document: &Map<String, Value>) -> Option<i64> {
+    let months = document.get(LICENCE)?.get("retentionMonths")?.as_i64()?;
+    (1..=MAX_MONTHS).contains(&months).then_some(months)
 }
 
 fn wrong(name: &str, detail: &str) -> scim::Error {

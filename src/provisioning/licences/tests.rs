@@ -28,6 +28,8 @@ fn what_is_agreed_on_is_read_and_what_is_wrong_is_named() {
         (json!({ "limitedAssignmentsPermitted": true, "totalAssignmentsPermitted": -1 }), "totalAssignmentsPermitted"),
         (json!({ LICENCE: { "freeAt": "never" } }), "freeAt"),
         (json!({ LICENCE: { "leaveDays": -1 } }), "leaveDays"),
+        (json!({ LICENCE: { "retentionMonths": 0 } }), "retentionMonths"),
+        (json!({ LICENCE: { "retentionMonths": 1_201 } }), "retentionMonths"),
         (json!({ LICENCE: { "price": -1 } }), "price"),
         (json!({ LICENCE: { "price": 1, "period": "week" } }), "period"),
     ];

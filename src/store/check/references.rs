@@ -29,9 +29,10 @@ pub(crate) const UNTOUCHED: &str = "FROM membership m JOIN resource r ON r.tenan
 pub(crate) const STALE_NOTES: &str = "FROM deferred_outcome o LEFT JOIN deferred d ON d.tenant_id = o.tenant_id AND \
      d.request_id = o.request_id AND d.expires_at IS NULL WHERE d.request_id IS NULL AND o.tenant_id = ";
 
-/// A resource that is to be looked at again and is not there.
+/// A resource that is to be looked at again, is not there, and is not to be erased either.
 pub(crate) const NOT_DUE: &str = "FROM due d LEFT JOIN resource r ON r.tenant_id = d.tenant_id AND \
-     r.resource_id = d.resource_id WHERE r.resource_id IS NULL AND d.tenant_id = ";
+     r.resource_id = d.resource_id LEFT JOIN erasure e ON e.tenant_id = d.tenant_id AND \
+     e.resource_id = d.resource_id WHERE r.resource_id IS NULL AND e.resource_id IS NULL AND d.tenant_id = ";
 /// What a feed has said that is not there.
 const SAID_BY_NOBODY: &str = "FROM feed_record f LEFT JOIN resource r ON r.tenant_id = f.tenant_id AND \
      r.resource_id = f.feed_id AND r.kind = 'Feed' WHERE r.resource_id IS NULL AND f.tenant_id = ";

@@ -6,8 +6,8 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ChangeLine, DueLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine, SealKeyLine,
-    SealingKeyLine, TombstoneLine, Trailer, TransferError, raw,
+    ChangeLine, DueLine, ErasureLine, ExternalLine, FORMAT, Header, Hex, IndexLine, Line, MembershipLine, ResourceLine,
+    SealKeyLine, SealingKeyLine, TombstoneLine, Trailer, TransferError, raw,
 };
 use crate::by::By;
 use crate::change::Kept;
@@ -18,8 +18,8 @@ use crate::record::resource_id;
 use crate::secret::SealingKey;
 use crate::statement::Statement;
 use crate::{
-    Error, Record, TenantId, Tombstone, catalog, change, credential, dialect, due, grant, record, secret, tenant,
-    tombstone,
+    Erasure, Error, Record, TenantId, Tombstone, catalog, change, credential, dialect, due, erasure, grant, record,
+    secret, tenant, tombstone,
 };
 
 /// Rows read at a time.
@@ -135,6 +135,7 @@ impl Export<'_, '_> {
             "SELECT COUNT(*) FROM due WHERE tenant_id = ",
             "SELECT COUNT(*) FROM grant_ WHERE tenant_id = ",
             "SELECT COUNT(*) FROM tombstone WHERE tenant_id = ",
+            "SELECT COUNT(*) FROM erasure WHERE tenant_id = ",
             "SELECT COUNT(*) FROM feed_record WHERE tenant_id = ",
             "SELECT COUNT(*) FROM change WHERE tenant_id = ",
         ] {
@@ -304,11 +305,20 @@ impl Export<'_, '_> {
         let mut after = None;
         loop {
             let slice = tombstone::slice(&mut self.reader.db, self.tenant, after.as_ref(), SLICE)?;
-            let Some((last, _)) = slice.last() else { return Ok(()) };
+            let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
             for ((namespace, value), stone) in slice {
                 let Tombstone { resource, at, until } = stone;
                 self.line(&Line::Tombstone(TombstoneLine { namespace, value, resource: resource.0, at, until }))?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let slice = erasure::slice(&mut self.reader.db, self.tenant, after, SLICE)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(*last);
+            for (id, Erasure { kind, at, runs_at, done_at }) in slice {
+                self.line(&Line::Erasure(ErasureLine { resource: id.0, kind, at, runs: runs_at, done: done_at }))?;
             }
         }
     }

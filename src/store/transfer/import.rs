@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::survey::{Survey, fault, parse, survey};
-use super::{ChangeLine, Header, Hex, Line, SealingKeyLine, TombstoneLine, TransferError};
+use super::{ChangeLine, ErasureLine, Header, Hex, Line, SealingKeyLine, TombstoneLine, TransferError};
 use crate::by::By;
 use crate::catalog::{self, Catalog};
 use crate::change::{Change, Kept, Op};
@@ -25,8 +25,8 @@ use crate::store::Store;
 use crate::unique::UniqueKey;
 use crate::work::document_of;
 use crate::{
-    Buried, Due, Error, Grant, Record, ResourceId, Tenant, TenantId, Tombstone, change, credential, dialect, due, feed,
-    grant, record, secret, tenant, tombstone, unique,
+    Buried, Due, Erasure, Error, Grant, Record, ResourceId, Tenant, TenantId, Tombstone, change, credential, dialect,
+    due, erasure, feed, grant, record, secret, tenant, tombstone, unique,
 };
 
 /// Lines written in one transaction.
@@ -187,6 +187,7 @@ struct Slice {
     due: Vec<(ResourceId, Option<Due>)>,
     grants: Vec<Grant>,
     tombstones: Vec<(Buried, Tombstone)>,
+    erasures: Vec<(ResourceId, Erasure)>,
     feeds: Vec<(FeedKey, FeedRecord)>,
     changes: Vec<(Kept, Vec<u8>)>,
 }
@@ -279,6 +280,10 @@ impl Import<'_> {
             Line::Tombstone(TombstoneLine { namespace, value, resource, at, until }) => {
                 let stone = Tombstone { resource: ResourceId(resource), at, until };
                 self.slice.tombstones.push(((namespace, value), stone));
+            }
+            Line::Erasure(ErasureLine { resource, kind, at, runs, done }) => {
+                let erasure = Erasure { kind, at, runs_at: runs, done_at: done };
+                self.slice.erasures.push((ResourceId(resource), erasure));
             }
             Line::FeedRecord(line) => self.slice.feeds.push(line.into()),
             Line::Change(line) => self.take_change(line, is_stored)?,
@@ -386,6 +391,7 @@ impl Import<'_> {
                 due::store(db, tenant, slice.due)?;
                 grant::store(db, tenant, slice.grants)?;
                 tombstone::store(db, tenant, slice.tombstones)?;
+                erasure::store(db, tenant, slice.erasures)?;
                 feed::store(db, tenant, slice.feeds)?;
                 change::keep(db, tenant, slice.changes)
             })();

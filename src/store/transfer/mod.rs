@@ -69,6 +69,7 @@ enum Line {
     Due(DueLine),
     Grant(GrantLine),
     Tombstone(TombstoneLine),
+    Erasure(ErasureLine),
     FeedRecord(feeds::FeedRecordLine),
     Change(ChangeLine),
     End(Trailer),
@@ -297,6 +298,19 @@ struct TombstoneLine {
     at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
+}
+
+/// Of whom nothing is kept. Where it was read in, what runs have left did not go along.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasureLine {
+    resource: Uuid,
+    kind: String,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    runs: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

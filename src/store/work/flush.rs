@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Work;
 use crate::index::{self, IndexDiff};
 use crate::{
-    Error, Seq, audit, change, credential, deferred, due, external, feed, grant, guard, idempotency, membership,
-    record, route, seal, secret, tombstone, unique,
+    Error, Seq, audit, change, credential, deferred, due, erasure, external, feed, grant, guard, idempotency,
+    membership, record, route, seal, secret, tombstone, unique,
 };
 
 /// What a flushed batch left behind for its writer.
@@ -39,6 +39,7 @@ impl Work<'_> {
             || !self.settled.due.is_empty()
             || !self.settled.grants.is_empty()
             || !self.settled.tombstones.is_empty()
+            || !self.settled.erasures.is_empty()
             || !self.settled.counts.is_empty()
             || !self.settled.passes.is_empty()
             || self.clock.book_seq != self.began_book
@@ -120,6 +121,7 @@ impl Work<'_> {
         due::store(self.db, tenant, settled.due.drain())?;
         grant::store(self.db, tenant, settled.grants.drain().map(|(_, grant)| grant))?;
         tombstone::store(self.db, tenant, settled.tombstones.drain())?;
+        erasure::store(self.db, tenant, settled.erasures.drain())?;
         guard::store(self.db, tenant, std::mem::take(&mut settled.counts), std::mem::take(&mut settled.passes))?;
         secret::store_keys(self.db, tenant, std::mem::take(&mut settled.sealing_keys))?;
         audit::append(self.db, tenant, std::mem::take(&mut settled.audit), &self.origin.random)?;

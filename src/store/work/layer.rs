@@ -16,7 +16,7 @@ use crate::index::PathChange;
 use crate::membership::Membership;
 use crate::secret::SealingKey;
 use crate::unique::UniqueKey;
-use crate::{Buried, Credential, Deferred, Due, Grant, GrantKey, Record, ResourceId, SealKey, Seq, Tombstone};
+use crate::{Buried, Credential, Deferred, Due, Erasure, Grant, GrantKey, Record, ResourceId, SealKey, Seq, Tombstone};
 
 type Memberships = HashMap<ResourceId, Option<Membership>>;
 
@@ -68,6 +68,8 @@ pub(super) struct Layer {
     pub(super) due: HashMap<ResourceId, Option<Due>>,
     pub(super) grants: HashMap<GrantKey, Grant>,
     pub(super) tombstones: HashMap<Buried, Tombstone>,
+    /// Of whom nothing is to be kept.
+    pub(super) erasures: HashMap<ResourceId, Erasure>,
     /// What clients have done, to be added.
     pub(super) counts: BTreeMap<Counted, i64>,
     /// What is decided about them.
@@ -135,6 +137,7 @@ impl Layer {
         self.due.extend(upper.due);
         self.grants.extend(upper.grants);
         self.tombstones.extend(upper.tombstones);
+        self.erasures.extend(upper.erasures);
         for (key, n) in upper.counts {
             *self.counts.entry(key).or_default() += n;
         }

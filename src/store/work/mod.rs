@@ -7,6 +7,7 @@
 mod building;
 mod change;
 mod deferred;
+mod erasure;
 mod feed;
 mod find;
 mod flush;

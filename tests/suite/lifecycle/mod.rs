@@ -2,6 +2,7 @@
 
 mod block;
 mod choice;
+mod erased;
 mod moments;
 mod names;
 mod policy;

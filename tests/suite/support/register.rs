@@ -71,6 +71,11 @@ impl Register {
         Ctx { random: Random::seeded(seed), ..self.ctx() }
     }
 
+    /// Whether it lies in PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.folder.is_none()
+    }
+
     /// The one number that a query on the database answers.
     pub(crate) fn number(&self, query: &str) -> i64 {
         super::server::number(&self.url, query)

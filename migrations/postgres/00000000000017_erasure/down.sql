@@ -1,0 +1,2 @@
+DROP INDEX feed_record_resource;
+DROP TABLE erasure;
