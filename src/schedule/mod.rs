@@ -100,7 +100,7 @@ impl Scheduler {
             if !self.weigh(&ctx, &mut due, &mut weighed).await? {
                 continue;
             }
-            self.directory.forget_in_runs(&ctx).await?;
+            self.look_through_runs(&ctx).await;
             let batch = self.carry_out(&ctx, &due).await;
             self.count(&batch);
             done.add(batch);
@@ -146,7 +146,7 @@ impl Scheduler {
             if !self.weigh(&ctx, &mut due, &mut weighed).await? {
                 continue;
             }
-            self.directory.forget_in_runs(&ctx).await?;
+            self.look_through_runs(&ctx).await;
             done.add(self.carry_out(&ctx, &due).await);
             told(moment, &done);
         }
@@ -173,6 +173,13 @@ impl Scheduler {
             Days::Held => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Looks for people who are to be erased in what runs have left. Where that fails they are not erased yet, and all else goes on.
+    async fn look_through_runs(&self, ctx: &Ctx) {
+        if let Err(error) = self.directory.forget_in_runs(ctx).await {
+            tracing::warn!(tenant = ctx.tenant.0, %error, "what runs have left cannot be looked through, and nobody is erased yet");
+        }
     }
 
     /// Does each, in order; what cannot be done is put off, and nothing waits for it.
