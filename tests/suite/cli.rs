@@ -39,7 +39,7 @@ fn json_of(text: &str) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = TempDir::new().expect("a folder");
-    let commands: [&[&str]; 37] = [
+    let commands: [&[&str]; 38] = [
         &[],
         &["serve"],
         &["demo"],
