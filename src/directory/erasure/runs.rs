@@ -73,10 +73,9 @@ impl Directory {
 }
 
 /// Who is to be looked for, and by which texts.
-fn wanted(
-    reader: &mut Reader,
-    tenant: TenantId,
-) -> Result<(Vec<(ResourceId, Erasure)>, HashSet<String>), store::Error> {
+type Wanted = (Vec<(ResourceId, Erasure)>, HashSet<String>);
+
+fn wanted(reader: &mut Reader, tenant: TenantId) -> Result<Wanted, store::Error> {
     let people = reader.erasures_begun(tenant, MANY)?;
     let mut marks = HashSet::new();
     for (id, _) in &people {
