@@ -72,11 +72,10 @@ impl Directory {
     }
 }
 
-/// Erasures that have begun, each with whom it is of.
-type Erasures = Vec<(ResourceId, Erasure)>;
-
 /// Who is to be looked for, and by which texts.
-fn wanted(reader: &mut Reader, tenant: TenantId) -> Result<(Erasures, HashSet<String>), store::Error> {
+type Wanted = (Vec<(ResourceId, Erasure)>, HashSet<String>);
+
+fn wanted(reader: &mut Reader, tenant: TenantId) -> Result<Wanted, store::Error> {
     let people = reader.erasures_begun(tenant, MANY)?;
     let mut marks = HashSet::new();
     for (id, _) in &people {

@@ -21,7 +21,6 @@ on_both_databases!(Town:
 );
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-const LICENCE: &str = "urn:matrikel:scim:schemas:1.0:Licence";
 
 /// Texts that tell of this person alone.
 const TRACES: [&str; 9] = [

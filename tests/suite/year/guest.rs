@@ -62,7 +62,7 @@ fn guest(end: &str, sponsor: &str) -> Value {
     })
 }
 
-fn put(path: &str, value: Value) -> Value {
+fn put(path: &str, value: &Value) -> Value {
     json!([{ "op": "replace", "path": format!("{PERSON}:{path}"), "value": value }])
 }
 
@@ -155,10 +155,10 @@ async fn the_story(city: &City) {
     assert_eq!(item["owner"]["type"], "Client");
     assert_eq!(item["due"], "2100-03-31T21:00:00.000000Z");
     let end = "employments[employmentId eq \"g\"].end";
-    let refused = desk.patch(&path, &put(end, json!("2100-04-30"))).await.expect(400);
+    let refused = desk.patch(&path, &put(end, &json!("2100-04-30"))).await.expect(400);
     assert!(refused.detail().contains("sponsor.value leads to nobody"), "{}", refused.detail());
-    desk.patch(&path, &put("sponsor.value", json!(id))).await.expect(400);
-    desk.patch(&path, &put("sponsor.value", json!(second))).await.expect(200);
+    desk.patch(&path, &put("sponsor.value", &json!(id))).await.expect(400);
+    desk.patch(&path, &put("sponsor.value", &json!(second))).await.expect(200);
     assert_eq!(open(city, "sponsorship", &id).await, None);
 
     // Before the end the sponsor is asked, who has it prolonged by so many months again at most.
@@ -166,8 +166,8 @@ async fn the_story(city: &City) {
     assert_eq!(state(&desk.get(&path).await.expect(200).body), ("ending", true));
     let item = open(city, "sponsorship", &id).await.expect("the end is near");
     assert_eq!((&item["owner"]["value"], &item["owner"]["type"]), (&json!(second), &json!("User")));
-    desk.patch(&path, &put(end, json!("2100-09-25"))).await.expect(400);
-    desk.patch(&path, &put(end, json!("2100-06-30"))).await.expect(200);
+    desk.patch(&path, &put(end, &json!("2100-09-25"))).await.expect(400);
+    desk.patch(&path, &put(end, &json!("2100-06-30"))).await.expect(200);
     assert_eq!(open(city, "sponsorship", &id).await, None);
     assert_eq!(state(&desk.get(&path).await.expect(200).body), ("active", true));
     city.day("2100-06-23").await;
