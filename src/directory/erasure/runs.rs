@@ -72,9 +72,10 @@ impl Directory {
     }
 }
 
-/// Who is to be looked for, and by which texts.
+/// Erasures that have begun, with whom each is of, and the texts by which they are known.
 type Wanted = (Vec<(ResourceId, Erasure)>, HashSet<String>);
 
+/// Who is to be looked for, and by which texts.
 fn wanted(reader: &mut Reader, tenant: TenantId) -> Result<Wanted, store::Error> {
     let people = reader.erasures_begun(tenant, MANY)?;
     let mut marks = HashSet::new();

@@ -160,7 +160,8 @@ pub(super) fn look_at_sponsored(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) 
 
 /// A User is gone: those for whom it answered are looked at.
 pub(super) fn note_gone(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
-    match is_asked(&Book::of(work)?) {
+    let book = Book::of(work)?;
+    match is_asked(&book) {
         true => look_at_sponsored(ctx, work, id),
         false => Ok(()),
     }
