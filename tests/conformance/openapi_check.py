@@ -497,6 +497,8 @@ def check_feeds(server):
     check_work_items(server)
     check_report(server)
     check_licences(server)
+    undo = {"schemas": ["urn:matrikel:scim:schemas:1.0:Simulation"], "name": "back", "undo": {"value": run.split("/")[-1]}}
+    server.send("POST", "/scim/v2/Simulations", 409, body=undo)
     server.send("PATCH", run, 200, at=at, body=patch)
     server.send("PATCH", run, 409, at=at, body=PATCH | {"Operations": [change | {"path": "remark"}]})
     server.send("OPTIONS", run, 204, at=at)

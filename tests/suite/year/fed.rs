@@ -137,7 +137,12 @@ async fn send_all(played: &Played, year: &Year) -> u64 {
 
 /// How many changes there are, of what feeds are about.
 fn written(changes: &[Change]) -> usize {
-    changes.iter().filter(|change| !["Feed", "Run"].contains(&change.kind.as_str())).count()
+    // Of a run that is held, and allowed at once, an item tells.
+    let is_of_run = |change: &Change| {
+        ["Feed", "Run"].contains(&change.kind.as_str())
+            || change.text().is_some_and(|text| text.contains("\"heldRun\""))
+    };
+    changes.iter().filter(|change| !is_of_run(change)).count()
 }
 
 /// What the changes say of a resource.
