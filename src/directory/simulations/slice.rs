@@ -156,21 +156,8 @@ fn is_covered(covered: Option<&Filter<Checked>>, id: ResourceId, work: &mut Work
 
 pub(super) fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Error> {
     let record = work.record(id)?;
-    Ok(Item {
-        id: id.to_string(),
-        kind: None,
-        display: record.as_ref().map(|record| record.label.clone()).unwrap_or_default(),
-        version: record.map(|record| record.version).unwrap_or_default(),
-        op: "failed".to_owned(),
-        changes: Vec::new(),
-        begins: Vec::new(),
-        ends: Vec::new(),
-        waits: Vec::new(),
-        views: Vec::new(),
-        conflicts: Vec::new(),
-        undoes: None,
-        reason: Some(error.to_string()),
-    })
+    let (label, version) = record.map(|record| (record.label, record.version)).unwrap_or_default();
+    Ok(Item { op: "failed".to_owned(), reason: Some(error.to_string()), ..Item::of(id, label, version) })
 }
 
 impl Slice {
@@ -291,21 +278,8 @@ impl<'u> Teller<'u> {
                 (&one.kind, &one.display, &one.value).cmp(&(&other.kind, &other.display, &other.value))
             });
         }
-        Ok(Some(Item {
-            id: id.to_string(),
-            kind: None,
-            display: found.label.clone(),
-            version: found.version,
-            op: if found.after.is_some() { "changed" } else { "purged" }.to_owned(),
-            changes,
-            begins,
-            ends,
-            waits,
-            views: Vec::new(),
-            conflicts: Vec::new(),
-            undoes: None,
-            reason: None,
-        }))
+        let op = if found.after.is_some() { "changed" } else { "purged" }.to_owned();
+        Ok(Some(Item { op, changes, begins, ends, waits, ..Item::of(id, found.label.clone(), found.version) }))
     }
 
     fn turn<'g>(

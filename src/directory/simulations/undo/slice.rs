@@ -107,7 +107,7 @@ fn tell(
         }
         false => None,
     };
-    let mut item = told.unwrap_or_else(|| empty(id, label, version));
+    let mut item = told.unwrap_or_else(|| Item::of(id, label, version));
     if !is_user && is_done {
         item.changes = changes(&touched.kind, &was, after.as_ref(), work);
     }
@@ -132,23 +132,5 @@ fn changes(
     match (definition, after) {
         (Some(definition), Some(after)) => differences(&definition, Some(was), Some(after)),
         _ => Vec::new(),
-    }
-}
-
-fn empty(id: ResourceId, display: String, version: i64) -> Item {
-    Item {
-        id: id.to_string(),
-        kind: None,
-        display,
-        version,
-        op: String::new(),
-        changes: Vec::new(),
-        begins: Vec::new(),
-        ends: Vec::new(),
-        waits: Vec::new(),
-        views: Vec::new(),
-        conflicts: Vec::new(),
-        undoes: None,
-        reason: None,
     }
 }
