@@ -177,13 +177,17 @@ impl Creation {
         Ok(State::new(record, external, groups, work.nesting_seq()))
     }
 
-    /// The document with what is to stand in it for its secrets.
-    pub(super) fn sealed(&self, work: &mut Work<'_>) -> Result<Map<String, Value>, Error> {
-        let document = &self.draft.doc;
-        Ok(match &self.sealer {
-            Some(sealer) => sealer.seal(work, self.draft.id, document, &Secrets::default(), None)?.0.into_owned(),
-            None => Map::clone(document),
-        })
+    /// The document as it was asked for.
+    pub(super) fn document(&self) -> &Map<String, Value> {
+        &self.draft.doc
+    }
+
+    /// What stands for its identity number in documents, under every key that is valid; nothing for a school's temporary one.
+    pub(super) fn number_tokens(&self, work: &mut Work<'_>) -> Result<Vec<String>, Error> {
+        let sealer = self.sealer.as_ref();
+        let marks = sealer.map(|sealer| sealer.marks(work, self.draft.id, &self.draft.doc, &Secrets::default()));
+        let marks = marks.transpose()?.flatten().filter(|marks| marks.is_hard);
+        Ok(marks.map(|marks| marks.tokens).unwrap_or_default())
     }
 
     /// Who shall be a member from the beginning.
