@@ -51,7 +51,7 @@ impl Naming {
         let people = members.filter(|member| member.kind == USER && !member.label.is_empty());
         ctx.released.name(people.map(|member| member.id));
         // The text is looked through before it is read.
-        if self.stored.iter().any(|reference| reference.may_be_in(&record.doc)) {
+        if self.stored.iter().any(|reference| reference.may_name_in(&record.doc)) {
             let document = document_of(record)?;
             let named = self.stored.iter().flat_map(|reference| reference.called(&document));
             ctx.released.name(named.filter_map(|id| id.parse().ok()));

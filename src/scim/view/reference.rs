@@ -9,6 +9,8 @@ use crate::schema::{Attribute, Definition, Registry};
 
 /// Parts of a reference that say what the other end is called.
 const NAMES: [&str; 2] = ["display", "displayName"];
+/// How each of them begins in the text of a document.
+const NAMED: &str = "\"display";
 
 /// Whether values of an attribute lead to resources of such a kind.
 fn leads_to(attribute: &Attribute, wanted: impl Fn(&str) -> bool) -> bool {
@@ -78,6 +80,19 @@ impl Reference {
     /// Whether a stored document may lead anywhere by it; `false`: it does not.
     pub fn may_be_in(&self, doc: &str) -> bool {
         doc.contains(&self.member)
+    }
+
+    /// Whether a stored document may say what somebody is called to whom it leads; `false`: it does not.
+    pub fn may_name_in(&self, doc: &str) -> bool {
+        let mut places = doc.split(&self.member);
+        places.next();
+        places.any(|rest| {
+            let end = if rest.starts_with(":[") { ']' } else { '}' };
+            let value = rest.split_once(end).map_or(rest, |(value, _)| value);
+            // A bracket within a text does not end the value.
+            let is_whole = !value.contains('\\') && value.matches('"').count() % 2 == 0;
+            !is_whole || value.contains(NAMED)
+        })
     }
 
     /// Whether it lies in an extension.
@@ -155,5 +170,37 @@ impl Reference {
                 schemas.retain(|known| known.as_str() != Some(urn));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+    #[test]
+    fn a_text_that_may_say_a_name_is_told_from_one_that_does_not() {
+        let registry = Registry::builtin().expect("documents");
+        let user = registry.definition("User").expect("a type");
+        let named = Reference::naming(user, "User", |_, sub| sub == "displayName");
+        let [manager] = named.as_slice() else { panic!("{named:?}") };
+        assert!(Reference::naming(user, "User", |_, _| false).is_empty());
+        for (value, may) in [
+            (json!(null), false),
+            (json!({ "value": "m", "$ref": "../Users/m" }), false),
+            (json!({ "value": "m", "displayName": "Maj" }), true),
+            (json!({ "value": "a}b", "displayName": "Maj" }), true),
+            (json!({ "value": "a\"}b", "displayName": "Maj" }), true),
+            (json!([{ "value": "a" }, { "value": "b]", "display": "Maj" }]), true),
+        ] {
+            let document = json!({ "displayName": "x", ENTERPRISE: { "manager": value }, "name": { "display": "y" } });
+            assert_eq!(manager.may_name_in(&document.to_string()), may, "{document}");
+            let says = manager.called(document.as_object().expect("one")).count() > 0;
+            assert!(!says || may, "{document}");
+        }
+        assert!(!manager.may_name_in(&json!({ "displayName": "x" }).to_string()));
     }
 }
