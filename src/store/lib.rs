@@ -11,6 +11,7 @@ mod assemble;
 pub mod audit;
 mod backup;
 pub mod baseline;
+mod bearing;
 mod by;
 pub mod catalog;
 pub mod change;
@@ -70,6 +71,7 @@ pub use assemble::{
     Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render, render_as,
 };
 pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
+pub use bearing::Mark;
 pub use by::By;
 pub use change::Change;
 pub use check::{Finding, Report, Watch};
