@@ -3,6 +3,7 @@
 
 mod backup;
 mod check;
+mod erasures;
 mod transfer;
 
 use serde_json::{Value, json};
