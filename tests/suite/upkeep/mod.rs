@@ -3,6 +3,7 @@
 
 mod backup;
 mod check;
+mod erasing;
 mod erasures;
 mod transfer;
 
