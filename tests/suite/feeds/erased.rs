@@ -75,7 +75,8 @@ async fn what_runs_and_simulations_left_of_somebody_who_is_purged_is_erased(plac
     // A row that is refused, one of another who is refused, and what would become of them.
     let wrong = "b0001;Ek;s4711;;2;2025-01-01;;E1\ns4711;Ruotsalainen;;;1;never;;E1\nb0002;Sten;;;1;never;;E1\n";
     let refused = sent(hr, "extracted=2026-01-02T00:00:00Z", wrong).await;
-    let change = "s4711;Koski;;;1;2025-01-01;;E1\nb0001;Ek-Berg;s4711;;2;2025-01-01;;E1\nb0003;Lund;;;1;2025-01-01;;E1\n";
+    let change =
+        "s4711;Koski;;;1;2025-01-01;;E1\nb0001;Ek-Berg;s4711;;2;2025-01-01;;E1\nb0003;Lund;;;1;2025-01-01;;E1\n";
     let planned = sent(hr, "simulate=true&extracted=2026-01-03T00:00:00Z", change).await;
     let simulation = simulated(admin).await;
     let runs = [first, refused, planned].map(|run| format!("/Runs/{run}"));
