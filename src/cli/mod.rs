@@ -10,6 +10,7 @@ mod check;
 mod client;
 pub mod demo;
 mod erase;
+mod erasures;
 mod federation;
 mod feed;
 mod index;
@@ -111,8 +112,10 @@ enum Command {
     /// What falls due in an organisation's register
     #[command(subcommand)]
     Schedule(schedule::Command),
-    /// Erase what is known of somebody
+    /// Erase what is known of somebody, or of all whom a list of erasures names
     Erase(erase::Arguments),
+    /// List of whom nothing is kept any more, for copies that know them still
+    Erasures(erasures::Arguments),
     /// What reclaimed licences have saved, and what lies idle
     #[command(subcommand)]
     Licences(licences::Command),
@@ -174,6 +177,7 @@ pub fn run() -> ExitCode {
         Command::Federation(command) => federation::run(&shared, command),
         Command::Schedule(command) => schedule::run(&shared, &command),
         Command::Erase(arguments) => erase::run(&shared, &arguments),
+        Command::Erasures(arguments) => erasures::run(&shared, &arguments),
         Command::Licences(command) => licences::run(&shared, &command),
         Command::Key(command) => key::run(&shared, &command),
         Command::Audit(command) => audit::run(&shared, &command),

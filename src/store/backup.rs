@@ -17,7 +17,7 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use crate::check::Watch;
 use crate::db::{Address, Db, Purpose};
 use crate::statement::Statement;
-use crate::{Error, OpenError, Seq, TenantId, hold, migrate, tenant};
+use crate::{Erasure, Error, OpenError, ResourceId, Seq, TenantId, erasure, hold, migrate, tenant};
 
 /// How often the growing file is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -56,6 +56,9 @@ pub enum BackupError {
 
 /// A tenant in a backup, and the number of its newest change there.
 pub type Held = (String, Seq);
+
+/// A tenant, and of whom it keeps nothing any more.
+pub type Erased = (String, Vec<(ResourceId, Erasure)>);
 
 /// What was copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,12 +210,23 @@ fn heads(db: &mut Db) -> Result<Vec<Held>, Error> {
     Ok(held)
 }
 
-/// Puts a backup in the place of the embedded database, which nobody may have open. `force`: a database that is there is
-/// put aside. Every tenant begins a new epoch at `now` (µs since 1970).
-pub fn restore(url: &str, from: &Path, force: bool, now: i64) -> Result<Restored, BackupError> {
+/// A backup that lies beside the embedded database and waits to take its place. Nobody else can open that database
+/// meanwhile; where this is dropped, nothing has changed.
+#[derive(Debug)]
+pub struct Restoring {
+    target: PathBuf,
+    part: PathBuf,
+    now: i64,
+    tenants: Vec<Held>,
+    _hold: hold::Hold,
+}
+
+/// Makes a copy of a backup beside the embedded database, which nobody may have open; [`Restoring::finish`] puts it in its
+/// place. `force`: a database that is there will be put aside. Every tenant begins a new epoch at `now` (µs since 1970).
+pub fn restore(url: &str, from: &Path, force: bool, now: i64) -> Result<Restoring, BackupError> {
     let target = path_of(url)?;
     let hold = hold::own(&target).map_err(at(&target))?;
-    let Some(_hold) = hold else { return Err(BackupError::InUse(target)) };
+    let Some(hold) = hold else { return Err(BackupError::InUse(target)) };
     if !force && target.exists() {
         return Err(BackupError::Exists(target));
     }
@@ -222,19 +236,61 @@ pub fn restore(url: &str, from: &Path, force: bool, now: i64) -> Result<Restored
     }
     drop(look(from)?);
     let part = with(&target, ".restoring");
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        // What an earlier restore left when it broke off.
-        let _ = fs::remove_file(with(&part, ending));
+    clear(&part);
+    let mut restoring = Restoring { target, part, now, tenants: Vec::new(), _hold: hold };
+    restoring.tenants = bring(from, &restoring.part, now)?;
+    Ok(restoring)
+}
+
+impl Restoring {
+    /// Where the copy can be opened, by one that closes it again before it takes its place.
+    pub fn url(&self) -> String {
+        format!("sqlite:{}", self.part.display())
     }
-    let outcome = bring(from, &part, now).and_then(|tenants| {
-        let aside = put_aside(&target, now)?;
-        settle(&part, &target)?;
-        Ok(Restored { tenants, aside })
-    });
-    if outcome.is_err() {
-        let _ = fs::remove_file(&part);
+
+    /// What is in the copy.
+    pub fn tenants(&self) -> &[Held] {
+        &self.tenants
     }
-    outcome
+
+    /// Of whom nothing is kept any more in the database that will be put aside, by the short names of its tenants; `None`:
+    /// there is none.
+    pub fn erasures(&self) -> Result<Option<Vec<Erased>>, BackupError> {
+        if !self.target.exists() {
+            return Ok(None);
+        }
+        let address = Address::Sqlite(self.target.to_string_lossy().into_owned());
+        let mut db = Db::open(&address, Purpose::Read)?;
+        let mut all = Vec::new();
+        for tenant in tenant::all(&mut db)? {
+            all.push((tenant.slug, erasure::slice(&mut db, tenant.id, None, i64::MAX)?));
+        }
+        Ok(Some(all))
+    }
+
+    /// Puts the copy in its place, and what is there aside.
+    pub fn finish(self) -> Result<Restored, BackupError> {
+        let mut db = Db::open(&Address::parse(&self.url())?, Purpose::Write)?;
+        // One file, with nothing beside it that would have to be moved with it.
+        db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE").map_err(Error::from)?;
+        drop(db);
+        let aside = put_aside(&self.target, self.now)?;
+        settle(&self.part, &self.target)?;
+        Ok(Restored { tenants: self.tenants.clone(), aside })
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        clear(&self.part);
+    }
+}
+
+/// Removes a copy that takes nobody's place, also one that an earlier restore left when it broke off.
+fn clear(part: &Path) {
+    for ending in ["", "-wal", "-shm", "-journal", ".lock"] {
+        let _ = fs::remove_file(with(part, ending));
+    }
 }
 
 /// Makes a copy of the backup that this version can serve, in a new epoch.
@@ -253,8 +309,6 @@ fn bring(from: &Path, part: &Path, now: i64) -> Result<Vec<Held>, BackupError> {
     let mut db = Db::open(&Address::parse(&url)?, Purpose::Write)?;
     let tenants = heads(&mut db).map_err(unfit)?;
     tenant::begin_epoch(&mut db, now)?;
-    // One file, with nothing beside it that would have to be moved with it.
-    db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE").map_err(Error::from)?;
     Ok(tenants)
 }
 

@@ -70,7 +70,7 @@ mod writer;
 pub use assemble::{
     Derived, GroupRef, MemberRef, Shown, assemble, etag, format_instant, members_of, render, render_as,
 };
-pub use backup::{Backup, BackupError, Held, Restored, backup, begin_epoch, restore};
+pub use backup::{Backup, BackupError, Erased, Held, Restored, Restoring, backup, begin_epoch, restore};
 pub use bearing::Mark;
 pub use by::By;
 pub use change::Change;

@@ -39,7 +39,7 @@ fn json_of(text: &str) -> Value {
 #[test]
 fn every_command_explains_itself() {
     let folder = TempDir::new().expect("a folder");
-    let commands: [&[&str]; 38] = [
+    let commands: [&[&str]; 39] = [
         &[],
         &["serve"],
         &["demo"],
@@ -70,6 +70,7 @@ fn every_command_explains_itself() {
         &["restore"],
         &["restored"],
         &["erase"],
+        &["erasures"],
         &["export"],
         &["import"],
         &["export", "accounts"],

@@ -98,7 +98,7 @@ impl Denial {
 }
 
 /// The entry that tells of an act of administration.
-fn act(ctx: &Ctx, operation: &str, about: Map<String, Value>) -> Entry {
+pub(super) fn act(ctx: &Ctx, operation: &str, about: Map<String, Value>) -> Entry {
     let mut content = about;
     content.insert("operation".into(), operation.into());
     let actor = json!({ "value": ctx.caller.id.to_string(), "display": &*ctx.caller.name });

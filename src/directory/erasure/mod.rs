@@ -4,6 +4,7 @@
 //! headers of changes and their chain, and evidence of access for as long as the entitlement says, which tells dates and rule
 //! and nothing of the person but the id.
 
+mod replay;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use store::{Due, Erasure, Grant, GrantKey, ResourceId, Work};
 
 use super::settle::USER;
 use super::{Ctx, Directory, Error, Fallen, feeds, licences, settle};
+
+pub use replay::{Listed, Replayed};
 
 /// Changes that are erased by one write.
 const SLICE: i64 = 500;
@@ -134,8 +137,7 @@ impl Directory {
         if said.map_err(|error: store::Error| error)?.is_none_or(|(kind, _)| kind != USER) {
             return Err(scim::Error::not_found(USER, &id.to_string()).into());
         }
-        let about = Map::from_iter([("resource".to_owned(), json!({ "type": USER, "value": id.to_string() }))]);
-        self.remember_act(ctx, "userErase", about).await?;
+        self.remember_act(ctx, ACT, about(id)).await?;
         let caller = ctx.clone();
         let remove = self.store.write(tenant, origin(ctx), move |work| {
             if let Some(record) = work.record(id)? {
@@ -152,10 +154,26 @@ impl Directory {
     async fn finish_erasing(&self, ctx: &Ctx, ids: &[ResourceId]) -> Result<(), Error> {
         self.forget_in_runs(ctx).await?;
         for id in ids {
-            while self.fall_due(ctx, *id).await? != Fallen::Early {}
+            self.finish_one(ctx, *id).await?;
         }
         Ok(())
     }
+
+    /// The same for one of them; `false`: not all of it, since somebody else does it just now.
+    async fn finish_one(&self, ctx: &Ctx, id: ResourceId) -> Result<bool, Error> {
+        while self.fall_due(ctx, id).await? != Fallen::Early {}
+        let tenant = ctx.tenant;
+        let erasure = self.store.read_for(tenant, move |reader| reader.erasure(tenant, id)).await;
+        Ok(erasure.map_err(|error: store::Error| error)?.is_some_and(|erasure| erasure.done_at.is_some()))
+    }
+}
+
+/// What the audit calls it that somebody is erased.
+const ACT: &str = "userErase";
+
+/// What it says of that.
+fn about(user: ResourceId) -> Map<String, Value> {
+    Map::from_iter([("resource".to_owned(), json!({ "type": USER, "value": user.to_string() }))])
 }
 
 fn origin(ctx: &Ctx) -> Origin {

@@ -86,13 +86,18 @@ pub(super) fn rewrite(
 
 /// 409 for an account that is on hold: nobody erases it until that is taken away.
 pub(in crate::directory) fn refuse_held(record: &Record) -> Result<(), Error> {
-    match standing::is_on_hold(&document_of(record)?) {
+    match is_held(record)? {
         true => {
             let detail = "The user is on legal hold and is not erased. An administrator takes the hold away first.";
             Err(scim::Error::status(409, detail).into())
         }
         false => Ok(()),
     }
+}
+
+/// Whether an account is on legal hold.
+pub(in crate::directory) fn is_held(record: &Record) -> Result<bool, Error> {
+    Ok(standing::is_on_hold(&document_of(record)?))
 }
 
 /// Deletes a User for good. Its rights end, and where a policy covers it its names stay taken.

@@ -1,5 +1,6 @@
 //! Files of a source: what becomes of them by command and over HTTP, on both databases.
 
+mod erased;
 mod http;
 mod interrupted;
 mod rules;

@@ -10,6 +10,7 @@ pub(crate) mod credential;
 pub(crate) mod curl;
 pub(crate) mod issuer;
 pub(crate) mod messages;
+pub(crate) mod moment;
 pub(crate) mod municipality;
 pub(crate) mod pattern;
 pub(crate) mod postgres;

@@ -76,6 +76,19 @@ impl Municipality {
         start(self.server.database_url(), &[&config, arguments].concat())
     }
 
+    /// Another server over the same database, with the same master key.
+    pub(crate) fn beside(&self) -> Server {
+        let file = self.folder.path().join("keys");
+        let file = file.to_str().expect("a path");
+        self.server.beside_with(&[("MATRIKEL_SECRETS_KEY_FILE", file), ("MATRIKEL_SCHEDULE_SECONDS", "1")])
+    }
+
+    /// The lease of who was killed ends by itself in two minutes; whoever has the database can end it before.
+    pub(crate) fn end_leases(&self) {
+        let patience = if self.server.is_postgres() { "" } else { "PRAGMA busy_timeout = 30000; " };
+        self.server.execute(&format!("{patience}DELETE FROM lease"));
+    }
+
     /// HR enters a person; the answer.
     pub(crate) async fn enter(&self, user_name: &str, person: &Value) -> Value {
         self.hr.post("/Users", &user_with(user_name, &json!({ PERSON: person }))).await.expect(201).body

@@ -13,7 +13,7 @@ use crate::support::client::Client;
 use crate::support::messages::user;
 use crate::support::server::{Server, attempt, command};
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
@@ -104,7 +104,7 @@ async fn what_is_no_whole_backup_is_refused_and_changes_nothing() {
     assert_eq!(document(&Client::new(&server.base_url, &token).get("/Users").await)["totalResults"], 6);
 }
 
-fn tool(program: &str, arguments: &[&str]) {
+pub(super) fn tool(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -3,6 +3,8 @@
 
 mod backup;
 mod check;
+mod erasing;
+mod erasures;
 mod transfer;
 
 use serde_json::{Value, json};

@@ -2,13 +2,13 @@
 //! and nothing was done twice. `make torture` runs it for long.
 
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::crash::{Span, say};
 use crate::support::api::Api;
+use crate::support::moment::a_moment;
 use crate::support::municipality::{Municipality, PERSON, TENANT};
 
 const PEOPLE: u64 = 150;
@@ -29,21 +29,6 @@ title = "title"
 userType = { constant = "Employee" }
 "#;
 
-/// A number that nobody knows beforehand.
-fn chance(below: u64) -> u64 {
-    RandomState::new().hash_one(0) % below
-}
-
-async fn a_moment(milliseconds: u64) {
-    tokio::time::sleep(Duration::from_micros(chance(milliseconds * 1_000))).await;
-}
-
-/// The lease of who was killed ends by itself in two minutes; whoever has the database can end it before.
-fn end_leases(place: &Municipality) {
-    let patience = if place.server.is_postgres() { "" } else { "PRAGMA busy_timeout = 30000; " };
-    place.server.execute(&format!("{patience}DELETE FROM lease"));
-}
-
 /// Runs a command that is killed some times, and then once to its end.
 async fn killed_some_times(place: &Municipality, line: &[&str], milliseconds: u64) -> String {
     for _ in 0..3 {
@@ -51,12 +36,12 @@ async fn killed_some_times(place: &Municipality, line: &[&str], milliseconds: u6
         a_moment(milliseconds).await;
         let _ = process.kill();
         process.wait().expect("it ended");
-        end_leases(place);
+        place.end_leases();
     }
     for _ in 0..50 {
         match place.command(line) {
             // What the killed one had sent to the database may be carried out after the lease was ended.
-            Err(said) if said.contains("another process looks after") => end_leases(place),
+            Err(said) if said.contains("another process looks after") => place.end_leases(),
             said => return said.expect("carried through"),
         }
     }
@@ -94,7 +79,7 @@ async fn a_rule(place: &mut Municipality, rule: &str, is_on: bool) {
     for _ in 0..3 {
         a_moment(1_500).await;
         place.server.kill();
-        end_leases(place);
+        place.end_leases();
         place.server.restart();
         place.admin = Api { base: place.server.base_url.clone(), ..place.admin.clone() };
     }
