@@ -2,6 +2,7 @@
 
 mod cookbook;
 pub(crate) mod grants;
+mod ground;
 mod person;
 pub(crate) mod resource;
 pub(crate) mod same;
