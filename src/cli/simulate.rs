@@ -60,6 +60,10 @@ pub(super) struct Arguments {
     /// A policy as if it were so: a file of JSON as one sends it to /Policies; with an id in it, in that one's place
     #[arg(long, value_name = "FILE", num_args = 1..)]
     policy: Vec<PathBuf>,
+    /// A unit as if it were so, such as under another parent: a file of JSON as one sends it to /OrganizationalUnits; with an id
+    /// in it, in that one's place
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    unit: Vec<PathBuf>,
     /// Ids of policies, as if they were deleted
     #[arg(long, value_name = "ID", num_args = 1..)]
     withdraw: Vec<String>,
@@ -138,26 +142,35 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
             body.insert(list.to_owned(), rules.into());
         }
     }
-    let mut policies = Vec::new();
-    for file in &arguments.policy {
-        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let policy: Value = serde_json::from_str(&text)
-            .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
-        let mut proposed = json!({ "document": text });
-        if let (Some(id), Some(proposed)) = (policy.get("id"), proposed.as_object_mut()) {
-            proposed.insert("value".to_owned(), id.clone());
-        }
-        policies.push(proposed);
-    }
+    let (policies, units) = (proposed(&arguments.policy)?, proposed(&arguments.unit)?);
     let ids = |ids: &[String]| ids.iter().map(|id| json!({ "value": id })).collect::<Vec<Value>>();
-    for (list, named) in
-        [("policies", policies), ("withdraw", ids(&arguments.withdraw)), ("views", ids(&arguments.view))]
-    {
+    for (list, named) in [
+        ("policies", policies),
+        ("units", units),
+        ("withdraw", ids(&arguments.withdraw)),
+        ("views", ids(&arguments.view)),
+    ] {
         if !named.is_empty() {
             body.insert(list.to_owned(), named.into());
         }
     }
     ask(directory, &ctx, body, &Shown { json: arguments.json, csv: &arguments.csv, html: &arguments.html }).await
+}
+
+/// What files propose, as a simulation names it.
+fn proposed(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let document: Value = serde_json::from_str(&text)
+            .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
+        let mut proposed = json!({ "document": text });
+        if let (Some(id), Some(proposed)) = (document.get("id"), proposed.as_object_mut()) {
+            proposed.insert("value".to_owned(), id.clone());
+        }
+        all.push(proposed);
+    }
+    Ok(all)
 }
 
 /// How a result is shown.

@@ -10,7 +10,7 @@ mod compare;
 mod item;
 pub mod page;
 mod plan;
-mod policies;
+mod proposals;
 mod record;
 mod sight;
 mod slice;
@@ -148,7 +148,7 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
     let user = registry.definition(USER);
     let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User."))?;
     covered(document, user)?;
-    policies::check(registry, document)?;
+    proposals::check(registry, document)?;
     sight::named(document)?;
     undo::check_alone(document)?;
     let (activate, deprecate) = (rules_of(document, "activate")?, rules_of(document, "deprecate")?);
@@ -240,7 +240,8 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
 
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
 fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Value>) -> Result<(), scim::Error> {
-    for name in ["asOf", "activate", "deprecate", "policies", "withdraw", "undo", "views", "filter", "expires"] {
+    for name in ["asOf", "activate", "deprecate", "policies", "units", "withdraw", "undo", "views", "filter", "expires"]
+    {
         match (known.get(name), document.get(name)) {
             (Some(was), None) => drop(document.insert(name.to_owned(), was.clone())),
             (was, is) if was == is => {}
