@@ -7,3 +7,4 @@ mod person;
 pub(crate) mod resource;
 pub(crate) mod same;
 mod table;
+mod unit;
