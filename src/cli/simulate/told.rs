@@ -128,10 +128,14 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
         let text = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("change") {
             "" => {}
-            change => lines.push((
-                if text("type") == "Policy" { "policy" } else { "rule" },
-                format!("{} ({change})", text("display")),
-            )),
+            change => {
+                let kind = match text("type") {
+                    "Policy" => "policy",
+                    "OrganizationalUnit" => "unit",
+                    _ => "rule",
+                };
+                lines.push((kind, format!("{} ({change})", text("display"))));
+            }
         }
     }
     let counts = document.get("counts").and_then(Value::as_object).into_iter().flatten();

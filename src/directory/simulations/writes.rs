@@ -87,7 +87,7 @@ pub(super) fn check(document: &Document) -> Result<(), scim::Error> {
         return Ok(());
     }
     request(&listed(document)?)?;
-    let others = ["activate", "deprecate", "policies", "withdraw", "undo", "asOf", "filter"];
+    let others = ["activate", "deprecate", "policies", "units", "withdraw", "undo", "asOf", "filter"];
     match others.into_iter().find(|name| document.contains_key(*name)) {
         Some(other) => Err(scim::Error::invalid_value(format!(
             "{OPERATIONS} goes without {other}: it is about these writes alone."
@@ -117,8 +117,8 @@ fn permit(ctx: &Ctx, definition: &Definition) -> Result<(), String> {
     let kind = definition.name();
     if scope::is_administrative(kind) || units::are(definition) {
         return Err(format!(
-            "Operations are about people, groups and the like, not about a {kind}: rules and policies have attributes of their \
-             own in a simulation."
+            "Operations are about people, groups and the like, not about a {kind}: rules, policies and units have attributes of \
+             their own in a simulation."
         ));
     }
     match ctx.caller.scopes.allow(kind, Access::Write) {
