@@ -147,7 +147,7 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
 
 /// What would become of one User, in a line.
 fn line(item: &Item) -> String {
-    let Item { display, op, changes, begins, ends, reason, conflicts, .. } = item;
+    let Item { op, changes, begins, ends, reason, conflicts, .. } = item;
     let mut told = Vec::new();
     if op != "changed" {
         told.push(op.clone());
@@ -162,7 +162,7 @@ fn line(item: &Item) -> String {
         one.path.as_deref().map_or_else(|| one.reason.clone(), |path| format!("({} stays)", short(path)))
     };
     told.extend(conflicts.iter().map(kept));
-    format!("  {display}: {}", told.join(", "))
+    format!("  {}: {}", item.called(), told.join(", "))
 }
 
 /// A path without its URN.
