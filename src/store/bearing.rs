@@ -116,7 +116,7 @@ impl Reader {
         if self.shared.unborne().get(&key) == Some(version) {
             return Ok(true);
         }
-        let is_borne = record::has_text(&mut self.db, tenant, mark.kind, &mark.text())?;
+        let is_borne = record::has_text(&mut self.db, tenant, mark.kind, &mark.text(), 0)?;
         if !is_borne && catalog::version(&mut self.db, tenant)? == version {
             self.shared.unborne().insert(key, version);
         }

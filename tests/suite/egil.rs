@@ -24,6 +24,16 @@ fn named(name: &str, external: &str, kind: &str) -> Value {
     user_with(name, &json!({ "externalId": external, "userType": kind }))
 }
 
+/// Has the client `school` see these types through a view, whose id it answers.
+async fn narrow(admin: &Api, types: &Value) -> String {
+    let view = json!({ "schemas": ["urn:matrikel:scim:schemas:1.0:View"], "name": "pupils", "types": types });
+    let view = admin.post("/Views", &view).await.expect(201).body["id"].as_str().expect("an id").to_owned();
+    let me = admin.find("/Clients", "name eq \"school\"", "").await[0]["id"].as_str().expect("an id").to_owned();
+    let uses = json!([{ "op": "replace", "path": "view", "value": view }]);
+    admin.patch(&format!("/Clients/{me}"), &uses).await.expect(200);
+    view
+}
+
 async fn a_name_of_its_own_leads_a_client_no_further_than_it_sees(server: &Server) {
     let admin = Api::new(server, server.tenant("town"));
     let client = |name: &str, role: &str, profile: &str| {
@@ -52,13 +62,7 @@ async fn a_name_of_its_own_leads_a_client_no_further_than_it_sees(server: &Serve
 
     // What is outside the view is not there, by its name neither.
     let types = json!([{ "type": "User", "filter": "userType ne \"teacher\"" }]);
-    let view = json!({ "schemas": ["urn:matrikel:scim:schemas:1.0:View"], "name": "pupils", "types": types });
-    let view = admin.post("/Views", &view).await.expect(201).body["id"].clone();
-    let me = admin.find("/Clients", "name eq \"school\"", "").await[0]["id"].as_str().expect("an id").to_owned();
-    admin
-        .patch(&format!("/Clients/{me}"), &json!([{ "op": "replace", "path": "view", "value": view }]))
-        .await
-        .expect(200);
+    let view = narrow(&admin, &types).await;
     school.get(&path(PUPIL)).await.expect(200);
     let hidden = path(admin.find("/Users", "userName eq \"bo\"", "").await[0]["id"].as_str().expect("an id"));
     let before = admin.get(&hidden).await.expect(200).body;
@@ -84,7 +88,7 @@ async fn a_name_of_its_own_leads_a_client_no_further_than_it_sees(server: &Serve
     // A view that hides the names hides their use.
     let types = json!([{ "type": "User", "attributes": ["userName"] }]);
     let narrower = json!([{ "op": "replace", "path": "types", "value": types }]);
-    admin.patch(&format!("/Views/{}", view.as_str().expect("an id")), &narrower).await.expect(200);
+    admin.patch(&format!("/Views/{view}"), &narrower).await.expect(200);
     school.get(&path(PUPIL)).await.expect(404);
     assert_eq!(school.get(&path(&own)).await.expect(200).body["id"], own);
 }
@@ -192,13 +196,7 @@ async fn references_are_by_the_names_that_a_client_knows(server: &Server) {
 async fn a_name_in_a_reference_leads_no_further_than_the_client_sees(server: &Server) {
     let (admin, school) = school(server).await;
     let types = json!([{ "type": "User", "filter": "userType ne \"teacher\"" }, { "type": "Group" }]);
-    let view = json!({ "schemas": ["urn:matrikel:scim:schemas:1.0:View"], "name": "pupils", "types": types });
-    let view = admin.post("/Views", &view).await.expect(201).body["id"].clone();
-    let me = admin.find("/Clients", "name eq \"school\"", "").await[0]["id"].as_str().expect("an id").to_owned();
-    admin
-        .patch(&format!("/Clients/{me}"), &json!([{ "op": "replace", "path": "view", "value": view }]))
-        .await
-        .expect(200);
+    let view = narrow(&admin, &types).await;
     let class = format!("/Groups/{CLASS}");
     assert_eq!(values(&school.get(&class).await.expect(200).body["members"]), [PUPIL]);
     assert_eq!(school.get(&format!("/Users/{PUPIL}")).await.expect(200).body[ENTERPRISE], Value::Null);
@@ -218,7 +216,7 @@ async fn a_name_in_a_reference_leads_no_further_than_the_client_sees(server: &Se
     // Where the view hides names they lead nowhere, and are not shown.
     let types = json!([{ "type": "User", "attributes": ["userName"] }, { "type": "Group" }]);
     let narrower = json!([{ "op": "replace", "path": "types", "value": types }]);
-    admin.patch(&format!("/Views/{}", view.as_str().expect("an id")), &narrower).await.expect(200);
+    admin.patch(&format!("/Views/{view}"), &narrower).await.expect(200);
     let shown = school.get(&class).await.expect(200).body;
     assert!(values(&shown["members"]).len() == 2 && !values(&shown["members"]).contains(&PUPIL), "{shown}");
     assert!(school.find("/Groups", &format!("members.value eq \"{PUPIL}\""), "").await.is_empty());

@@ -178,17 +178,7 @@ async fn whoever_is_told_a_protected_name_is_remembered_first(register: &Municip
     assert_eq!((told.len(), &told[known]["count"]), (known + 1, &json!(2)));
 
     // What cannot be remembered is not told.
-    let (refuse, accept) = match register.server.is_postgres() {
-        true => (
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
-             CREATE TRIGGER refuse BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse();",
-            "DROP TRIGGER refuse ON audit; DROP FUNCTION refuse();",
-        ),
-        false => (
-            "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END;",
-            "DROP TRIGGER refuse;",
-        ),
-    };
+    let (refuse, accept) = register.audit_refusal();
     register.server.execute(refuse);
     for path in world.telling() {
         let said = hr.get(&path).await.expect(503).body.to_string();
