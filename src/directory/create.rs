@@ -102,6 +102,7 @@ impl Creation {
                 settle::choose(ctx, work, id, Arc::make_mut(&mut draft.doc), follow)?;
             }
         }
+        settle::claim_addresses(work, (&draft.kind, id), None, &draft.doc)?;
         let mut record = work.create(draft)?;
         if let Some(follow) = particular {
             follow(&write, Some(&record), work)?;
@@ -167,6 +168,7 @@ impl Creation {
             follow.look_again(is_linked.then_some(ctx.now));
             settle::choose(ctx, work, id, &mut doc, &mut follow)?;
         }
+        settle::claim_addresses(work, (&kind, id), Some(&before), &doc)?;
         views::note(ctx.now, work, (&kind, id), &mut doc)?;
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;
