@@ -69,6 +69,7 @@ impl Creation {
         settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
+        rules::note_source(ctx, id, &members, work);
         let mut draft = Draft { members, ..self.draft.clone() };
         let external = draft.external.as_ref().and_then(|(_, external)| external.clone());
         let write =
