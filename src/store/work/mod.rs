@@ -13,6 +13,7 @@ mod find;
 mod flush;
 mod forms;
 mod guard;
+mod having;
 mod keyed;
 mod layer;
 mod provision;
@@ -44,6 +45,7 @@ use crate::{dialect, seal, secret};
 pub use building::Indexing;
 pub use forms::Forming;
 pub use guard::Found;
+use having::Columns;
 use layer::Layer;
 pub use repair::Mending;
 
@@ -95,6 +97,8 @@ pub struct Work<'d> {
     /// Their documents, by the version that they are of, as far as somebody needed them.
     read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
     settled: Layer,
+    /// What is settled, by the values that were asked about.
+    columns: Columns,
     open: Layer,
     /// Clock and nesting as the operations before the open one left them.
     before: (Clock, Option<Arc<Nesting>>),
@@ -138,6 +142,7 @@ impl<'d> Work<'d> {
             seen: HashMap::new(),
             read: HashMap::new(),
             settled: Layer::default(),
+            columns: Columns::default(),
             open: Layer::default(),
             origin,
             txn: Uuid::nil(),
@@ -157,6 +162,7 @@ impl<'d> Work<'d> {
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
         self.weight += self.open.weight();
+        self.columns.follow(&self.open);
         self.settled.absorb(std::mem::take(&mut self.open));
         // A discard that no operation began must not take back what was settled.
         self.before.0.follow(&self.clock);

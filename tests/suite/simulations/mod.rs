@@ -5,6 +5,7 @@ mod same;
 mod story;
 mod strict;
 mod units;
+mod writes;
 
 use std::sync::Arc;
 
