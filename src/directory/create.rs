@@ -72,6 +72,7 @@ impl Creation {
         settle::refuse_nameless(ctx, self.definition.name(), work)?;
         let moves = Moves::of(&self.relation, id, &mut Nobody)?;
         let members = moves.deltas(ctx, &self.definition, id, work)?;
+        rules::note_source(ctx, id, &members, work);
         let mut draft = Draft { members, ..self.draft.clone() };
         let external = draft.external.as_ref().and_then(|(_, external)| external.clone());
         let write =
@@ -106,6 +107,7 @@ impl Creation {
             }
         }
         note_protected(work, &draft.kind, &draft.doc)?;
+        settle::claim_addresses(work, (&draft.kind, id), None, &draft.doc)?;
         let mut record = work.create(draft)?;
         for (place, sealed) in &self.enclosed {
             work.put_run_item(id, simulations::ENCLOSED, *place, sealed.clone());
@@ -174,6 +176,7 @@ impl Creation {
             follow.look_again(is_linked.then_some(ctx.now));
             settle::choose(ctx, work, id, &mut doc, &mut follow)?;
         }
+        settle::claim_addresses(work, (&kind, id), Some(&before), &doc)?;
         views::note(ctx.now, work, (&kind, id), &mut doc)?;
         work.update(Draft { id, kind, label, doc: doc.into(), secret, members: Vec::new(), external })?;
         settle::follow(ctx, work, id, follow)?;

@@ -204,6 +204,7 @@ impl Revising {
                     settle::choose(ctx, work, id, &mut doc, follow)?;
                 }
             }
+            settle::claim_addresses(work, (&record.kind, id), Some(&before), &doc)?;
             views::note(ctx.now, work, (&record.kind, id), &mut doc)?;
             let record = work.update(Draft {
                 id,

@@ -250,13 +250,15 @@ struct Walk<'r> {
 impl<'r> Walk<'r> {
     fn new(ctx: &Ctx, reader: &'r mut Reader, definition: Arc<Definition>, asked: Rights) -> Result<Self, Error> {
         let tenant = ctx.tenant;
-        let mut entitlements = HashMap::new();
+        let (mut entitlements, mut known) = (HashMap::new(), HashMap::new());
         for record in reader.records_of(tenant, ENTITLEMENT)? {
             if let Some(value) = document_of(&record)?.get("value").and_then(Value::as_str) {
                 entitlements.insert(value.to_lowercase(), record.id);
+                // Its value is its name: what it is called beside that need not be there.
+                known.insert(record.id, Some((ENTITLEMENT.to_owned(), value.to_owned())));
             }
         }
-        Ok(Walk { ctx: ctx.clone(), tenant, reader, definition, asked, entitlements, known: HashMap::new() })
+        Ok(Walk { ctx: ctx.clone(), tenant, reader, definition, asked, entitlements, known })
     }
 
     /// The next rights after a user, and after which one to go on; `None`: there is no more.

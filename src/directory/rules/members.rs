@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use provisioning::rules::Kind;
 use scim::patch::RelationChange;
 use store::change::Delta;
-use store::{Due, Grant, ResourceId, Work};
+use store::{Due, Grant, GrantKey, ResourceId, Work};
 
 use super::USER;
 use crate::directory::particular::{Follow, Write};
 use crate::directory::settle::{Book, RULE, tell_everybody_soon};
-use crate::directory::{Ctx, Error, persons};
+use crate::directory::{Ctx, Error, Role, persons};
 
 /// Members that are looked at one by one; of more, all rights to the group are read at once.
 const FEW: usize = 16;
@@ -29,6 +30,7 @@ pub(in crate::directory) fn keep_ruled(
     if members.is_empty() || ctx.caller.id == ResourceId::SYSTEM || work.count(RULE) == 0 {
         return Ok(());
     }
+    note_source(ctx, group, members, work);
     // What must not meet what is put there by hand, or no longer is, may be another right.
     if Book::of(work)?.rules().iter().any(|rule| !rule.not_with.is_empty()) {
         for delta in members.iter().filter(|delta| delta.kind == USER) {
@@ -54,7 +56,7 @@ pub(in crate::directory) fn keep_ruled(
     }
     held.retain(|grant| grant.until.is_none());
     let (ruled, by_hand): (Vec<Grant>, Vec<Grant>) =
-        held.into_iter().partition(|grant| !grant.key.ground_id.is_empty() && grant.key.ground_kind != "inherited");
+        held.into_iter().partition(|grant| !grant.key.ground_id.is_empty() && !is_said(&grant.key.ground_kind));
     let ruled: BTreeMap<ResourceId, Grant> = ruled.into_iter().map(|grant| (grant.key.user, grant)).collect();
     let names_them =
         |change: &RelationChange| matches!(change, RelationChange::RemoveValues(_) | RelationChange::RemoveWhere(_));
@@ -77,6 +79,38 @@ pub(in crate::directory) fn keep_ruled(
         work.end_grant(grant, ctx.now);
     }
     Ok(())
+}
+
+/// Whether somebody's word is the ground, and no rule's.
+fn is_said(kind: &str) -> bool {
+    matches!(Kind::parse(kind), Some(Kind::Inherited | Kind::Source))
+}
+
+/// The client whose word is a ground by itself: a source, and no person by one.
+pub(in crate::directory) fn source_of(ctx: &Ctx) -> Option<ResourceId> {
+    let is_source = ctx.caller.role == Role::Source && ctx.caller.user.is_none() && ctx.caller.id != ResourceId::SYSTEM;
+    is_source.then_some(ctx.caller.id)
+}
+
+/// The row of a right that a source gives from now on.
+pub(in crate::directory) fn said_by(source: ResourceId, user: ResourceId, target: ResourceId, now: i64) -> Grant {
+    let (ground_kind, ground_id) = (Kind::Source.as_str().to_owned(), source.to_string());
+    Grant {
+        key: GrantKey { user, target, ground_kind, ground_id, since: now },
+        until: None,
+        ground_from: None,
+        ground_until: None,
+        rule_version: 0,
+        facts: "{}".to_owned(),
+    }
+}
+
+/// Keeps whom a source has put into a group as its word, where there are rules.
+pub(in crate::directory) fn note_source(ctx: &Ctx, group: ResourceId, members: &[Delta], work: &mut Work<'_>) {
+    let Some(source) = source_of(ctx).filter(|_| work.count(RULE) > 0) else { return };
+    for delta in members.iter().filter(|delta| delta.joined && delta.kind == USER) {
+        work.put_grant(said_by(source, delta.member, group, ctx.now));
+    }
 }
 
 /// Sees to a group that comes, goes or has another name: rights to one that is gone end, and where a rule may mean the group

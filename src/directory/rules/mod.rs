@@ -24,7 +24,7 @@ use super::particular::{Follow, Write};
 use super::settle::RULE;
 use super::{Ctx, Error, persons};
 
-pub(super) use members::{attend_group, keep_ruled};
+pub(super) use members::{attend_group, keep_ruled, note_source, said_by, source_of};
 pub(super) use target::GROUP;
 pub use why::Question;
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use provisioning::calendar::instant;
 use provisioning::person::URN;
-use provisioning::rules::{Case, Gives, Judged, Rule, Standing, State, why_no_row, why_not};
+use provisioning::rules::{Case, Gives, Held, Judged, Kind, Rule, Standing, State, why_no_row, why_not};
 use scim::key;
 use store::work::document_of;
 use store::{Grant, Record, ResourceId, Work};
@@ -117,6 +117,7 @@ fn hide(answer: &mut Value) {
             if let Some(ground) = ground.as_object_mut() {
                 ground.shift_remove("facts");
                 ground.shift_remove("failed");
+                ground.shift_remove("source");
             }
         }
     }
@@ -185,7 +186,22 @@ fn present(
         let right = rights.entry(held.target.clone()).or_default();
         right.is_held |= held.rule().is_empty();
         let since = Some(held.since).filter(|since| *since > 0).and_then(instant);
-        right.grounds.push(json!({ "kind": held.kind.as_str(), "since": since }));
+        let mut ground = json!({ "kind": held.kind.as_str(), "since": since });
+        if let (Kind::Source, Some(ground)) = (held.kind, ground.as_object_mut()) {
+            ground.insert("source".into(), client(&held.ground, work)?);
+        }
+        right.grounds.push(ground);
+    }
+    // What a source says and no rule is about is not weighed, and is held all the same.
+    for grant in work.grants_of(user)?.iter().filter(|grant| grant.until.is_none()) {
+        let is_weighed = |held: &Held| held.kind == Kind::Source && held.target == grant.key.target.to_string();
+        if grant.key.ground_kind != Kind::Source.as_str() || judgement.held.iter().any(is_weighed) {
+            continue;
+        }
+        let right = rights.entry(grant.key.target.to_string()).or_default();
+        right.is_held = true;
+        let source = client(&grant.key.ground_id, work)?;
+        right.grounds.push(json!({ "kind": "source", "since": instant(grant.key.since), "source": source }));
     }
     if let Some(target) = target {
         let case = Case::new(&user.to_string(), &document, calendar.day_of(ctx.now));
@@ -260,11 +276,22 @@ fn past(
     tell(ctx, rights, work)
 }
 
+/// A client, by its id.
+fn client(id: &str, work: &mut Work<'_>) -> Result<Value, Error> {
+    let record = match id.parse() {
+        Ok(id) => work.record(id)?,
+        Err(()) => None,
+    };
+    Ok(json!({ "value": id, "display": record.map(|record| record.label) }))
+}
+
 fn was(grant: &Grant, at: i64, work: &mut Work<'_>) -> Result<Value, Error> {
     let mut ground = Map::new();
     ground.insert("kind".into(), grant.key.ground_kind.as_str().into());
     let id = grant.key.ground_id.split('/').next().unwrap_or_default();
-    if let Ok(rule) = id.parse::<ResourceId>() {
+    if grant.key.ground_kind == Kind::Source.as_str() {
+        ground.insert("source".into(), client(id, work)?);
+    } else if let Ok(rule) = id.parse::<ResourceId>() {
         let name = work.record(rule)?.map(|record| record.label);
         ground.insert("rule".into(), json!({ "id": id, "name": name, "version": grant.rule_version }));
     }

@@ -1,6 +1,7 @@
-//! Whose number it is. Within an account domain an identity number is one account's, and an employee number one account's of
+//! Whose number it is, and whose address. Within an account domain an identity number is one account's, and an employee number one account's of
 //! those from the same source; accounts that are over hold theirs until somebody else needs it. Asked under the lock before
 //! an account is written, so that of two that come at once one is told. Who is refused learns the path and nothing else.
+//! Where a policy covers the account, an address is one human being's, as the user name or among the addresses of an account.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +14,9 @@ use store::{Record, ResourceId, Tombstone, Work};
 
 use super::super::secret::{Marks, PERSONAL, Sealer};
 use super::super::work_items::{self, Item, Kind};
-use super::super::{Ctx, Error};
-use super::depart::ENTERPRISE;
-use super::standing;
+use super::super::{Ctx, Error, persons};
+use super::depart::{ADDRESSES, ENTERPRISE, buried_form};
+use super::{Book, standing};
 
 /// Where it is kept whose names an account may have again: the id of who had the number and was purged.
 const FORMER: &str = "former";
@@ -220,6 +221,83 @@ pub(in crate::directory) fn having_number(
         }
     }
     Ok(there)
+}
+
+/// The addresses of a document that the organisation answers for: not those that people have at home.
+fn addresses(document: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let emails = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+    let is_private = |email: &&Value| {
+        let kind = email.get("type").and_then(Value::as_str).unwrap_or_default();
+        kind.eq_ignore_ascii_case("home") && email.get("primary") != Some(&Value::Bool(true))
+    };
+    emails.filter(move |email| !is_private(email)).filter_map(|email| email.get("value")?.as_str())
+}
+
+/// The same as they are compared.
+fn compared(document: &Map<String, Value>) -> BTreeSet<String> {
+    addresses(document).map(|address| buried_form(ADDRESSES, address)).collect()
+}
+
+fn login(document: &Map<String, Value>) -> Option<&str> {
+    document.get("userName")?.as_str()
+}
+
+/// Users with an address, as the primary one or as any other.
+pub(super) fn having_address(work: &mut Work<'_>, address: &str) -> Result<Vec<ResourceId>, Error> {
+    if let Some(there) = work.having(USER, "emails.value", &[address.to_owned()], None, MANY)? {
+        return Ok(there);
+    }
+    // Not indexed any more: everybody is looked at.
+    let form = buried_form(ADDRESSES, address);
+    let mut there = Vec::new();
+    for record in work.records_of(USER)? {
+        let document = document_of(&record)?;
+        let emails = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+        let mut values = emails.filter_map(|email| email.get("value")?.as_str());
+        if values.any(|value| buried_form(ADDRESSES, value) == form) {
+            there.push(record.id);
+        }
+    }
+    Ok(there)
+}
+
+/// Sees to it that the addresses of an account that is about to be written, as far as they are new, are no other human
+/// being's, where a policy covers it. What was double before stays. Fails with [`store::Error::Taken`] with the path.
+pub(in crate::directory) fn claim_addresses(
+    work: &mut Work<'_>,
+    (kind, id): (&str, ResourceId),
+    before: Option<&Map<String, Value>>,
+    after: &Map<String, Value>,
+) -> Result<(), Error> {
+    let known = before.map(compared).unwrap_or_default();
+    let new: Vec<String> = match kind == USER {
+        true => compared(after).into_iter().filter(|address| !known.contains(address)).collect(),
+        false => Vec::new(),
+    };
+    let name = login(after).filter(|name| kind == USER && name.contains('@') && before.and_then(login) != Some(name));
+    if (new.is_empty() && name.is_none()) || Book::of(work)?.policy_of(after).is_none() {
+        return Ok(());
+    }
+    let person = persons::person_of(after);
+    let wanted = new.iter().map(|address| (address.as_str(), "emails.value"));
+    for (address, path) in wanted.chain(name.map(|name| (name, "userName"))) {
+        let mut holders = having_address(work, address)?;
+        if path == "emails.value" {
+            let named = Map::from_iter([("userName".to_owned(), address.into())]);
+            holders.extend(work.holder_of(USER, &named)?);
+        }
+        for holder in holders.into_iter().filter(|holder| *holder != id) {
+            let Some(document) = work.document_of(holder)? else { continue };
+            let form = buried_form(ADDRESSES, address);
+            let is_private = !compared(&document).contains(&form)
+                && login(&document).is_none_or(|name| buried_form(ADDRESSES, name) != form);
+            // Accounts of one human being may lead to one mailbox.
+            if !is_private && (person.is_none() || persons::person_of(&document) != person) {
+                return Err(store::Error::Taken { path: path.to_owned() }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Has somebody look at an account that may be the same human being's as others that are over. Once it is written.

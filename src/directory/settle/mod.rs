@@ -42,7 +42,7 @@ use super::{Ctx, Error, adoptions, licences, membership, persons, views, work_it
 pub(super) use back::{is_withdrawn, put_back};
 pub(super) use book::Book;
 pub(super) use choice::{choose, choose_for, forget_choices, settle_choices};
-pub(super) use claim::{Claim, having_number, review};
+pub(super) use claim::{Claim, claim_addresses, having_number, review};
 pub(super) use depart::{ADDRESSES, NUMBERS, USER_NAMES, buried_form, is_held, purge, refuse_held, withdraw};
 pub use fall::Fallen;
 pub(super) use fall::look;

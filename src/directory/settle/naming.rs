@@ -12,7 +12,6 @@ use provisioning::person::{NEUTRAL, USER, is_protected};
 use provisioning::policy::Policy;
 use scim::key;
 use serde_json::{Map, Value, json};
-use store::work::document_of;
 use store::{ResourceId, Tombstone, Work};
 
 use super::super::{Ctx, Error};
@@ -348,21 +347,7 @@ impl Naming<'_, '_, '_> {
 
     /// Whether another user has an address, as the primary one or as any other.
     fn is_address_held(&mut self, address: &str) -> Result<bool, Error> {
-        let wanted = [address.to_owned()];
-        if let Some(holders) = self.work.having(USER, "emails.value", &wanted, None, 2)? {
-            return Ok(holders.into_iter().any(|holder| holder != self.id));
-        }
-        // Not indexed any more: everybody is looked at.
-        let form = buried_form(ADDRESSES, address);
-        for record in self.work.records_of(USER)? {
-            let document = document_of(&record)?;
-            let emails = document.get(EMAILS).and_then(Value::as_array).into_iter().flatten();
-            let mut values = emails.filter_map(|email| email.get("value")?.as_str());
-            if record.id != self.id && values.any(|value| buried_form(ADDRESSES, value) == form) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(claim::having_address(self.work, address)?.into_iter().any(|holder| holder != self.id))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Simulations (`/Simulations`): what rules and policies would make of everybody, now or on a day to come. Worked out by the code that
+//! Simulations (`/Simulations`): what rules, policies and units would make of everybody, now or on a day to come. Worked out by the code that
 //! would do it, slice by slice over snapshots that are thrown away, so that no writer waits for it; what is found is kept
 //! as sealed items that go with the simulation, and expires, being personal data. To apply one is to work it out again:
 //! only when it says the same are the rules changed, by the same steps as a PATCH of `/Rules`, and the scheduler does the

@@ -1,5 +1,6 @@
 //! Accounts that follow their dates: policies, states, blocks, what falls due.
 
+mod addresses;
 mod block;
 mod choice;
 mod erased;

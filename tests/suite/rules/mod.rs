@@ -5,6 +5,7 @@ pub(crate) mod grants;
 mod ground;
 mod person;
 pub(crate) mod resource;
+mod said;
 pub(crate) mod same;
 mod table;
 mod unit;

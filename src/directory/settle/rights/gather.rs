@@ -39,9 +39,12 @@ pub(super) fn gather(
     let rules = book.rules();
     let claims = find_claims(ctx, work, rules, case, subject, makes)?;
     let stored = if subject.is_new { Vec::new() } else { work.grants_of(subject.id)? };
-    let (mut held, mut rows) = remembered(stored, rules);
+    let (held, rows) = remembered(stored, rules);
     let mut targets: BTreeSet<String> = claims.iter().filter_map(|claim| claim.target.clone().ok()).collect();
-    targets.extend(held.iter().map(|one| one.target.clone()));
+    // What a source says of something that no rule gives is between the two.
+    targets.extend(held.iter().filter(|one| one.kind != Kind::Source).map(|one| one.target.clone()));
+    let judged = held.into_iter().zip(rows).filter(|(one, _)| targets.contains(&one.target));
+    let (mut held, mut rows): (Vec<Held>, Vec<Option<Grant>>) = judged.unzip();
     let limited =
         book.pools().iter().filter(|(_, terms)| position(subject.document, &terms.value.clone().into()).is_some());
     targets.extend(limited.map(|(id, _)| id.to_string()));

@@ -4,6 +4,7 @@
 
 mod gather;
 mod moves;
+mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,6 +124,10 @@ pub(super) fn settle(
     if book.rules().is_empty() && !has_seats && (subject.is_new || work.grants_of(subject.id)?.is_empty()) {
         return Ok((None, BTreeSet::new()));
     }
+    let heard = said::hear(ctx, work, book, subject)?;
+    let Subject { id, before, document, state, calendar, units, .. } = *subject;
+    // Where a source has spoken there are rows, also of somebody who is new.
+    let subject = &Subject { id, before, document, is_new: subject.is_new && !heard, state, calendar, units };
     let mut judgement = judge(ctx, work, book, subject)?;
     follow.seats = std::mem::take(&mut judgement.seats.moves);
     follow.look_again(judgement.seats.due);
