@@ -97,6 +97,9 @@ impl Directory {
             etag,
         };
         ctx.note_released(definition, &state.record)?;
+        if projection.is_nothing() {
+            return Ok(String::new());
+        }
         let registry = self.registry_of(ctx.tenant);
         if let Some(text) = &state.text {
             return self.splice(ctx, definition, (&state.record, text), derived, projection, &registry);

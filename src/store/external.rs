@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::record::resource_id;
-use crate::statement::{Among, Statement, Value, delete, insert};
+use crate::statement::{Among, Statement, Value, delete};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
@@ -92,13 +93,17 @@ pub(crate) fn store(
             Some(row)
         })
         .collect();
-    insert(
-        db,
-        "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)",
-        rows,
-        "ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id",
-    )?;
+    fixed::insert::<Held>(db, rows)?;
     Ok(())
+}
+
+/// Keys, and who holds them now.
+struct Held;
+
+impl Writing for Held {
+    const INTO: &'static str = "external_id (tenant_id, domain_id, kind, value, resource_id)";
+    const TAIL: &'static str =
+        " ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id";
 }
 
 /// The domains that have keys in a tenant, by one look at an index for each.
