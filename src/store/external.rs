@@ -33,11 +33,15 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &ExternalKey) -> Result
         .bind(key.kind.as_str())
         .sql(" AND value = ")
         .bind(key.value.as_str())
+        .fixed::<Find>()
         .get_result::<Vec<u8>>(db)
         .optional()?
         .map(|id| resource_id(&id))
         .transpose()
 }
+
+/// The statement that finds who has a key.
+struct Find;
 
 /// The `externalId` of each of the resources that has one in the domain.
 pub(crate) fn of_resources(

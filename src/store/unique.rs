@@ -45,11 +45,15 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<O
         .bind(key.namespace.as_str())
         .sql(" AND value = ")
         .bind(key.value.as_str())
+        .fixed::<Find>()
         .get_result::<Vec<u8>>(db)
         .optional()?
         .map(|id| resource_id(&id))
         .transpose()
 }
+
+/// The statement that finds who holds a key.
+struct Find;
 
 /// Stores what became of each key: a holder, or nobody.
 pub(crate) fn store(

@@ -14,10 +14,10 @@ use crate::schema::{Attribute, Definition, Mutability};
 /// with the later one's other sub-attributes.
 pub fn normalise(def: &Definition, doc: &mut Map<String, Value>) {
     prune(doc);
-    tidy_each(def.attributes(), doc);
+    tidy_each(&def.attributes(), doc);
     for (schema, _) in &def.extensions {
         if let Some(Value::Object(extension)) = find_mut(doc, &schema.id) {
-            tidy_each(schema.attributes.iter(), extension);
+            tidy_each(&schema.attributes.iter(), extension);
             reorder(extension, schema.attributes.iter().map(|attribute| attribute.name.as_str()));
         }
     }
@@ -116,7 +116,7 @@ pub(crate) fn comparable(attribute: &Attribute, value: &Value) -> String {
 
 /// Tidies the values of all attributes that are there. They are mostly in the schema's order, so each is found behind the one
 /// before it; simple values are as they shall be.
-fn tidy_each<'a>(attributes: impl Iterator<Item = &'a Attribute> + Clone, container: &mut Map<String, Value>) {
+fn tidy_each<'a>(attributes: &(impl Iterator<Item = &'a Attribute> + Clone), container: &mut Map<String, Value>) {
     let mut ahead = attributes.clone();
     for (name, value) in container.iter_mut().filter(|(_, value)| value.is_array() || value.is_object()) {
         let mut behind = ahead.clone();
