@@ -1,8 +1,8 @@
-//! `matrikel simulate`: what rules and policies would make of everybody, now or on a day to come, told before anything is changed; and
-//! the decision to apply it.
+//! `matrikel simulate`: what rules and policies would make of everybody, now or on a day to come, or writes of what they touch, told
+//! before anything is changed; and the decision to apply it. `told` puts it into words.
 
-use std::fs::File;
-use std::io::Write;
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,19 +12,15 @@ use indicatif::ProgressBar;
 use serde_json::{Map as Object, Value, json};
 use store::{ResourceId, format_instant};
 
+use self::told::{tell, tell_differences, write_page, write_table};
 use super::open::Place;
 use super::{Shared, now, open, output, progress, schedule};
 use crate::config::ConfigError;
-use crate::directory::simulations::{
-    Conflict, DIFFERENCES, Difference, Item, OBJECTS, SIMULATION, Simulator, State, TARGETS, Target, Turn, cells,
-    heads, page,
-};
+use crate::directory::simulations::{SIMULATION, Simulator, State};
 use crate::directory::{Ctx, Directory, Precondition, Random};
 
 /// Items that are read at a time.
 const PAGE: i64 = 500;
-/// Targets and people that are shown; the rest is counted.
-const SHOWN: usize = 20;
 /// How soon another process is asked again that is at it.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,8 +32,9 @@ const PAUSE: Duration = Duration::from_millis(500);
     after_help = "Examples:\n  \
         matrikel simulate --tenant storstad --activate nurses\n  \
         matrikel simulate --tenant storstad --as-of 2026-08-01 --zone Europe/Helsinki --csv august.csv\n  \
+        matrikel simulate --tenant storstad --bulk leavers.json --html leavers.html\n  \
         matrikel simulate apply --tenant storstad 0197a5c0-…\n\n\
-        Without --activate, --deprecate, --policy and --withdraw it is about all rules that are proposed. Nothing is changed."
+        Without --activate, --deprecate, --policy, --withdraw and --bulk it is about all rules that are proposed. Nothing is changed."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -63,6 +60,9 @@ pub(super) struct Arguments {
     /// Ids of policies, as if they were deleted
     #[arg(long, value_name = "ID", num_args = 1..)]
     withdraw: Vec<String>,
+    /// Writes as if they were made: a file of JSON as one sends it to /Bulk
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["activate", "deprecate", "policy", "withdraw", "as_of", "filter"])]
+    bulk: Option<PathBuf>,
     /// Tell of these views alone who would appear, change and leave (ids)
     #[arg(long, value_name = "ID", num_args = 1..)]
     view: Vec<String>,
@@ -92,7 +92,7 @@ enum Command {
         /// Do nothing at all where anything that was recorded has moved, even if it comes to the same
         #[arg(long)]
         strict: bool,
-        /// Undo a run although that exceeds limits of the guard
+        /// Undo a run, or make writes, although that exceeds limits of the guard
         #[arg(long)]
         beyond_limits: bool,
         #[command(flatten)]
@@ -140,14 +140,18 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
     }
     let mut policies = Vec::new();
     for file in &arguments.policy {
-        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let policy: Value = serde_json::from_str(&text)
-            .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
+        let (text, policy) = read(file)?;
         let mut proposed = json!({ "document": text });
         if let (Some(id), Some(proposed)) = (policy.get("id"), proposed.as_object_mut()) {
             proposed.insert("value".to_owned(), id.clone());
         }
         policies.push(proposed);
+    }
+    if let Some(file) = &arguments.bulk {
+        let (_, message) = read(file)?;
+        let none = || ConfigError::new(format!("{} has no Operations: it is no bulk request.", file.display()));
+        let operations = message.get("Operations").filter(|operations| operations.is_array());
+        body.insert("operations".to_owned(), operations.cloned().ok_or_else(none)?);
     }
     let ids = |ids: &[String]| ids.iter().map(|id| json!({ "value": id })).collect::<Vec<Value>>();
     for (list, named) in
@@ -158,6 +162,14 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
         }
     }
     ask(directory, &ctx, body, &Shown { json: arguments.json, csv: &arguments.csv, html: &arguments.html }).await
+}
+
+/// A file of JSON.
+fn read(file: &Path) -> anyhow::Result<(String, Value)> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let value = serde_json::from_str(&text)
+        .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
+    Ok((text, value))
 }
 
 /// How a result is shown.
@@ -228,6 +240,9 @@ async fn apply(
                 more => Ok(output::say(format!("{more} had moved meanwhile and stay as they are: list=skipped."))?),
             }
         }
+        Some(State::Applied) if document.contains_key("writes") => {
+            Ok(output::say("All of it is done, in one write.".to_owned())?)
+        }
         Some(State::Applied) => {
             Ok(output::say("The rules are changed. People follow as the scheduler comes to them.".to_owned())?)
         }
@@ -267,197 +282,6 @@ async fn attend(directory: &Directory, ctx: &Ctx, id: ResourceId, json: bool) ->
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn tell(
-    directory: &Directory,
-    ctx: &Ctx,
-    id: ResourceId,
-    document: &Object<String, Value>,
-    json: bool,
-) -> anyhow::Result<()> {
-    if json {
-        output::say(with_id(id, document))?;
-        let mut after = 0;
-        loop {
-            let found: Vec<(i64, Value)> = directory.simulated(ctx, id, OBJECTS, (after, PAGE)).await?;
-            let Some((last, _)) = found.last() else { return Ok(()) };
-            after = *last;
-            found.iter().try_for_each(|(_, item)| output::say(item))?;
-        }
-    }
-    output::say(report(id, document).trim_end())?;
-    tell_beside(document)?;
-    let (targets, more) = first::<Target>(directory, ctx, id, TARGETS).await?;
-    if !targets.is_empty() {
-        output::say("\n  begins   ends")?;
-    }
-    for Target { kind, display, begins, ends, .. } in &targets {
-        output::say(format!("{begins:>8} {ends:>6}  {kind} {display}"))?;
-    }
-    tell_rest(more)?;
-    let (people, more) = first::<Item>(directory, ctx, id, OBJECTS).await?;
-    if !people.is_empty() {
-        output::say("")?;
-    }
-    for item in &people {
-        output::say(line(item))?;
-    }
-    tell_rest(more)
-}
-
-/// What limits it would exceed, and what becomes of what views show.
-fn tell_beside(document: &Object<String, Value>) -> anyhow::Result<()> {
-    let listed = |name: &str| document.get(name).and_then(Value::as_array).into_iter().flatten();
-    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let number = |one: &Value, name: &str| one.get(name).and_then(Value::as_u64).unwrap_or_default();
-    for one in listed("tripped") {
-        let (limit, count, most) = (text(one, "limit"), number(one, "count"), number(one, "most"));
-        output::say(format!("too much    {limit} {count} of at most {most}"))?;
-    }
-    if listed("perView").next().is_some() {
-        output::say("\n  appear change  leave")?;
-    }
-    for one in listed("perView") {
-        let (appears, changes, leaves) = (number(one, "appears"), number(one, "changes"), number(one, "leaves"));
-        output::say(format!("{appears:>8} {changes:>6} {leaves:>6}  View {}", text(one, "display")))?;
-    }
-    Ok(())
-}
-
-async fn tell_differences(
-    directory: &Directory,
-    ctx: &Ctx,
-    id: ResourceId,
-    document: &Object<String, Value>,
-    json: bool,
-) -> anyhow::Result<()> {
-    if json {
-        return Ok(output::say(with_id(id, document))?);
-    }
-    let is_about_rules = document.get("difference").and_then(|one| one.get("rules")) == Some(&Value::Bool(true));
-    if is_about_rules {
-        output::say("Rules or policies were changed since.")?;
-    }
-    let (found, more) = first::<Difference>(directory, ctx, id, DIFFERENCES).await?;
-    for Difference { was, is, display, kind, .. } in &found {
-        if let Some(kind) = kind {
-            output::say(format!("~ {kind} {display} has moved"))?;
-            continue;
-        }
-        let told = |item: &Option<Item>| item.as_ref().map_or_else(|| format!("{display}: nothing"), line);
-        output::say(format!("- {}\n+ {}", told(was), told(is)))?;
-    }
-    tell_rest(more)
-}
-
-/// The first items of a list, and whether there are more.
-async fn first<T: serde::de::DeserializeOwned>(
-    directory: &Directory,
-    ctx: &Ctx,
-    id: ResourceId,
-    list: &str,
-) -> anyhow::Result<(Vec<T>, bool)> {
-    let span = (0, i64::try_from(SHOWN + 1).unwrap_or(PAGE));
-    let found: Vec<(i64, T)> = directory.simulated(ctx, id, list, span).await?;
-    let more = found.len() > SHOWN;
-    Ok((found.into_iter().take(SHOWN).map(|(_, item)| item).collect(), more))
-}
-
-fn tell_rest(more: bool) -> anyhow::Result<()> {
-    if more {
-        output::say("  … more: --csv FILE or --json has all of it")?;
-    }
-    Ok(())
-}
-
-fn report(id: ResourceId, document: &Object<String, Value>) -> String {
-    let word = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut lines = vec![("simulation", id.to_string()), ("state", word("state")), ("reason", word("reason"))];
-    lines.push(("as of", word("asOf")));
-    for one in document.get("versions").and_then(Value::as_array).into_iter().flatten() {
-        let text = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
-        match text("change") {
-            "" => {}
-            change => lines.push((
-                if text("type") == "Policy" { "policy" } else { "rule" },
-                format!("{} ({change})", text("display")),
-            )),
-        }
-    }
-    let counts = document.get("counts").and_then(Value::as_object).into_iter().flatten();
-    let counts = counts.filter_map(|(name, count)| Some((name.as_str(), count.as_u64()?.to_string())));
-    lines.extend(counts.filter(|(name, _)| *name != "items"));
-    let told = lines.into_iter().filter(|(_, value)| !value.is_empty());
-    told.map(|(label, value)| format!("{label:<12}{value}\n")).collect()
-}
-
-/// What would become of one User, in a line.
-fn line(item: &Item) -> String {
-    let Item { display, op, changes, begins, ends, reason, conflicts, .. } = item;
-    let mut told = Vec::new();
-    if op != "changed" {
-        told.push(op.clone());
-    }
-    told.extend(reason.clone());
-    let named = |sign: &'static str| move |turn: &Turn| format!("{sign}{}", turn.display);
-    told.extend(begins.iter().map(named("+")));
-    told.extend(ends.iter().map(named("-")));
-    let path = |change: &Value| change.get("path").and_then(Value::as_str).map(short);
-    told.extend(changes.iter().filter_map(path));
-    let kept = |one: &Conflict| {
-        one.path.as_deref().map_or_else(|| one.reason.clone(), |path| format!("({} stays)", short(path)))
-    };
-    told.extend(conflicts.iter().map(kept));
-    format!("  {display}: {}", told.join(", "))
-}
-
-/// A path without its URN.
-fn short(path: &str) -> String {
-    path.rsplit(':').next().unwrap_or(path).to_owned()
-}
-
-async fn write_table(directory: &Directory, ctx: &Ctx, id: ResourceId, path: &Path) -> anyhow::Result<()> {
-    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
-    let mut out = csv::WriterBuilder::new().delimiter(b';').from_writer(file);
-    out.write_record(heads())?;
-    let mut after = 0;
-    loop {
-        let found: Vec<(i64, Item)> = directory.simulated(ctx, id, OBJECTS, (after, PAGE)).await?;
-        let Some((last, _)) = found.last() else { break };
-        after = *last;
-        for row in found.iter().flat_map(|(_, item)| cells(item)) {
-            out.write_record(row)?;
-        }
-    }
-    out.flush()?;
-    Ok(())
-}
-
-async fn write_page(
-    directory: &Directory,
-    ctx: &Ctx,
-    id: ResourceId,
-    document: &Object<String, Value>,
-    path: &Path,
-) -> anyhow::Result<()> {
-    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
-    let mut out = std::io::BufWriter::new(file);
-    let targets: Vec<(i64, Target)> = directory.simulated(ctx, id, TARGETS, (0, page::MOST_TARGETS)).await?;
-    let targets: Vec<Target> = targets.into_iter().map(|(_, target)| target).collect();
-    out.write_all(page::head(document, &targets).as_bytes())?;
-    let mut after = 0;
-    loop {
-        let span = (after, PAGE.min(page::MOST_PEOPLE - after));
-        let found: Vec<(i64, Item)> = directory.simulated(ctx, id, OBJECTS, span).await?;
-        let Some((last, _)) = found.last() else { break };
-        after = *last;
-        found.iter().try_for_each(|(_, item)| out.write_all(page::person(item).as_bytes()))?;
-    }
-    let people = document.get("counts").and_then(|counts| counts.get("items")?.as_u64()).unwrap_or_default();
-    let rest = people.saturating_sub(u64::try_from(page::MOST_PEOPLE).unwrap_or_default());
-    out.write_all(page::foot(rest).as_bytes())?;
-    Ok(out.flush()?)
 }
 
 fn with_id(id: ResourceId, document: &Object<String, Value>) -> Value {

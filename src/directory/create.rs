@@ -20,7 +20,7 @@ use super::relation::{Moves, Nobody};
 use super::render::State;
 use super::secret::Sealer;
 use super::shape::take_apart;
-use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle, views};
+use super::{Ctx, Directory, Error, Written, particular, password, persons, rules, settle, simulations, views};
 
 /// A creation with all done that needs no lock.
 pub(super) struct Creation {
@@ -31,12 +31,14 @@ pub(super) struct Creation {
     relation: Vec<RelationChange>,
     /// The names that its client says, where it leaves names to a policy.
     wished: Option<Map<String, Value>>,
+    /// What is kept sealed beside it, by place.
+    enclosed: Vec<(i64, Vec<u8>)>,
 }
 
 impl Creation {
     /// One that comes back as it was, under the id that it had.
     pub(super) fn again(definition: Arc<Definition>, draft: Draft) -> Self {
-        Creation { definition, draft, sealer: None, relation: Vec::new(), wished: None }
+        Creation { definition, draft, sealer: None, relation: Vec::new(), wished: None, enclosed: Vec::new() }
     }
 
     /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one, and as
@@ -103,6 +105,9 @@ impl Creation {
             }
         }
         let mut record = work.create(draft)?;
+        for (place, sealed) in &self.enclosed {
+            work.put_run_item(id, simulations::ENCLOSED, *place, sealed.clone());
+        }
         if let Some(follow) = particular {
             follow(&write, Some(&record), work)?;
         }
@@ -177,13 +182,17 @@ impl Creation {
         Ok(State::new(record, external, groups, work.nesting_seq()))
     }
 
-    /// The document with what is to stand in it for its secrets.
-    pub(super) fn sealed(&self, work: &mut Work<'_>) -> Result<Map<String, Value>, Error> {
-        let document = &self.draft.doc;
-        Ok(match &self.sealer {
-            Some(sealer) => sealer.seal(work, self.draft.id, document, &Secrets::default(), None)?.0.into_owned(),
-            None => Map::clone(document),
-        })
+    /// The document as it was asked for.
+    pub(super) fn document(&self) -> &Map<String, Value> {
+        &self.draft.doc
+    }
+
+    /// What stands for its identity number in documents, under every key that is valid; nothing for a school's temporary one.
+    pub(super) fn number_tokens(&self, work: &mut Work<'_>) -> Result<Vec<String>, Error> {
+        let sealer = self.sealer.as_ref();
+        let marks = sealer.map(|sealer| sealer.marks(work, self.draft.id, &self.draft.doc, &Secrets::default()));
+        let marks = marks.transpose()?.flatten().filter(|marks| marks.is_hard);
+        Ok(marks.map(|marks| marks.tokens).unwrap_or_default())
     }
 
     /// Who shall be a member from the beginning.
@@ -237,6 +246,7 @@ impl Directory {
     ) -> Result<Creation, Error> {
         let wished = settle::wished::of(ctx, definition.name(), body);
         let body = settle::body(ctx, definition.name(), body, None, &id.to_string());
+        let body = simulations::body(definition, body);
         let document = validate(&ctx.views.narrow(definition), &body, ctx.caller.profile.strictness(), notes)?;
         if !ctx.view(definition).is_whole() {
             check_new(definition, &document)?;
@@ -253,6 +263,7 @@ impl Directory {
             rules::stamp(ctx, None, &mut parts.doc)?;
         }
         place(ctx, definition, &mut parts.doc);
+        let enclosed = self.enclosed(ctx, definition, id, &mut parts.doc).await?;
         let secret = match parts.password.take() {
             Some(clear) => Some(password::seal(clear, self.limits.password, &ctx.random).await?),
             None => None,
@@ -271,7 +282,7 @@ impl Directory {
             members => vec![RelationChange::Add(members)],
         };
         let sealer = self.sealer(ctx, definition).await?;
-        Ok(Creation { definition: definition.clone(), draft, sealer, relation, wished })
+        Ok(Creation { definition: definition.clone(), draft, sealer, relation, wished, enclosed })
     }
 }
 

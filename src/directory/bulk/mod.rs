@@ -7,6 +7,7 @@
 
 mod ledger;
 mod prepare;
+mod rehearsed;
 mod run;
 mod table;
 
@@ -21,6 +22,7 @@ use scim::schema::Definition;
 use store::{ResourceId, Work};
 
 pub(super) use ledger::{Ledger, read_sealed};
+pub(super) use rehearsed::Rehearsed;
 
 use super::{Ctx, Directory, Error, Planned};
 use prepare::Plan;
@@ -113,21 +115,16 @@ impl Directory {
         mut plans: Vec<Result<Plan, Error>>,
         ledger: Option<Arc<Ledger>>,
     ) -> Result<(BulkWritten, bool), Error> {
-        let mut units = request.units();
         let known = ledger.as_ref().map(|ledger| ledger.known.as_slice()).unwrap_or_default();
         for (index, _) in known {
             if let Some(plan) = plans.get_mut(*index) {
                 *plan = Err(scim::Error::status(409, "The operation was decided before.").into());
             }
         }
-        let prepared = self.prepare_steps(&ctx, &request, plans).await;
-        let table = Arc::new(Table::new(&request, &units, prepared));
+        let (table, mut units) = self.units(&ctx, &request, plans, ledger.clone()).await;
         known.iter().for_each(|(index, noted)| noted.clone().put(&table, *index));
         let decided: HashSet<usize> = known.iter().map(|(index, _)| *index).collect();
-        units.retain(|members| !members.iter().any(|member| decided.contains(member)));
-        let caller = Arc::new(ctx.clone());
-        let unit = |members| Unit { ctx: caller.clone(), table: table.clone(), ledger: ledger.clone(), members };
-        let units: Vec<Unit> = units.into_iter().map(unit).collect();
+        units.retain(|unit| !unit.members.iter().any(|member| decided.contains(member)));
         if ctx.simulate {
             let (tenant, origin) = (ctx.tenant, ctx.origin());
             let rehearsed = self.store.read_for(tenant, move |reader| {
@@ -144,6 +141,23 @@ impl Directory {
             }
         }
         Ok((self.conclude(&ctx, &request, &table), !table.is_unsettled()))
+    }
+
+    /// The units of a request in the order in which they are run, with all done that needs no lock.
+    async fn units(
+        &self,
+        ctx: &Ctx,
+        request: &BulkRequest,
+        plans: Vec<Result<Plan, Error>>,
+        ledger: Option<Arc<Ledger>>,
+    ) -> (Arc<Table>, Vec<Unit>) {
+        let units = request.units();
+        let prepared = self.prepare_steps(ctx, request, plans).await;
+        let table = Arc::new(Table::new(request, &units, prepared));
+        let caller = Arc::new(ctx.clone());
+        let unit = |members| Unit { ctx: caller.clone(), table: table.clone(), ledger: ledger.clone(), members };
+        let units = units.into_iter().map(unit).collect();
+        (table, units)
     }
 
     /// Gives the writer the units in order, never more than a window of them at a time.

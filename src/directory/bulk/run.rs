@@ -69,6 +69,11 @@ impl Unit {
         Ok(())
     }
 
+    /// Runs the unit as a part of a write of others: the first refusal is theirs.
+    pub(super) fn carry_out(&self, work: &mut Work<'_>) -> Result<(), Error> {
+        self.run_all(work).map_err(|(_, error)| error)
+    }
+
     fn decide(&self, work: &mut Work<'_>) -> Result<(), Refused> {
         let table = &self.table;
         if self.members.first().is_some_and(|first| table.is_over(*first)) {

@@ -12,9 +12,10 @@ use store::work::document_of;
 use store::{ResourceId, TenantId};
 
 use super::CLIENT;
+use crate::directory::audit::Released;
 use crate::directory::authority::{Outside, Writes};
 use crate::directory::scope::Scopes;
-use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role};
+use crate::directory::{Caller, Ctx, Directory, Error, Profile, Rate, Role, Tolerances};
 use crate::network::Network;
 
 /// Most requests a second, at once or at a time that a client can be granted.
@@ -96,6 +97,24 @@ pub(super) fn refuse_own_end(ctx: &Ctx, id: ResourceId, next: Option<&Map<String
 }
 
 impl Directory {
+    /// What a client does itself, as it is now, within what is done in `ctx`. `None`: it is gone or not active.
+    pub(in crate::directory) async fn context_of(&self, ctx: &Ctx, client: ResourceId) -> Result<Option<Ctx>, Error> {
+        let Some(caller) = self.caller(ctx.tenant, client).await? else { return Ok(None) };
+        let catalog = self.fresh_catalog(ctx.tenant, ctx.now).await?;
+        Ok(Some(Ctx {
+            views: caller.outlook.views(catalog.registry(), self.veil(ctx.tenant, &caller)),
+            schemas: catalog.registry().revision(),
+            caller,
+            once: None,
+            simulate: false,
+            weighed: false,
+            tolerances: Tolerances::default(),
+            winners: None,
+            released: Released::default(),
+            ..ctx.clone()
+        }))
+    }
+
     /// The client behind a credential; `None` when it is gone or not active.
     pub async fn caller(&self, tenant: TenantId, client: ResourceId) -> Result<Option<Caller>, Error> {
         let record = self.store.read(move |reader| reader.record(tenant, client)).await?;

@@ -16,7 +16,7 @@ use serde_json::{Map as Object, Value};
 use store::work::document_of;
 use store::{Record, ResourceId};
 
-use super::{Caller, Ctx, Directory, Error, clients};
+use super::{Ctx, Directory, Error, clients};
 use map::Map;
 
 pub use amend::Saying;
@@ -122,20 +122,8 @@ impl Directory {
     /// when the client is gone or not active.
     pub async fn feed_context(&self, ctx: &Ctx, feed: &Feed) -> Result<Ctx, Error> {
         let gone = || Error::Denied(format!("The client of the feed {} is gone or not active.", feed.name));
-        let caller: Caller = self.caller(ctx.tenant, feed.client).await?.ok_or_else(gone)?;
-        let catalog = self.fresh_catalog(ctx.tenant, ctx.now).await?;
-        Ok(Ctx {
-            views: caller.outlook.views(catalog.registry(), self.veil(ctx.tenant, &caller)),
-            schemas: catalog.registry().revision(),
-            caller,
-            once: None,
-            simulate: false,
-            weighed: true,
-            tolerances: super::Tolerances::default(),
-            winners: None,
-            released: super::audit::Released::default(),
-            ..ctx.clone()
-        })
+        let doing = self.context_of(ctx, feed.client).await?.ok_or_else(gone)?;
+        Ok(Ctx { weighed: true, ..doing })
     }
 
     /// Makes the feed of a map for a client, or gives it the map. The operator's way; others write `/Feeds`.

@@ -206,6 +206,9 @@ pub(in crate::directory) fn having_number(
     work: &mut Work<'_>,
     tokens: &[String],
 ) -> Result<BTreeSet<ResourceId>, Error> {
+    if tokens.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     if let Some(there) = work.having(USER, &format!("{URN}:{NUMBER}"), tokens, None, MANY)? {
         return Ok(there.into_iter().collect());
     }

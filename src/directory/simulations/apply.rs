@@ -7,7 +7,7 @@ use store::{ResourceId, TenantId};
 
 use super::carry::{Found, Passed, Simulator};
 use super::record::{Document, Hold, end};
-use super::strict::Recorded;
+use super::strict::{self, Recorded};
 use super::{State, attempts, lists};
 use crate::directory::patch::patching;
 use crate::directory::revise::Revising;
@@ -46,17 +46,12 @@ impl Simulator {
             ending.insert("decision".into(), Value::Null);
         }
         let old = lists(attempts(document));
-        let (caller, seq, book, hold) = (ctx.clone(), found.seq, found.book, hold.clone());
+        let (caller, moment, hold) = (ctx.clone(), (found.seq, found.book), hold.clone());
         let write = self.directory.store().write(tenant, ctx.origin(), move |work| {
-            if work.book_seq() != book {
-                return Ok(Passed::Moved);
-            }
-            let Some((record, document)) = hold.find(work)? else { return Ok(Passed::Over) };
-            if let Some(recorded) = &recorded
-                && recorded.have_moved(seq, work)?
-            {
-                return Ok(Passed::Moved);
-            }
+            let (record, document) = match strict::unmoved(&hold, moment, recorded.as_ref(), work)? {
+                Ok(found) => found,
+                Err(passed) => return Ok(passed),
+            };
             for revising in &revisions {
                 revising.run(&caller, &mut Notes::new(), work)?;
             }

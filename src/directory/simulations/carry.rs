@@ -17,9 +17,8 @@ use super::plan::Plan;
 use super::record::{Document, Hold};
 use super::sight::{self, Shifts};
 use super::slice::{Counts, Slice, Targets, Way, moment, work_out};
-use super::strict;
-use super::undo::{self, Undo};
-use super::{State, attempts, lists};
+use super::subject::Subject;
+use super::{State, attempts, lists, strict, undo, writes};
 use crate::directory::licences::{self, Winners};
 use crate::directory::{Ctx, Directory, Error, guard};
 
@@ -141,21 +140,18 @@ impl Simulator {
         let Some((hold, document)) = taken else { return Ok(()) };
         let hold = &hold;
         let is_checked = State::of(&document) == Some(State::Checking);
-        let undo = match undo::run_of(&document) {
-            Some(run) => match self.directory.undoing(&self.ctx(tenant), run).await {
-                Ok(undo) => Some(Arc::new(undo)),
-                Err(error) if error.may_pass() => return Err(error),
-                Err(error) => return self.fail(tenant, hold, &document, &error.to_string()).await,
-            },
-            None => None,
+        let subject = match self.directory.subject(&self.ctx(tenant), id, &document).await {
+            Ok(subject) => subject,
+            Err(error) if error.may_pass() => return Err(error),
+            Err(error) => return self.fail(tenant, hold, &document, &error.to_string()).await,
         };
         if State::of(&document) == Some(State::Applying) {
             return self.go_on(tenant, hold, &document).await;
         }
         for _ in 0..PATIENCE {
-            let passed = match self.pass(tenant, hold, &document, undo.clone()).await {
+            let passed = match self.pass(tenant, hold, &document, subject.clone()).await {
                 Ok(Passed::Done(found)) if is_checked => {
-                    self.conclude(tenant, hold, &document, (*found, undo.clone())).await
+                    self.conclude(tenant, hold, &document, (*found, subject.clone())).await
                 }
                 Ok(Passed::Done(found)) => {
                     let ending = self.told(State::Ready, &document, &found);
@@ -226,7 +222,7 @@ impl Simulator {
         tenant: TenantId,
         hold: &Hold,
         document: &Document,
-        undo: Option<Arc<Undo>>,
+        subject: Subject,
     ) -> Result<Passed, Error> {
         let to = lists(attempts(document) + 1);
         let ctx = self.ctx(tenant);
@@ -244,7 +240,7 @@ impl Simulator {
             tripped: Vec::new(),
             shifts: Shifts::new(),
         };
-        let mut way = Way { ctx, document: document.clone(), undo };
+        let mut way = Way { ctx, document: document.clone(), subject };
         let Some(winners) = self.allot(tenant, &way).await? else { return Ok(Passed::Over) };
         way.ctx.winners = winners;
         let way = Arc::new(way);
@@ -300,7 +296,7 @@ impl Simulator {
     /// Who of all Users would get the seats of limited entitlements that there would be: asked of everybody before anything
     /// is told of anybody. `Some(None)`: nothing is limited; `None`: another process is at it.
     async fn allot(&self, tenant: TenantId, way: &Way) -> Result<Option<Option<Winners>>, Error> {
-        if way.undo.is_some() {
+        if !way.subject.is_about_all() {
             return Ok(Some(None));
         }
         let mut asking = way.clone();
@@ -337,7 +333,7 @@ impl Simulator {
         let read = move |reader: &mut store::Reader| {
             reader.simulate(tenant, origin, |work| {
                 plan.pretend(&way.ctx, work)?;
-                let whose = way.undo.as_ref().map_or(&way.ctx, |undo| undo.ctx());
+                let whose = way.subject.ctx().unwrap_or(&way.ctx);
                 guard::exceeded(whose, work, &tally)
             })
         };
@@ -346,9 +342,10 @@ impl Simulator {
 
     async fn slice(&self, way: &Arc<Way>, after: Option<ResourceId>) -> Result<Slice, Error> {
         let (way, tenant, origin) = (Arc::clone(way), way.ctx.tenant, way.ctx.origin());
-        let read = move |reader: &mut store::Reader| match &way.undo {
-            Some(undo) => undo::work_out(&way, undo, reader, (after, usize::try_from(SLICE).unwrap_or(1))),
-            None => reader.simulate(tenant, origin, |work| work_out(&way, work, after, SLICE)),
+        let read = move |reader: &mut store::Reader| match &way.subject {
+            Subject::Undo(undo) => undo::work_out(&way, undo, reader, (after, usize::try_from(SLICE).unwrap_or(1))),
+            Subject::Writes(writes) => writes::work_out(&way, writes, reader),
+            Subject::Book => reader.simulate(tenant, origin, |work| work_out(&way, work, after, SLICE)),
         };
         self.directory.store().read_for(tenant, read).await
     }
@@ -359,7 +356,7 @@ impl Simulator {
         tenant: TenantId,
         hold: &Hold,
         document: &Document,
-        (found, undo): (Found, Option<Arc<Undo>>),
+        (found, subject): (Found, Subject),
     ) -> Result<Passed, Error> {
         let is_same = document.get("digest").and_then(Value::as_str) == Some(found.digest.as_str());
         let has_same_rules = versions(document.get("versions")) == versions(Some(&found.versions.clone().into()));
@@ -367,15 +364,16 @@ impl Simulator {
         let known_book = document.get("base").and_then(|base| base.get("book")?.as_i64());
         let has_moved = is_strict
             && (known_book.is_some_and(|known| known != found.book) || self.has_moved(tenant, hold, document).await?);
-        let exceeds = undo.is_some() && found.exceeds(document);
+        let exceeds = !subject.is_about_all() && found.exceeds(document);
         if is_same && has_same_rules && !has_moved && !exceeds {
             let recorded = match is_strict {
                 true => Some(self.recorded(tenant, hold, document).await?),
                 false => None,
             };
-            return match undo {
-                Some(undo) => self.begin_undo(tenant, hold, document, (found, recorded, undo)).await,
-                None => self.apply(tenant, hold, document, (found, recorded)).await,
+            return match subject {
+                Subject::Undo(undo) => self.begin_undo(tenant, hold, document, (found, recorded, undo)).await,
+                Subject::Writes(writes) => self.apply_writes(tenant, hold, document, (found, &writes)).await,
+                Subject::Book => self.apply(tenant, hold, document, (found, recorded)).await,
             };
         }
         let old = lists(attempts(document));
@@ -416,6 +414,7 @@ fn add(counts: &mut Counts, more: &Counts) {
     counts.begins += more.begins;
     counts.ends += more.ends;
     counts.waits += more.waits;
+    counts.created += more.created;
     counts.restored += more.restored;
     counts.conflicts += more.conflicts;
     counts.failed += more.failed;

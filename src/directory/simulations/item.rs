@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value};
 use sha2::{Digest, Sha256};
+use store::ResourceId;
 
 use super::sight::InView;
 use super::undo::Conflict;
@@ -126,6 +127,25 @@ pub struct Difference {
 }
 
 impl Item {
+    /// One of whom nothing is told yet.
+    pub(super) fn of(id: ResourceId, display: String, version: i64) -> Self {
+        Item {
+            id: id.to_string(),
+            kind: None,
+            display,
+            version,
+            op: String::new(),
+            changes: Vec::new(),
+            begins: Vec::new(),
+            ends: Vec::new(),
+            waits: Vec::new(),
+            views: Vec::new(),
+            conflicts: Vec::new(),
+            undoes: None,
+            reason: None,
+        }
+    }
+
     /// Takes what the item says into a digest. `moment` is when it was worked out, as its texts write it: what happens just
     /// then is the same whenever that is.
     pub(super) fn digest(&self, moment: &str, digest: &mut Sha256) {

@@ -7,6 +7,7 @@
 mod apply;
 mod carry;
 mod compare;
+mod image;
 mod item;
 pub mod page;
 mod plan;
@@ -15,7 +16,9 @@ mod record;
 mod sight;
 mod slice;
 mod strict;
+mod subject;
 mod undo;
+mod writes;
 
 use scim::schema::Registry;
 use serde_json::{Map as Object, Value};
@@ -33,6 +36,7 @@ pub(super) use item::plain;
 pub use item::{Difference, Item, Reason, Target, Turn, cells, heads};
 pub use sight::InView;
 pub use undo::Conflict;
+pub(super) use writes::{LIST as ENCLOSED, body};
 
 /// The resource type of simulations.
 pub const SIMULATION: &str = "Simulation";
@@ -127,7 +131,8 @@ struct Lists {
 const EVEN: Lists = Lists { objects: OBJECTS, targets: TARGETS };
 const ODD: Lists = Lists { objects: "object2", targets: "target2" };
 /// All that goes with a simulation.
-const ALL_LISTS: [&str; 7] = [EVEN.objects, EVEN.targets, ODD.objects, ODD.targets, DIFFERENCES, SKIPPED, DONE];
+const ALL_LISTS: [&str; 8] =
+    [EVEN.objects, EVEN.targets, ODD.objects, ODD.targets, DIFFERENCES, SKIPPED, DONE, writes::LIST];
 
 /// How often it was worked out to the end.
 fn attempts(document: &Object<String, Value>) -> u64 {
@@ -151,6 +156,7 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
     policies::check(registry, document)?;
     sight::named(document)?;
     undo::check_alone(document)?;
+    writes::check(document)?;
     let (activate, deprecate) = (rules_of(document, "activate")?, rules_of(document, "deprecate")?);
     match activate.iter().find(|id| deprecate.contains(id)) {
         Some(both) => Err(scim::Error::invalid_value(format!("The rule {both} cannot be activated and deprecated."))),
@@ -218,7 +224,7 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
     if !matches!(State::of(&known), Some(State::Ready | State::Changed)) || !is_current {
         return Err(scim::Error::status(409, "Only a simulation with a result is decided on.").into());
     }
-    undo::decide(&known, document)?;
+    decide_limits(&known, document)?;
     for change in Plan::of(document, work)?.changes {
         let record = work.record(change.rule)?.ok_or(store::Error::NotFound)?;
         let was = document_of(&record)?;
@@ -238,9 +244,22 @@ fn decide(ctx: &Ctx, before: &Record, document: &mut Object<String, Value>, work
     work_items::close(ctx, work, work_items::Kind::Simulation, before.id, true)
 }
 
+/// Looks at the decision on one that exceeds limits: whoever decides has to say so. Fails with 409.
+fn decide_limits(known: &Object<String, Value>, document: &Object<String, Value>) -> Result<(), Error> {
+    let tripped = known.get("tripped").and_then(Value::as_array).map(Vec::len).unwrap_or_default();
+    if !subject::is_own(known) || tripped == 0 || document.get("beyondLimits") == Some(&Value::Bool(true)) {
+        return Ok(());
+    }
+    let detail = "Applying it would exceed limits of the guard (tripped). Who has looked at them and wants it says \
+                  beyondLimits with the decision.";
+    Err(scim::Error::status(409, detail).into())
+}
+
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
 fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Value>) -> Result<(), scim::Error> {
-    for name in ["asOf", "activate", "deprecate", "policies", "withdraw", "undo", "views", "filter", "expires"] {
+    let subject =
+        ["asOf", "activate", "deprecate", "policies", "withdraw", "undo", "operations", "views", "filter", "expires"];
+    for name in subject {
         match (known.get(name), document.get(name)) {
             (Some(was), None) => drop(document.insert(name.to_owned(), was.clone())),
             (was, is) if was == is => {}

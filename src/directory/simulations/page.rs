@@ -37,7 +37,11 @@ pub fn head(document: &Object<String, Value>, targets: &[Target]) -> String {
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta name=\"robots\" content=\"noindex\"><title>{title}</title><style>{STYLE}</style></head><body><main>\
-         <h1>{title}</h1><p class=\"soft\">What would become of everybody. Nothing of it is done: this is a simulation ({}).</p>",
+         <h1>{title}</h1><p class=\"soft\">What would become of {}. Nothing of it is done: this is a simulation ({}).</p>",
+        match document.get("writes").and_then(Value::as_u64) {
+            Some(writes) => format!("all that {} writes touch", spaced(writes)),
+            None => "everybody".to_owned(),
+        },
         escaped(word("state"))
     );
     let base = document.get("base").and_then(|base| base.get("at")?.as_str()).unwrap_or_default();
@@ -67,9 +71,10 @@ pub fn head(document: &Object<String, Value>, targets: &[Target]) -> String {
         ("activated", "accounts open", "gain"),
         ("disabled", "accounts close", "loss"),
         ("purged", "are purged", "loss"),
+        ("created", "are created", "gain"),
         ("restored", "come back", "gain"),
         ("conflicts", "stay as they are", "loss"),
-        ("failed", "cannot be worked out", "loss"),
+        ("failed", if document.contains_key("writes") { "are refused" } else { "cannot be worked out" }, "loss"),
     ] {
         let number = count(name);
         if number > 0 || matches!(name, "users" | "changed" | "begins" | "ends") {

@@ -11,7 +11,7 @@ use store::{ResourceId, Work};
 
 use super::instant;
 use super::policies::Proposals;
-use super::undo;
+use super::subject;
 use crate::directory::settle::{self, POLICY, RULE};
 use crate::directory::{Ctx, Error, rules};
 
@@ -67,7 +67,7 @@ impl Plan {
     /// What the document of a simulation says, of the rules as they are. Fails with 400 for a rule that is not there, not
     /// proposed where it is to be activated, or not active where it is to be deprecated.
     pub(super) fn of(document: &Object<String, Value>, work: &mut Work<'_>) -> Result<Plan, Error> {
-        if undo::run_of(document).is_some() {
+        if subject::is_own(document) {
             return Ok(Plan::default());
         }
         let mut changes = Vec::new();

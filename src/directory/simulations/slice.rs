@@ -2,7 +2,6 @@
 //! and all of it is thrown away. What stays is what is told of each.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use provisioning::calendar::instant;
 use provisioning::guard::Tally;
@@ -15,7 +14,7 @@ use store::{Grant, ResourceId, Seq, Work, format_instant};
 use super::item::{Item, Reason, Target, Turn};
 use super::plan::Plan;
 use super::sight::{self, Onlookers, Shifts};
-use super::undo::Undo;
+use super::subject::Subject;
 use crate::directory::settle::{Foreseen, RULE, USER, foresee};
 use crate::directory::{Ctx, Error, differences, guard, licences};
 
@@ -32,6 +31,7 @@ pub(super) struct Counts {
     pub(super) ends: u64,
     pub(super) waits: u64,
     pub(super) targets: u64,
+    pub(super) created: u64,
     pub(super) restored: u64,
     pub(super) conflicts: u64,
     pub(super) failed: u64,
@@ -42,14 +42,14 @@ pub(super) struct Counts {
 pub(super) type Targets = BTreeMap<(String, String), Target>;
 
 /// What is the same for every slice.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Way {
     /// From when on.
     pub(super) ctx: Ctx,
     /// The simulation, as it was saved.
     pub(super) document: Object<String, Value>,
-    /// What a run has done, where that is to be undone.
-    pub(super) undo: Option<Arc<Undo>>,
+    /// What it is about.
+    pub(super) subject: Subject,
 }
 
 /// What a slice has come to.
@@ -156,21 +156,8 @@ fn is_covered(covered: Option<&Filter<Checked>>, id: ResourceId, work: &mut Work
 
 pub(super) fn failed(id: ResourceId, work: &mut Work<'_>, error: &Error) -> Result<Item, Error> {
     let record = work.record(id)?;
-    Ok(Item {
-        id: id.to_string(),
-        kind: None,
-        display: record.as_ref().map(|record| record.label.clone()).unwrap_or_default(),
-        version: record.map(|record| record.version).unwrap_or_default(),
-        op: "failed".to_owned(),
-        changes: Vec::new(),
-        begins: Vec::new(),
-        ends: Vec::new(),
-        waits: Vec::new(),
-        views: Vec::new(),
-        conflicts: Vec::new(),
-        undoes: None,
-        reason: Some(error.to_string()),
-    })
+    let (label, version) = record.map(|record| (record.label, record.version)).unwrap_or_default();
+    Ok(Item { op: "failed".to_owned(), reason: Some(error.to_string()), ..Item::of(id, label, version) })
 }
 
 impl Slice {
@@ -199,6 +186,7 @@ impl Slice {
         match item.op.as_str() {
             "failed" => counts.failed += 1,
             "purged" => counts.purged += 1,
+            "created" => counts.created += 1,
             "restored" => counts.restored += 1,
             "kept" => {}
             _ => counts.changed += 1,
@@ -291,21 +279,8 @@ impl<'u> Teller<'u> {
                 (&one.kind, &one.display, &one.value).cmp(&(&other.kind, &other.display, &other.value))
             });
         }
-        Ok(Some(Item {
-            id: id.to_string(),
-            kind: None,
-            display: found.label.clone(),
-            version: found.version,
-            op: if found.after.is_some() { "changed" } else { "purged" }.to_owned(),
-            changes,
-            begins,
-            ends,
-            waits,
-            views: Vec::new(),
-            conflicts: Vec::new(),
-            undoes: None,
-            reason: None,
-        }))
+        let op = if found.after.is_some() { "changed" } else { "purged" }.to_owned();
+        Ok(Some(Item { op, changes, begins, ends, waits, ..Item::of(id, found.label.clone(), found.version) }))
     }
 
     fn turn<'g>(

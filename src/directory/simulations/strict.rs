@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use provisioning::units::KIND as UNIT;
 use serde_json::Value;
-use store::{ResourceId, Seq, TenantId, Work};
+use store::{Record, ResourceId, Seq, TenantId, Work};
 
+use super::carry::Passed;
 use super::item::{Difference, Item};
-use super::record::Document;
+use super::record::{Document, Hold};
 use crate::directory::rules::ENTITLEMENT;
 use crate::directory::settle::{POLICY, RULE};
 use crate::directory::{Ctx, Directory, Error};
@@ -42,6 +43,22 @@ impl Recorded {
         }
         Ok(false)
     }
+}
+
+/// The simulation, if it is still ours and neither the book nor what was recorded has moved since the numbers at which it was
+/// worked out; otherwise how it goes on. Under the lock.
+pub(super) fn unmoved(
+    hold: &Hold,
+    (seq, book): (Seq, Seq),
+    recorded: Option<&Recorded>,
+    work: &mut Work<'_>,
+) -> Result<Result<(Record, Document), Passed>, Error> {
+    if work.book_seq() != book {
+        return Ok(Err(Passed::Moved));
+    }
+    let Some(found) = hold.find(work)? else { return Ok(Err(Passed::Over)) };
+    let has_moved = recorded.map(|recorded| recorded.have_moved(seq, work)).transpose()?.unwrap_or_default();
+    Ok(if has_moved { Err(Passed::Moved) } else { Ok(found) })
 }
 
 impl Directory {

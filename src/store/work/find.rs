@@ -1,11 +1,10 @@
-//! How a write finds other resources by what they say: by a unique value, by the key that any source has for them, by a
-//! value of an indexed path. Like every read of a write it goes to the overlay first.
+//! How a write finds other resources by what they say: by a unique value, by the key that any source has for them.
+//! Like every read of a write it goes to the overlay first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use diesel::sql_types::{BigInt, Binary};
-use scim::key;
 use serde_json::{Map, Value};
 
 use super::Work;
@@ -98,50 +97,5 @@ impl Work<'_> {
     /// The document of a living resource.
     pub fn document_of(&mut self, id: ResourceId) -> Result<Option<Arc<Map<String, Value>>>, Error> {
         self.record(id)?.map(|record| self.document(&record)).transpose()
-    }
-
-    /// Resources of a kind that have one of these texts at an indexed path, in id order after `after`, at most `limit`;
-    /// what the batch has written comes besides. `None`: the path has no index that is ready.
-    pub fn having(
-        &mut self,
-        kind: &str,
-        path: &str,
-        texts: &[String],
-        after: Option<ResourceId>,
-        limit: i64,
-    ) -> Result<Option<Vec<ResourceId>>, Error> {
-        let indexes = self.indexes.of(kind)?.clone();
-        let Some(path) = indexes.path(path) else { return Ok(None) };
-        let keys: BTreeSet<String> =
-            texts.iter().map(|text| key::cut(&key::of_text(text, path.target.rule)).into_owned()).collect();
-        if keys.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let mut statement = Statement::<Binary>::new("SELECT DISTINCT resource_id FROM attr_index WHERE tenant_id = ")
-            .bind(self.tenant)
-            .sql(" AND path_id = ")
-            .bind(path.id)
-            .sql(" AND value IN ")
-            .list(keys.iter().map(String::as_str));
-        if let Some(after) = after {
-            statement = statement.sql(" AND resource_id > ").bind(after);
-        }
-        let rows = statement.sql(" ORDER BY resource_id LIMIT ").bind(limit).load::<Vec<u8>>(self.db)?;
-        let mut found = rows.iter().map(|id| resource_id(id)).collect::<Result<BTreeSet<_>, _>>()?;
-        for layer in [&self.settled, &self.open] {
-            for (id, document) in layer.documents.iter().filter(|(id, _)| after.is_none_or(|after| **id > after)) {
-                if layer.resources.get(id).and_then(Option::as_ref).is_none_or(|record| record.kind != kind) {
-                    continue;
-                }
-                let has = path.target.keys(document).iter().any(|value| keys.contains(&*key::cut(value)));
-                if has {
-                    found.insert(*id);
-                } else {
-                    found.remove(id);
-                }
-            }
-            found.retain(|id| !matches!(layer.resources.get(id), Some(None)));
-        }
-        Ok(Some(found.into_iter().collect()))
     }
 }

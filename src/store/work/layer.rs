@@ -91,6 +91,17 @@ impl Layer {
         self.groups_by_member.get(&member).into_iter().flatten().copied()
     }
 
+    /// Whether it removed a resource.
+    pub(super) fn is_gone(&self, id: ResourceId) -> bool {
+        matches!(self.resources.get(&id), Some(None))
+    }
+
+    /// The documents of a kind that it wrote, of resources that it left there.
+    pub(super) fn documents_of(&self, kind: &str) -> impl Iterator<Item = (ResourceId, &Map<String, Value>)> {
+        let is_of_kind = move |id| self.resources.get(id).and_then(Option::as_ref).is_some_and(|is| is.kind == kind);
+        self.documents.iter().filter(move |(id, _)| is_of_kind(id)).map(|(id, document)| (*id, &**document))
+    }
+
     pub(super) fn set_membership(&mut self, group: ResourceId, member: ResourceId, membership: Option<Membership>) {
         self.memberships.entry(group).or_default().insert(member, membership);
         self.groups_by_member.entry(member).or_default().insert(group);

@@ -13,6 +13,7 @@ mod find;
 mod flush;
 mod forms;
 mod guard;
+mod having;
 mod keyed;
 mod layer;
 mod provision;
@@ -45,6 +46,7 @@ use crate::{dialect, seal, secret};
 pub use building::Indexing;
 pub use forms::Forming;
 pub use guard::Found;
+use having::Columns;
 use layer::Layer;
 pub use repair::Mending;
 
@@ -98,6 +100,8 @@ pub struct Work<'d> {
     /// Memberships as the database has them, by group and member, read under the lock; `None`: there is none.
     seen_members: HashMap<(ResourceId, ResourceId), Option<Membership>>,
     settled: Layer,
+    /// What is settled, by the values that were asked about.
+    columns: Columns,
     open: Layer,
     /// Clock and nesting as the operations before the open one left them.
     before: (Clock, Option<Arc<Nesting>>),
@@ -142,6 +146,7 @@ impl<'d> Work<'d> {
             seen_members: HashMap::new(),
             read: HashMap::new(),
             settled: Layer::default(),
+            columns: Columns::default(),
             open: Layer::default(),
             origin,
             txn: Uuid::nil(),
@@ -161,6 +166,7 @@ impl<'d> Work<'d> {
     /// Keeps what the open operation did.
     pub(crate) fn accept(&mut self) {
         self.weight += self.open.weight();
+        self.columns.follow(&self.open);
         self.settled.absorb(std::mem::take(&mut self.open));
         // A discard that no operation began must not take back what was settled.
         self.before.0.follow(&self.clock);

@@ -52,6 +52,11 @@ impl About<'_> {
             }
             ("GET" | "HEAD", "/scim/v2/GroupMemberships") => (format!("?filter=member.value%20eq%20%22{id}%22"), None),
             ("GET" | "HEAD", "/scim/v2" | "/scim/v2/Users") => (format!("?filter=id%20eq%20%22{id}%22"), None),
+            // Both questions are remembered too, and are no part of the answer.
+            ("GET" | "HEAD", "/scim/v2/AuditEvents") => (format!("?filter=id%20eq%20%22change-{id}%22"), None),
+            ("POST", "/scim/v2/AuditEvents/.search") => {
+                (nothing, Some(json!({ "schemas": [SEARCH], "filter": format!("id eq \"change-{id}\"") })))
+            }
             ("POST", path) if path.ends_with("/GroupMemberships/.search") => {
                 (nothing, Some(json!({ "schemas": [SEARCH], "filter": format!("member.value eq \"{id}\"") })))
             }

@@ -29,7 +29,7 @@ async fn staffed(server: &Server, people: usize) -> (Api, String) {
 }
 
 /// The simulation once nobody works at it any more.
-async fn settled(api: &Api, path: &str) -> Value {
+pub(super) async fn settled(api: &Api, path: &str) -> Value {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let found = api.get(path).await.expect(200).body;

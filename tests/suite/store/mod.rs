@@ -6,6 +6,7 @@ mod concurrency;
 mod failure;
 mod groups;
 pub(crate) mod harness;
+mod having;
 mod migrations;
 mod provision;
 mod rows;

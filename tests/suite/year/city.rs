@@ -126,6 +126,20 @@ impl City {
         self.day(&moment.to_string()).await;
     }
 
+    /// The file that a source sends in a night; its run.
+    pub(super) async fn night(&self, source: &Api, feed: &str, day: &str, rows: &str) -> Value {
+        let path = format!("{}/Feeds/{feed}?extracted={day}T01:00:00Z", source.base);
+        let request = source.client.post(path).bearer_auth(&source.token).header("content-type", "text/csv");
+        let sent = request.body(rows.to_owned()).send().await.expect("an answer");
+        assert_eq!(sent.status(), 202, "{}", sent.text().await.unwrap_or_default());
+        let location = sent.headers().get("location").and_then(|value| value.to_str().ok()).expect("a location");
+        let run = location.rsplit('/').next().expect("an id");
+        let run = self.settled(&format!("/Runs/{run}")).await;
+        assert_eq!(run["state"], "applied", "{run}");
+        self.look().await;
+        run
+    }
+
     /// The policy of the city: accounts by their dates, names by the template.
     pub(super) async fn policy(&self) {
         let policy = json!({

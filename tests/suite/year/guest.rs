@@ -23,6 +23,7 @@ withdraw = "delete"
 "name.givenName" = { constant = "Kim" }
 userType = { constant = "Employee" }
 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:employeeNumber" = "nr"
+"urn:matrikel:scim:schemas:1.0:Person:personalNumber" = "pnr"
 [[resource.list]]
 path = "urn:matrikel:scim:schemas:1.0:Person:employments"
 key = "employmentId"
@@ -32,18 +33,12 @@ start = { column = "från", date = "%Y-%m-%d" }
 end = { column = "till", date = "%Y-%m-%d" }
 "#;
 
-/// A file of a night; its run.
+/// A number that is a real one by its check digit, and somebody's.
+const NUMBER: &str = "19811218-9876";
+
+/// The file of the staff of a night; its run.
 async fn night(city: &City, day: &str, rows: &str) -> Value {
-    let path = format!("{}/Feeds/staff?extracted={day}T01:00:00Z", city.hr.base);
-    let request = city.hr.client.post(path).bearer_auth(&city.hr.token).header("content-type", "text/csv");
-    let sent = request.body(format!("nr;namn;anst;från;till\n{rows}")).send().await.expect("an answer");
-    assert_eq!(sent.status(), 202, "{}", sent.text().await.unwrap_or_default());
-    let location = sent.headers().get("location").and_then(|value| value.to_str().ok()).expect("a location");
-    let run = location.rsplit('/').next().expect("an id");
-    let run = city.settled(&format!("/Runs/{run}")).await;
-    assert_eq!(run["state"], "applied", "{run}");
-    city.look().await;
-    run
+    city.night(&city.hr, "staff", day, &format!("nr;pnr;namn;anst;från;till\n{rows}")).await
 }
 
 /// A guest; `end` and `sponsor` are left out where they are empty.
@@ -52,7 +47,7 @@ fn guest(end: &str, sponsor: &str) -> Value {
     if !end.is_empty() {
         employment["end"] = json!(end);
     }
-    let mut person = json!({ "employments": [employment] });
+    let mut person = json!({ "personalNumber": NUMBER, "employments": [employment] });
     if !sponsor.is_empty() {
         person["sponsor"] = json!({ "value": sponsor });
     }
@@ -92,7 +87,7 @@ async fn the_story(city: &City) {
         "schemas": ["urn:matrikel:scim:schemas:1.0:Feed"], "name": "staff", "client": { "value": client }, "map": STAFF,
     });
     city.admin.post("/Feeds", &feed).await.expect(201);
-    let staff = "1;Öberg;11;2090-01-01;\n2;Ek;21;2090-01-01;\n3;Alm;31;2090-01-01;\n";
+    let staff = "1;;Öberg;11;2090-01-01;\n2;;Ek;21;2090-01-01;\n3;;Alm;31;2090-01-01;\n";
     night(city, "2100-01-11", staff).await;
     let (first, second, third) =
         (id_of(&city.admin, "Öberg").await, id_of(&city.admin, "Ek").await, id_of(&city.admin, "Alm").await);
@@ -126,11 +121,15 @@ async fn the_story(city: &City) {
     assert_eq!((state(&seen.body), groups(&seen.body)), (("active", true), vec!["guests"]));
 
     // No file touches it: neither by the number, nor by what is not in it.
-    let run = night(city, "2100-01-21", &format!("{staff}900;Gäst;91;2100-01-01;\n")).await;
+    let run = night(city, "2100-01-21", &format!("{staff}900;;Gäst;91;2100-01-01;\n")).await;
     assert_eq!((&run["counts"]["created"], &run["counts"]["rejected"]), (&json!(0), &json!(1)), "{run}");
     assert_eq!(desk.get(&path).await.expect(200).etag, seen.etag);
     let item = open(city, "takeover", &id).await.expect("somebody is to decide");
     assert_eq!((&item["details"], &item["cause"]), (&json!(["staff 900"]), &json!("feed staff")));
+    // Nor by the identity number under another key.
+    let run = night(city, "2100-01-22", &format!("{staff}901;{NUMBER};Gäst;92;2100-01-01;\n")).await;
+    assert_eq!((&run["counts"]["created"], &run["counts"]["rejected"]), (&json!(0), &json!(1)), "{run}");
+    assert_eq!(desk.get(&path).await.expect(200).etag, seen.etag);
     // Who was an employee and is a guest now is no more the feed's.
     let stays = json!([
         { "op": "add", "path": format!("{PERSON}:employments"), "value": [
@@ -139,8 +138,8 @@ async fn the_story(city: &City) {
     ]);
     let former = format!("/Users/{third}");
     let etag = city.admin.patch(&former, &stays).await.expect(200).etag;
-    let left = "1;Öberg;11;2090-01-01;2100-02-10\n2;Ek;21;2090-01-01;\n";
-    let run = night(city, "2100-01-22", left).await;
+    let left = "1;;Öberg;11;2090-01-01;2100-02-10\n2;;Ek;21;2090-01-01;\n";
+    let run = night(city, "2100-01-23", left).await;
     let counts = ["deleted", "disabled", "withdrawn"].map(|name| run["counts"][name].as_u64().unwrap_or_default());
     assert_eq!((counts, &run["counts"]["outside"]), ([0, 0, 0], &json!(1)), "{run}");
     assert_eq!(city.admin.get(&former).await.expect(200).etag, etag);

@@ -59,20 +59,6 @@ class = "klass"
 from = { column = "från", date = "%Y-%m-%d" }
 "#;
 
-/// A file of a night; its run.
-async fn night(city: &City, source: &Api, feed: &str, day: &str, rows: &str) -> Value {
-    let path = format!("{}/Feeds/{feed}?extracted={day}T01:00:00Z", source.base);
-    let request = source.client.post(path).bearer_auth(&source.token).header("content-type", "text/csv");
-    let sent = request.body(rows.to_owned()).send().await.expect("an answer");
-    assert_eq!(sent.status(), 202, "{}", sent.text().await.unwrap_or_default());
-    let location = sent.headers().get("location").and_then(|value| value.to_str().ok()).expect("a location");
-    let run = location.rsplit('/').next().expect("an id");
-    let run = city.settled(&format!("/Runs/{run}")).await;
-    assert_eq!(run["state"], "applied", "{run}");
-    city.look().await;
-    run
-}
-
 /// What the program beside the access system sees when it compares: key → whether its card works, its organisation, its
 /// permission groups.
 async fn compare(door: &Api) -> BTreeSet<String> {
@@ -137,9 +123,9 @@ async fn the_story(city: &City) {
     );
     let pupils =
         "id;förnamn;namn;plats;skola;klass;från\np1;Ida;Lind;1;S1;7A;2099-08-10\np2;Nils;Berg;1;S2;3B;2099-08-10\n";
-    let run = night(city, &city.hr, "staff", "2100-01-11", &staff).await;
+    let run = city.night(&city.hr, "staff", "2100-01-11", &staff).await;
     assert_eq!(run["counts"]["created"], 3);
-    night(city, &school, "pupils", "2100-01-11", pupils).await;
+    city.night(&school, "pupils", "2100-01-11", pupils).await;
     let first = set(&[
         "Gäst on - ",
         "Öberg on S1 door-caretaker",
@@ -155,7 +141,7 @@ async fn the_story(city: &City) {
     let next = format!(
         "{head}1;Åsa;Öberg;11;2090-01-01;2100-01-11;S1;vaktmästare\n1;Åsa;Öberg;12;2100-01-12;;KÖK;kock\n3;Gun;Alm;31;2099-01-01;2100-01-11;KÖK;kock\n4;Kim;Dahl;41;2100-01-12;;S2;vaktmästare\n2;Bo;Ek;21;2095-01-01;;S1;lärare\n"
     );
-    let run = night(city, &city.hr, "staff", "2100-01-12", &next).await;
+    let run = city.night(&city.hr, "staff", "2100-01-12", &next).await;
     let counts = ["created", "updated", "disabled"].map(|name| run["counts"][name].as_u64().unwrap_or_default());
     assert_eq!(counts, [1, 1, 1], "{run}");
     let second = set(&[
@@ -175,7 +161,7 @@ async fn the_story(city: &City) {
     // Somebody is not in the file any more.
     city.day("2100-01-13").await;
     let without = next.replace("2;Bo;Ek;21;2095-01-01;;S1;lärare\n", "");
-    night(city, &city.hr, "staff", "2100-01-13", &without).await;
+    city.night(&city.hr, "staff", "2100-01-13", &without).await;
     assert!(compare(&door).await.contains("Ek off S1 "), "{:?}", compare(&door).await);
 
     // Every run leaves a report that the administrator of the access system can read.
@@ -188,15 +174,15 @@ async fn the_story(city: &City) {
     let before = city.changes().await;
     for day in ["2100-01-14", "2100-01-15", "2100-01-16"] {
         city.day(day).await;
-        let run = night(city, &city.hr, "staff", day, &without).await;
+        let run = city.night(&city.hr, "staff", day, &without).await;
         assert_eq!(run["counts"]["unchanged"], 3, "{run}");
-        night(city, &school, "pupils", day, pupils).await;
+        city.night(&school, "pupils", day, pupils).await;
     }
     assert_eq!(city.changes().await, before);
 
     // What a run could not read is told with its reason, and is erased in time; the run stays.
     city.day("2100-01-17").await;
-    let run = night(city, &city.hr, "staff", "2100-01-17", &format!("{without}5;Eva;Ny;51;aldrig;;S1;lärare\n")).await;
+    let run = city.night(&city.hr, "staff", "2100-01-17", &format!("{without}5;Eva;Ny;51;aldrig;;S1;lärare\n")).await;
     assert_eq!(run["counts"]["rejected"], 1, "{run}");
     let (path, items) = (format!("/Runs/{}", run["id"].as_str().expect("an id")), |items: &Value| {
         items["items"].as_array().map_or(0, Vec::len)

@@ -3,7 +3,7 @@
 //! nobody. Whoever takes the sponsor away leaves the account to the feed.
 
 use provisioning::names::employee_number;
-use provisioning::person::{NUMBER, URN, USER};
+use provisioning::person::{URN, USER};
 use provisioning::sponsor::{SPONSOR, sponsor};
 use serde_json::{Map as Object, Value};
 use store::{ResourceId, Work};
@@ -11,7 +11,7 @@ use store::{ResourceId, Work};
 use super::{Done, Op, Part, Ready, Step, Task, Wish};
 use crate::directory::Error;
 use crate::directory::create::Creation;
-use crate::directory::settle::Book;
+use crate::directory::settle::{self, Book};
 use crate::directory::work_items::{self, Item, Kind};
 
 /// Accounts of one number that are looked at.
@@ -66,24 +66,19 @@ fn with_number(creation: &Creation, work: &mut Work<'_>) -> Result<Option<Resour
     if !Book::of(work)?.policies().iter().any(|policy| policy.sponsoring.is_asked()) {
         return Ok(None);
     }
-    let new = creation.sealed(work)?;
-    let identity = |document: &Object<String, Value>| {
-        let number = document.get(URN).and_then(|person| person.get(NUMBER)).and_then(Value::as_str);
-        number.unwrap_or_default().to_owned()
-    };
+    let new = creation.document();
+    let tokens = creation.number_tokens(work)?;
+    let mut found = settle::having_number(work, &tokens)?;
+    let employee = employee_number(new);
+    if !employee.is_empty() {
+        let there = work.having(USER, EMPLOYEE_NUMBER, std::slice::from_ref(&employee), None, MANY)?;
+        found.extend(there.into_iter().flatten());
+    }
     let domain = |document: &Object<String, Value>| document.get(URN)?.get("accountDomain").cloned();
-    let same = |one: &str, other: &str| !one.is_empty() && one == other;
-    let (employee, number) = (employee_number(&new), identity(&new));
-    for (path, value) in [(EMPLOYEE_NUMBER.to_owned(), &employee), (format!("{URN}:{NUMBER}"), &number)] {
-        if value.is_empty() {
-            continue;
-        }
-        for id in work.having(USER, &path, std::slice::from_ref(value), None, MANY)?.unwrap_or_default() {
-            let Some(known) = work.document_of(id)? else { continue };
-            let has = same(&employee_number(&known), &employee) || same(&identity(&known), &number);
-            if has && sponsor(&known).is_some() && domain(&known) == domain(&new) {
-                return Ok(Some(id));
-            }
+    for id in found {
+        let Some(known) = work.document_of(id)? else { continue };
+        if sponsor(&known).is_some() && domain(&known) == domain(new) {
+            return Ok(Some(id));
         }
     }
     Ok(None)

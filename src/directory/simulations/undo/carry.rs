@@ -14,7 +14,7 @@ use store::{ResourceId, TenantId};
 use super::super::carry::{Found, Passed, Simulator, place};
 use super::super::item::Item;
 use super::super::record::{Document, Hold, end};
-use super::super::strict::Recorded;
+use super::super::strict::{self, Recorded};
 use super::super::{DONE, SKIPPED, State, attempts, lists};
 use super::journal::{Images, Touched, Undo, images};
 use super::reverse::reverse;
@@ -93,17 +93,12 @@ impl Simulator {
         }
         let mut planned = Counts::default();
         jobs.iter().for_each(|job| count(&mut planned, &job.item.op));
-        let (seq, book, hold) = (found.seq, found.book, hold.clone());
+        let (moment, hold) = ((found.seq, found.book), hold.clone());
         let write = self.directory.store().write(tenant, origin(&doing), move |work| {
-            if work.book_seq() != book {
-                return Ok(Passed::Moved);
-            }
-            let Some((record, document)) = hold.find(work)? else { return Ok(Passed::Over) };
-            if let Some(recorded) = &recorded
-                && recorded.have_moved(seq, work)?
-            {
-                return Ok(Passed::Moved);
-            }
+            let (record, document) = match strict::unmoved(&hold, moment, recorded.as_ref(), work)? {
+                Ok(found) => found,
+                Err(passed) => return Ok(passed),
+            };
             undoing.begin(work, doing.now, planned)?;
             end(&doing, work, &record, document, &ending, &[old.objects, old.targets, DONE, SKIPPED])?;
             if recorded.is_some() {

@@ -36,7 +36,7 @@ pub(super) fn check_alone(document: &Object<String, Value>) -> Result<(), scim::
     if run.parse::<ResourceId>().is_err() {
         return Err(scim::Error::invalid_value(format!("undo.value: there is no run {run}.")));
     }
-    let others = ["activate", "deprecate", "policies", "withdraw", "asOf", "filter"];
+    let others = ["activate", "deprecate", "policies", "withdraw", "operations", "asOf", "filter"];
     match others.into_iter().find(|name| document.contains_key(*name)) {
         Some(other) => Err(scim::Error::invalid_value(format!("undo goes without {other}: it is about a run alone."))),
         None => Ok(()),
@@ -49,15 +49,4 @@ pub(super) fn begin(document: &Object<String, Value>, work: &mut Work<'_>) -> Re
     let record = work.record(run)?.filter(|record| record.kind == RUN);
     let none = || scim::Error::invalid_value(format!("undo.value: there is no run {run}."));
     journal::check(&document_of(&record.ok_or_else(none)?)?).map(drop)
-}
-
-/// Looks at the decision on an undo: one that exceeds limits is decided on by who says so. Fails with 409.
-pub(super) fn decide(known: &Object<String, Value>, document: &Object<String, Value>) -> Result<(), Error> {
-    let tripped = known.get("tripped").and_then(Value::as_array).map(Vec::len).unwrap_or_default();
-    if run_of(known).is_none() || tripped == 0 || document.get("beyondLimits") == Some(&Value::Bool(true)) {
-        return Ok(());
-    }
-    let detail = "Undoing the run would exceed limits of the guard (tripped). Who has looked at them and wants it says \
-                  beyondLimits with the decision.";
-    Err(scim::Error::status(409, detail).into())
 }

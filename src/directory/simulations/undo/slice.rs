@@ -1,18 +1,15 @@
 //! Some of what a run has touched, turned back in one snapshot that is thrown away; what stays is what is told of each.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map as Object, Value};
-use store::work::document_of;
 use store::{Reader, ResourceId, Work};
 
+use super::super::image::Image;
 use super::super::item::Item;
 use super::super::sight::{self, Onlookers};
 use super::super::slice::{Slice, Teller, Way, failed};
 use super::journal::{Images, Touched, Undo, images};
 use super::reverse::{Turned, reverse};
-use crate::directory::settle::{Foreseen, USER, has};
-use crate::directory::{Ctx, Error, differences, guard};
+use crate::directory::settle::USER;
+use crate::directory::{Ctx, Error, guard};
 
 /// Works out the next `limit` resources after one.
 pub(in crate::directory::simulations) fn work_out(
@@ -76,79 +73,22 @@ fn tell(
     teller: &mut Teller<'_>,
     work: &mut Work<'_>,
 ) -> Result<Option<Item>, Error> {
-    let is_user = touched.kind == USER;
-    let id = touched.id;
-    let first = work.record(id)?;
-    let before = first.as_ref().map(document_of).transpose()?;
-    let had = if is_user { has(work, id)? } else { BTreeSet::new() };
+    let (kind, id) = (touched.kind.as_str(), touched.id);
+    let before = Image::of(kind, id, work)?;
     let Turned { is_done, conflicts } = reverse((ctx, undo, undo.run), (touched, images), work)?;
     if !is_done && conflicts.is_empty() {
         return Ok(None);
     }
-    let is = work.record(id)?;
-    let after = is.as_ref().map(document_of).transpose()?;
-    let label = first.as_ref().or(is.as_ref()).map(|record| record.label.clone()).unwrap_or_default();
-    let version = first.as_ref().map(|record| record.version).unwrap_or_default();
-    let was = before.clone().unwrap_or_default();
-    let would_have = if is_user && is.is_some() { has(work, id)? } else { BTreeSet::new() };
-    let told = match is_user {
-        true => {
-            let foreseen = Foreseen {
-                label: label.clone(),
-                version,
-                before: was.clone(),
-                after: after.clone(),
-                begins: would_have.difference(&had).copied().collect(),
-                ends: had.difference(&would_have).copied().collect(),
-                waits: Default::default(),
-                grants: work.grants_of(id)?,
-            };
-            teller.tell(id, &foreseen, work)?.filter(|_| is_done)
-        }
-        false => None,
-    };
-    let mut item = told.unwrap_or_else(|| empty(id, label, version));
-    if !is_user && is_done {
-        item.changes = changes(&touched.kind, &was, after.as_ref(), work);
-    }
-    item.op = match (is_done, &before, &after) {
+    let after = Image::of(kind, id, work)?;
+    let told = if is_done { before.told(&after, (kind, id), teller, work)? } else { None };
+    let mut item = told.unwrap_or_else(|| before.bare(&after, id));
+    item.op = match (is_done, before.is_there(), after.is_there()) {
         (false, ..) => "kept",
-        (true, None, _) => "restored",
-        (true, _, None) => "purged",
+        (true, false, _) => "restored",
+        (true, _, false) => "purged",
         _ => "changed",
     }
     .to_owned();
     item.conflicts = conflicts;
     Ok(Some(item))
-}
-
-fn changes(
-    kind: &str,
-    was: &Object<String, Value>,
-    after: Option<&Object<String, Value>>,
-    work: &Work<'_>,
-) -> Vec<Value> {
-    let definition = work.catalog().registry().definition(kind).cloned();
-    match (definition, after) {
-        (Some(definition), Some(after)) => differences(&definition, Some(was), Some(after)),
-        _ => Vec::new(),
-    }
-}
-
-fn empty(id: ResourceId, display: String, version: i64) -> Item {
-    Item {
-        id: id.to_string(),
-        kind: None,
-        display,
-        version,
-        op: String::new(),
-        changes: Vec::new(),
-        begins: Vec::new(),
-        ends: Vec::new(),
-        waits: Vec::new(),
-        views: Vec::new(),
-        conflicts: Vec::new(),
-        undoes: None,
-        reason: None,
-    }
 }
