@@ -97,6 +97,9 @@ impl Directory {
             etag,
         };
         ctx.note_released(definition, &state.record)?;
+        if projection.is_nothing() {
+            return Ok(String::new());
+        }
         if let Some(naming) = self.naming(ctx, definition, projection) {
             naming.note(ctx, &state.record, state.members.as_deref())?;
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use provisioning::sources::Site;
 use scim::authority::Absence;
 use scim::patch::RelationChange;
-use scim::resource::{MEMBERS, Notes, Projection, label};
+use scim::resource::{MEMBERS, Notes, Projection, equals, label};
 use scim::schema::{Definition, Registry};
 use scim::view::{View, write_back};
 use store::secret::Secrets;
@@ -76,7 +76,7 @@ impl Outcome {
         let voice = settle::Voice { absence, names: &|site| revision.names(site), number: None, wished };
         let follow = settle::settle(ctx, work, of, Some(before), &mut self.parts.doc, &voice)?;
         self.label = label(&self.parts.doc);
-        self.is_changed = self.is_changed_beside || self.parts.doc != *before;
+        self.is_changed = self.is_changed_beside || !equals(&self.parts.doc, before);
         Ok(follow)
     }
 }
@@ -459,6 +459,6 @@ fn foresee(
         rules::stamp(ctx, Some(&before.doc), &mut parts.doc)?;
     }
     let is_changed_beside = parts.external != before.external || parts.password != before.password;
-    is_changed |= is_changed_beside || parts.doc != before.doc;
+    is_changed |= is_changed_beside || !equals(&parts.doc, &before.doc);
     Ok((Outcome { parts, label, is_changed, is_changed_beside }, before.doc))
 }

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use crate::by::By;
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::record::resource_id;
-use crate::statement::{Statement, insert};
+use crate::statement::Statement;
 use crate::{Error, Random, ResourceId, Seq, TenantId};
 
 /// What a change did.
@@ -254,15 +255,24 @@ pub(crate) fn keep(db: &mut Db, tenant: TenantId, changes: Vec<(Kept, Vec<u8>)>)
             request,
         ]);
     }
-    insert(
-        db,
-        "INSERT INTO change (tenant_id, seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, \
-         salt, commitment, digest, credential, address, request)",
-        rows,
-        "",
-    )?;
-    insert(db, "INSERT INTO change_member (tenant_id, seq, chunk, members)", member_rows, "")?;
+    fixed::insert::<Changes>(db, rows)?;
+    fixed::insert::<Members>(db, member_rows)?;
     Ok(())
+}
+
+/// Rows of changes.
+struct Changes;
+
+impl Writing for Changes {
+    const INTO: &'static str = "change (tenant_id, seq, resource_id, kind, op, version, at, actor, txn, cause, doc, external, salt, \
+         commitment, digest, credential, address, request)";
+}
+
+/// Rows of member deltas.
+struct Members;
+
+impl Writing for Members {
+    const INTO: &'static str = "change_member (tenant_id, seq, chunk, members)";
 }
 
 /// The transaction that made a change; `None`: no such change.

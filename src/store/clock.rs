@@ -51,7 +51,7 @@ impl Clock {
     }
 
     fn load(db: &mut Db, tenant: TenantId, lock: &'static str) -> Result<Self, Error> {
-        let (seq, last_at, nesting_seq, counts, catalog, book_seq, digest) = Statement::<(
+        let found = Statement::<(
             BigInt,
             BigInt,
             BigInt,
@@ -63,8 +63,12 @@ impl Clock {
             "SELECT seq, last_at, nesting_seq, counts, catalog_version, book_seq, digest FROM tenant_clock WHERE tenant_id = ",
         )
         .bind(tenant)
-        .sql(lock)
-        .get_result::<Row>(db)?;
+        .sql(lock);
+        let found = match lock.is_empty() {
+            true => found.fixed::<Read>().get_result::<Row>(db),
+            false => found.fixed::<Lock>().get_result::<Row>(db),
+        };
+        let (seq, last_at, nesting_seq, counts, catalog, book_seq, digest) = found?;
         let counts = serde_json::from_str(&counts).map_err(|error| Error::Corrupt(error.to_string()))?;
         Ok(Clock { seq, last_at, nesting_seq, counts, catalog, book_seq, digest })
     }
@@ -116,7 +120,13 @@ impl Clock {
             .bind(self.digest.clone())
             .sql(" WHERE tenant_id = ")
             .bind(tenant)
+            .fixed::<Store>()
             .run(db)?;
         Ok(())
     }
 }
+
+/// The statements that read the clock, read and lock it, and store it.
+struct Read;
+struct Lock;
+struct Store;

@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::record::resource_id;
-use crate::statement::{Among, LIST, Statement, Value, delete, insert};
+use crate::statement::{Among, LIST, Statement, Value, delete};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
@@ -32,6 +33,7 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &ExternalKey) -> Result
         .bind(key.kind.as_str())
         .sql(" AND value = ")
         .bind(key.value.as_str())
+        .fixed::<Find>()
         .get_result::<Vec<u8>>(db)
         .optional()?
         .map(|id| resource_id(&id))
@@ -88,6 +90,9 @@ pub(crate) fn names_of(
     Ok(found)
 }
 
+/// The statement that finds who has a key.
+struct Find;
+
 /// The `externalId` of each of the resources that has one in the domain.
 pub(crate) fn of_resources(
     db: &mut Db,
@@ -142,13 +147,17 @@ pub(crate) fn store(
             Some(row)
         })
         .collect();
-    insert(
-        db,
-        "INSERT INTO external_id (tenant_id, domain_id, kind, value, resource_id)",
-        rows,
-        "ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id",
-    )?;
+    fixed::insert::<Held>(db, rows)?;
     Ok(())
+}
+
+/// Keys, and who holds them now.
+struct Held;
+
+impl Writing for Held {
+    const INTO: &'static str = "external_id (tenant_id, domain_id, kind, value, resource_id)";
+    const TAIL: &'static str =
+        " ON CONFLICT (tenant_id, domain_id, kind, value) DO UPDATE SET resource_id = excluded.resource_id";
 }
 
 /// The domains that have keys in a tenant, by one look at an index for each.

@@ -17,9 +17,11 @@ use serde_json::{Map, Value};
 use scim::filter::Target;
 use scim::key;
 use scim::mapping::Mapping;
+use scim::resource::differing;
 use scim::schema::{Attribute, Definition, Registry, Type};
 
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::statement::{self, Statement, insert, insert_apart};
 use crate::unique::{self, UniqueKey};
 use crate::{Error, ResourceId, TenantId, catalog};
@@ -228,7 +230,10 @@ impl KindIndexes {
         before: Option<&Map<String, Value>>,
         after: &Map<String, Value>,
     ) -> (Vec<UniqueKey>, BTreeSet<(UniqueKey, String)>) {
-        let moved = |unique: &&Unique| before.is_none_or(|before| unique.may_move(before, after));
+        let changed = before.map(|before| differing(before, after)).unwrap_or_default();
+        let moved = |unique: &&Unique| {
+            before.is_none_or(|before| unique.may_hang_on(&changed) && unique.may_move(before, after))
+        };
         let moved: Vec<&Unique> = self.unique.iter().filter(moved).collect();
         let held = before.map_or_else(BTreeSet::new, |before| keys_at(&moved, kind, before));
         let wanted = keys_at(&moved, kind, after);
@@ -424,8 +429,9 @@ impl IndexDiff {
             (None, Some(after)) => self.new.extend(indexes.rows(after).into_iter().map(with_id)),
             (Some(before), None) => self.gone.extend(indexes.rows(before).into_iter().map(with_id)),
             (Some(before), Some(after)) => {
+                let changed = differing(before, after);
                 for path in &indexes.paths {
-                    if path.target.is_same(before, after) {
+                    if !path.target.hangs_on(&changed) || path.target.is_same(before, after) {
                         continue;
                     }
                     let (mut gone, mut new) = (Vec::new(), Vec::new());
@@ -451,12 +457,14 @@ impl IndexDiff {
             &["tenant_id", "path_id", "value", "resource_id"],
             self.gone.into_iter().map(row).collect(),
         )?;
-        insert(
-            db,
-            "INSERT INTO attr_index (tenant_id, path_id, value, resource_id)",
-            self.new.into_iter().map(row).collect(),
-            "",
-        )?;
+        fixed::insert::<NewRows>(db, self.new.into_iter().map(row).collect())?;
         Ok(())
     }
+}
+
+/// Rows that were not there.
+struct NewRows;
+
+impl Writing for NewRows {
+    const INTO: &'static str = "attr_index (tenant_id, path_id, value, resource_id)";
 }

@@ -29,6 +29,7 @@ pub mod erasure;
 mod error;
 pub mod external;
 pub mod feed;
+mod fixed;
 pub mod grant;
 pub mod guard;
 mod held;

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::record::resource_id;
 use crate::statement::{Among, LIST, Statement, Value, delete, insert};
 use crate::{Error, GroupRef, MemberRef, ResourceId, Seq, TenantId};
@@ -204,13 +205,17 @@ pub(crate) fn store(
         }
     }
     take_away(db, tenant, gone)?;
-    insert(
-        db,
-        "INSERT INTO membership (tenant_id, group_id, member_id, member_kind, since_seq)",
-        there,
-        "ON CONFLICT (tenant_id, group_id, member_id) DO UPDATE SET since_seq = excluded.since_seq",
-    )?;
+    fixed::insert::<There>(db, there)?;
     Ok(())
+}
+
+/// Memberships that there are now.
+struct There;
+
+impl Writing for There {
+    const INTO: &'static str = "membership (tenant_id, group_id, member_id, member_kind, since_seq)";
+    const TAIL: &'static str =
+        " ON CONFLICT (tenant_id, group_id, member_id) DO UPDATE SET since_seq = excluded.since_seq";
 }
 
 /// Deletes memberships, given by group.

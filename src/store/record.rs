@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::db::Db;
-use crate::statement::{self, LIST, Statement, Value, delete, runs};
+use crate::fixed::{self, Writing};
+use crate::statement::{LIST, Statement, Value, delete, runs};
 use crate::{Error, ResourceId, Seq, TenantId};
 
 /// Resources that one statement names where there may be very many.
@@ -68,11 +69,15 @@ pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Opti
         .bind(tenant)
         .sql(" AND r.resource_id = ")
         .bind(id)
+        .fixed::<Find>()
         .get_result::<Row>(db)
         .optional()?
         .map(Record::from_row)
         .transpose()
 }
+
+/// The statement that finds one resource.
+struct Find;
 
 /// Whether a resource of a kind has a top-level object of that name in its document, among those that were changed after
 /// `since`. Looks at texts, not at an index: a document's own text is compact, and a text within it has its quotes escaped.
@@ -188,21 +193,35 @@ pub(crate) fn labels(
 
 /// Writes new records; fails when one of them exists.
 pub(crate) fn insert(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
-    statement::insert(db, INSERT, rows(tenant, records), "")?;
+    fixed::insert::<New>(db, rows(tenant, records))?;
     Ok(())
+}
+
+/// Records that are not there yet.
+struct New;
+
+impl Writing for New {
+    const INTO: &'static str = COLUMNS_OF_ALL;
 }
 
 /// Writes changed records.
 pub(crate) fn update(db: &mut Db, tenant: TenantId, records: Vec<Record>) -> Result<(), Error> {
-    // What never changes is not named: each index that holds a named column is written anew.
-    let tail = "ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
-         groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
-         doc = excluded.doc, secret = excluded.secret";
-    statement::insert(db, INSERT, rows(tenant, records), tail)?;
+    fixed::insert::<Changed>(db, rows(tenant, records))?;
     Ok(())
 }
 
-const INSERT: &str = "INSERT INTO resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, \
+/// Records that are there.
+struct Changed;
+
+impl Writing for Changed {
+    const INTO: &'static str = COLUMNS_OF_ALL;
+    // What never changes is not named: each index that holds a named column is written anew.
+    const TAIL: &'static str = " ON CONFLICT (tenant_id, resource_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, \
+         groups_seq = excluded.groups_seq, modified_at = excluded.modified_at, label = excluded.label, \
+         doc = excluded.doc, secret = excluded.secret";
+}
+
+const COLUMNS_OF_ALL: &str = "resource (tenant_id, resource_id, kind, version, seq, groups_seq, created_at, \
      modified_at, label, doc, secret)";
 
 fn rows(tenant: TenantId, records: Vec<Record>) -> Vec<Vec<Value>> {
@@ -245,6 +264,7 @@ pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<Resou
                 .bind(tenant)
                 .sql(" AND resource_id = ")
                 .bind(id)
+                .fixed::<Touch>()
                 .run(db)?;
         }
         return Ok(());
@@ -265,6 +285,9 @@ pub(crate) fn touch_groups(db: &mut Db, tenant: TenantId, touched: HashMap<Resou
     }
     Ok(())
 }
+
+/// The statement that notes it of one.
+struct Touch;
 
 /// The next resources of a kind in id order, in the direction given as it is written in SQL, from a bound on with its
 /// comparison.

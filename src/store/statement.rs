@@ -112,10 +112,15 @@ pub(crate) struct Statement<Row = ()> {
     row: PhantomData<Row>,
 }
 
+/// Pieces that most statements have room with.
+const USUAL: usize = 16;
+
 impl<Row> Statement<Row> {
     /// Starts a statement.
     pub(crate) fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Statement { pieces: vec![Piece::Sql(sql.into())], row: PhantomData }
+        let mut pieces = Vec::with_capacity(USUAL);
+        pieces.push(Piece::Sql(sql.into()));
+        Statement { pieces, row: PhantomData }
     }
 
     /// Appends SQL.
@@ -132,6 +137,7 @@ impl<Row> Statement<Row> {
 
     /// Appends `VALUES (?, ?), (?, ?) …`.
     pub(crate) fn values(mut self, rows: Vec<Vec<Value>>) -> Self {
+        self.pieces.reserve(rows.iter().map(|row| 2 * row.len() + 1).sum());
         for (n, row) in rows.into_iter().enumerate() {
             self = self.sql(if n == 0 { "VALUES (" } else { ", (" });
             for (column, value) in row.into_iter().enumerate() {
@@ -206,28 +212,47 @@ impl<Row> Query for Statement<Row> {
 impl<Row> RunQueryDsl<SqliteConnection> for Statement<Row> {}
 impl<Row> RunQueryDsl<PgConnection> for Statement<Row> {}
 
+/// A database that takes every kind of [`Value`].
+pub(crate) trait Binds: Backend + HasSqlType<BigInt> + HasSqlType<Binary> + HasSqlType<Text> {
+    /// Binds a value.
+    fn bind<'b>(value: &'b Value, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;
+}
+
+impl<DB> Binds for DB
+where
+    DB: Backend + HasSqlType<BigInt> + HasSqlType<Binary> + HasSqlType<Text>,
+    i64: ToSql<BigInt, DB>,
+    [u8]: ToSql<Binary, DB>,
+    str: ToSql<Text, DB>,
+    Option<i64>: ToSql<Nullable<BigInt>, DB>,
+    Option<Vec<u8>>: ToSql<Nullable<Binary>, DB>,
+    Option<String>: ToSql<Nullable<Text>, DB>,
+{
+    fn bind<'b>(value: &'b Value, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
+        match value {
+            Value::Int(value) => out.push_bind_param::<BigInt, _>(value),
+            Value::OptionalInt(value) => out.push_bind_param::<Nullable<BigInt>, _>(value),
+            Value::Text(value) => out.push_bind_param::<Text, str>(value),
+            Value::Shared(value) => out.push_bind_param::<Text, str>(value),
+            Value::OptionalText(value) => out.push_bind_param::<Nullable<Text>, _>(value),
+            Value::Id(value) => out.push_bind_param::<Binary, [u8]>(value.0.as_bytes()),
+            Value::Bytes(value) => out.push_bind_param::<Binary, [u8]>(value),
+            Value::OptionalBytes(value) => out.push_bind_param::<Nullable<Binary>, _>(value),
+        }
+    }
+}
+
+/// Binds a value at the end of a statement.
+pub(crate) fn push_value<'b, DB: Binds>(value: &'b Value, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+    DB::bind(value, out)
+}
+
 impl<Row> Statement<Row> {
-    fn write<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
-    where
-        DB: Backend + HasSqlType<BigInt> + HasSqlType<Binary> + HasSqlType<Text>,
-        i64: ToSql<BigInt, DB>,
-        [u8]: ToSql<Binary, DB>,
-        str: ToSql<Text, DB>,
-        Option<i64>: ToSql<Nullable<BigInt>, DB>,
-        Option<Vec<u8>>: ToSql<Nullable<Binary>, DB>,
-        Option<String>: ToSql<Nullable<Text>, DB>,
-    {
+    pub(crate) fn write<'b, DB: Binds>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         for piece in &self.pieces {
             match piece {
                 Piece::Sql(sql) => out.push_sql(sql),
-                Piece::Bind(Value::Int(value)) => out.push_bind_param::<BigInt, _>(value)?,
-                Piece::Bind(Value::OptionalInt(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
-                Piece::Bind(Value::Text(value)) => out.push_bind_param::<Text, str>(value)?,
-                Piece::Bind(Value::Shared(value)) => out.push_bind_param::<Text, str>(value)?,
-                Piece::Bind(Value::OptionalText(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
-                Piece::Bind(Value::Id(value)) => out.push_bind_param::<Binary, [u8]>(value.0.as_bytes())?,
-                Piece::Bind(Value::Bytes(value)) => out.push_bind_param::<Binary, [u8]>(value)?,
-                Piece::Bind(Value::OptionalBytes(value)) => out.push_bind_param::<Nullable<Binary>, _>(value)?,
+                Piece::Bind(value) => DB::bind(value, &mut out)?,
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Binary};
 use sha2::{Digest, Sha256};
 
 use crate::db::Db;
+use crate::fixed::{self, Writing};
 use crate::record::resource_id;
 use crate::statement::{Statement, Value, delete, insert};
 use crate::{Error, ResourceId, TenantId};
@@ -44,11 +45,15 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &UniqueKey) -> Result<O
         .bind(key.namespace.as_str())
         .sql(" AND value = ")
         .bind(key.value.as_str())
+        .fixed::<Find>()
         .get_result::<Vec<u8>>(db)
         .optional()?
         .map(|id| resource_id(&id))
         .transpose()
 }
+
+/// The statement that finds who holds a key.
+struct Find;
 
 /// Stores what became of each key: a holder, or nobody.
 pub(crate) fn store(
@@ -68,13 +73,17 @@ pub(crate) fn store(
         })
         .collect();
     // One that was let go and taken within the batch has its old holder still.
-    insert(
-        db,
-        "INSERT INTO unique_key (tenant_id, namespace, value, resource_id)",
-        rows,
-        "ON CONFLICT (tenant_id, namespace, value) DO UPDATE SET resource_id = excluded.resource_id",
-    )?;
+    fixed::insert::<Held>(db, rows)?;
     Ok(())
+}
+
+/// Keys, and who holds them now.
+struct Held;
+
+impl Writing for Held {
+    const INTO: &'static str = "unique_key (tenant_id, namespace, value, resource_id)";
+    const TAIL: &'static str =
+        " ON CONFLICT (tenant_id, namespace, value) DO UPDATE SET resource_id = excluded.resource_id";
 }
 
 /// Writes new keys; fails when one of them is held.

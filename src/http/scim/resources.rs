@@ -149,7 +149,7 @@ pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, 
         let id = &*place.id;
         if is_silent {
             // Nobody will see the answer, so the members need not be read for it.
-            let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
+            let nothing = Projection::nothing();
             let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await;
             return Ok(respond::changed_silently(&written.map_err(|error| place.told(meant.told(error)))?));
         }

@@ -172,6 +172,14 @@ impl Target {
         tops
     }
 
+    /// Whether its values may follow from one of these names of a document; see [`Target::tops`].
+    pub fn hangs_on(&self, names: &[&str]) -> bool {
+        match self.is_made() {
+            true => self.tops().into_iter().any(|top| names.contains(&top)),
+            false => names.contains(&self.extension.as_deref().unwrap_or(&self.attr)),
+        }
+    }
+
     /// Whether all that follows from the path is the same in two documents, as far as that is seen at once.
     pub fn is_same(&self, one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
         match &self.mapping {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Operation, Verb, element, within};
 use crate::Error;
 use crate::resource::{
-    Notes, Spot, Strictness, absorb, check_whole, identity, immutable, is_same, keep, normalise, read_primary,
+    Notes, Spot, Strictness, absorb, check_whole, equals, identity, immutable, is_same, keep, normalise, read_primary,
     set_secondary,
 };
 use crate::schema::{Attribute, Definition, Mutability};
@@ -29,7 +29,7 @@ pub fn apply(
         step(def, &mut next, operation, notes).map_err(|error| within(operation.index, &error))?;
     }
     normalise(def, &mut next);
-    if next == *doc {
+    if equals(&next, doc) {
         return Ok(doc.clone());
     }
     check_whole(def, &next, false)?;

@@ -6,6 +6,7 @@
 //! the extension's URN, holds no null, no empty array and no empty object, and at most one `primary: true` in an
 //! array. Nothing here knows identifiers, times or storage.
 
+mod equal;
 mod label;
 mod merge;
 mod normalise;
@@ -17,6 +18,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use equal::{differing, equals};
 pub use label::label;
 pub use merge::{is_same, replace};
 pub use normalise::normalise;
@@ -25,7 +27,7 @@ pub use validate::{check_new, validate};
 
 pub(crate) use label::NAMES;
 pub(crate) use merge::{immutable, keep, keep_subs};
-pub(crate) use normalise::{absorb, comparable, identity, read_primary, set_secondary};
+pub(crate) use normalise::{absorb, comparable, find, identity, read_primary, set_secondary};
 pub(crate) use place::Spot;
 pub(crate) use typing::Reader;
 pub(crate) use validate::check_whole;

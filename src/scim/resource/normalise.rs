@@ -2,7 +2,7 @@
 //! empty, no value twice, one primary, `schemas` true to what is there, everything in the schema's order. Applying it
 //! twice changes nothing more. It never refuses and never changes what a value means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -14,22 +14,39 @@ use crate::schema::{Attribute, Definition, Mutability};
 /// with the later one's other sub-attributes.
 pub fn normalise(def: &Definition, doc: &mut Map<String, Value>) {
     prune(doc);
-    for attribute in def.attributes() {
-        tidy(attribute, doc);
-    }
+    tidy_each(&def.attributes(), doc);
     for (schema, _) in &def.extensions {
-        if let Some(Value::Object(extension)) = doc.get_mut(&schema.id) {
-            for attribute in &schema.attributes {
-                tidy(attribute, extension);
-            }
+        if let Some(Value::Object(extension)) = find_mut(doc, &schema.id) {
+            tidy_each(&schema.attributes.iter(), extension);
             reorder(extension, schema.attributes.iter().map(|attribute| attribute.name.as_str()));
         }
     }
-    let present = def.extensions.iter().map(|(schema, _)| &schema.id).filter(|urn| doc.contains_key(*urn));
-    let schemas = std::iter::once(&def.core.id).chain(present).map(|urn| Value::from(urn.as_str())).collect();
-    doc.insert("schemas".to_owned(), Value::Array(schemas));
+    name_schemas(def, doc);
     let names = def.attributes().map(|attribute| attribute.name.as_str());
     reorder(doc, names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
+}
+
+/// A value by its name. Objects here have few names, and comparing these costs less than hashing one.
+pub(crate) fn find<'d>(object: &'d Map<String, Value>, name: &str) -> Option<&'d Value> {
+    object.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// The same to be changed.
+fn find_mut<'d>(object: &'d mut Map<String, Value>, name: &str) -> Option<&'d mut Value> {
+    object.iter_mut().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// Has `schemas` name the core schema and those extensions that are there.
+fn name_schemas(def: &Definition, doc: &mut Map<String, Value>) {
+    let extensions = def.extensions.iter().map(|(schema, _)| schema.id.as_str());
+    let present = extensions.filter(|urn| doc.keys().any(|name| name == urn));
+    let schemas: Vec<&str> = std::iter::once(def.core.id.as_str()).chain(present).collect();
+    let said = find(doc, "schemas").and_then(Value::as_array);
+    if said.is_some_and(|said| said.iter().map(Value::as_str).eq(schemas.iter().copied().map(Some))) {
+        return;
+    }
+    let schemas = schemas.into_iter().map(Value::from).collect();
+    doc.insert("schemas".to_owned(), Value::Array(schemas));
 }
 
 /// Removes nulls, empty arrays and empty objects, at every depth (RFC 7643 section 2.5).
@@ -54,7 +71,8 @@ fn prune_value(value: &mut Value) -> bool {
 
 /// Whether an element of an array says `primary: true`.
 pub(crate) fn read_primary(element: &Value) -> bool {
-    element.get("primary") == Some(&Value::Bool(true))
+    let Value::Object(object) = element else { return false };
+    object.iter().any(|(name, value)| *value == Value::Bool(true) && name == "primary")
 }
 
 /// What makes two elements of a multi-valued attribute the same one (RFC 7643 section 2.4): type and value under
@@ -68,7 +86,12 @@ pub(crate) fn identity(attribute: &Attribute, element: &Value) -> String {
         Some(comparable(sub, value))
     };
     match part("value") {
-        Some(value) => format!("{}\u{0}{value}", part("type").unwrap_or_default()),
+        Some(value) => {
+            let mut whole = part("type").unwrap_or_default();
+            whole.push('\u{0}');
+            whole.push_str(&value);
+            whole
+        }
         None => {
             // Written in schema order, so that the order in which a client wrote the names does not matter. What the server
             // says beside a client's values does not tell them apart; where all is the server's, all of it does.
@@ -91,8 +114,22 @@ pub(crate) fn comparable(attribute: &Attribute, value: &Value) -> String {
     key::of(value, attribute.kind, TextRule::of(attribute)).unwrap_or_else(|| value.to_string())
 }
 
-fn tidy(attribute: &Attribute, container: &mut Map<String, Value>) {
-    let Some(value) = container.get_mut(&attribute.name) else { return };
+/// Tidies the values of all attributes that are there. They are mostly in the schema's order, so each is found behind the one
+/// before it; simple values are as they shall be.
+fn tidy_each<'a>(attributes: &(impl Iterator<Item = &'a Attribute> + Clone), container: &mut Map<String, Value>) {
+    let mut ahead = attributes.clone();
+    for (name, value) in container.iter_mut().filter(|(_, value)| value.is_array() || value.is_object()) {
+        let mut behind = ahead.clone();
+        if let Some(attribute) = behind.find(|attribute| attribute.name == *name) {
+            ahead = behind;
+            tidy(attribute, value);
+        } else if let Some(attribute) = attributes.clone().find(|attribute| attribute.name == *name) {
+            tidy(attribute, value);
+        }
+    }
+}
+
+fn tidy(attribute: &Attribute, value: &mut Value) {
     match value {
         Value::Array(elements) => {
             for element in elements.iter_mut() {
@@ -127,10 +164,14 @@ fn collapse(attribute: &Attribute, elements: &mut Vec<Value>) {
     if elements.len() < 2 {
         return;
     }
+    let identities: Vec<String> = elements.iter().map(|element| identity(attribute, element)).collect();
+    if are_distinct(&identities) {
+        return;
+    }
     let mut places: HashMap<String, usize> = HashMap::with_capacity(elements.len());
     let mut kept: Vec<Value> = Vec::with_capacity(elements.len());
-    for element in elements.drain(..) {
-        let known = places.entry(identity(attribute, &element)).or_insert(kept.len());
+    for (element, identity) in elements.drain(..).zip(identities) {
+        let known = places.entry(identity).or_insert(kept.len());
         match kept.get_mut(*known) {
             Some(first) => {
                 absorb(first, element);
@@ -140,6 +181,15 @@ fn collapse(attribute: &Attribute, elements: &mut Vec<Value>) {
         }
     }
     *elements = kept;
+}
+
+/// Whether no text stands there twice. A few are compared with one another, which costs less than hashing them.
+fn are_distinct(texts: &[String]) -> bool {
+    const FEW: usize = 8;
+    if texts.len() > FEW {
+        return texts.iter().collect::<HashSet<_>>().len() == texts.len();
+    }
+    texts.iter().enumerate().all(|(n, text)| !texts.iter().skip(n + 1).any(|other| other == text))
 }
 
 /// Takes over what the same element says besides its type and value.

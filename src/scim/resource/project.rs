@@ -18,6 +18,8 @@ const PASSWORD: &str = "password";
 pub struct Projection {
     asked: bool,
     passes: bool,
+    /// Whether nothing is answered at all.
+    is_nothing: bool,
     /// What happens to an attribute, by canonical path; one that is not listed stays whole.
     plan: Arc<BTreeMap<String, Fate>>,
 }
@@ -81,7 +83,17 @@ impl Projection {
             passes &= is_apart && (!asked || fate == Fate::Drop);
             plan.insert(path, fate);
         }
-        Projection { asked, passes, plan: Arc::new(plan) }
+        Projection { asked, passes, is_nothing: false, plan: Arc::new(plan) }
+    }
+
+    /// The projection of a request whose answer has no body.
+    pub fn nothing() -> Self {
+        Projection { asked: true, passes: false, is_nothing: true, plan: Arc::default() }
+    }
+
+    /// Whether nothing is answered, so that no document need be put together for it.
+    pub fn is_nothing(&self) -> bool {
+        self.is_nothing
     }
 
     /// Whether a stored document is answered as it lies, and so is what is derived of it, but for [`MEMBERS`], which may
@@ -99,13 +111,13 @@ impl Projection {
     /// Whether anything of a top-level attribute would be answered; the canonical path, with the URN for one of an
     /// extension.
     pub fn wants(&self, attribute: &str) -> bool {
-        self.plan.get(attribute) != Some(&Fate::Drop)
+        !self.is_nothing && self.plan.get(attribute) != Some(&Fate::Drop)
     }
 
     /// Whether a sub-attribute of a top-level attribute would be answered; canonical names.
     pub fn wants_sub(&self, attribute: &str, sub: &str) -> bool {
         match self.plan.get(attribute) {
-            None => true,
+            None => !self.is_nothing,
             Some(Fate::Drop) => false,
             Some(Fate::Narrow(subs)) => subs.contains(sub),
         }
@@ -113,6 +125,10 @@ impl Projection {
 
     /// Takes away what is not answered. `schemas` stays as it is.
     pub fn apply(&self, def: &Definition, doc: &mut Map<String, Value>) {
+        if self.is_nothing {
+            doc.retain(|name, _| name == "schemas");
+            return;
+        }
         if self.plan.is_empty() {
             return;
         }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::typing::{Reader, twice};
-use super::{MAX_VALUES, MEMBERS, Notes, Spot, Strictness, normalise};
+use super::{MAX_VALUES, MEMBERS, Notes, Spot, Strictness, find, normalise};
 use crate::Error;
 use crate::schema::{Attribute, Definition, Mutability, Schema};
 
@@ -258,14 +258,14 @@ pub(crate) fn check_schemas(def: &Definition, schemas: Option<&Value>, reader: &
 /// there unless `secrets` says that the document must bring them.
 pub(crate) fn check_whole(def: &Definition, doc: &Map<String, Value>, secrets: bool) -> Result<(), Error> {
     for attribute in def.attributes() {
-        check_attribute(attribute, doc.get(&attribute.name), Spot::of(None, attribute), secrets)?;
+        check_attribute(attribute, find(doc, &attribute.name), Spot::of(None, attribute), secrets)?;
     }
     for (schema, required) in &def.extensions {
-        match doc.get(&schema.id) {
+        match find(doc, &schema.id) {
             Some(Value::Object(fields)) => {
                 for attribute in &schema.attributes {
                     let spot = Spot::of(Some(schema), attribute);
-                    check_attribute(attribute, fields.get(&attribute.name), spot, secrets)?;
+                    check_attribute(attribute, find(fields, &attribute.name), spot, secrets)?;
                 }
             }
             _ if *required => return Err(Error::invalid_value(format!("{} is required.", schema.id))),

@@ -35,6 +35,11 @@ impl Unique {
         self.target.mapping.as_ref().is_none_or(|mapping| mapping.binds(document))
     }
 
+    /// Whether its keys may be others when these names of a document have other values.
+    pub(super) fn may_hang_on(&self, changed: &[&str]) -> bool {
+        self.form.is_some() || self.target.hangs_on(changed)
+    }
+
     /// Whether its keys may be others when a document becomes another one.
     pub(super) fn may_move(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
         self.form.is_some() || !self.target.is_same(before, after)

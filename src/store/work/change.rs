@@ -226,7 +226,9 @@ impl Work<'_> {
 
     fn apply_external(&mut self, record: &Record, domain: ResourceId, value: Option<String>) -> Result<(), Error> {
         let key = |value: String| ExternalKey { domain, kind: record.kind.clone(), value };
-        if let Some(held) = self.external_of(record.id, domain)? {
+        // What has just come to be is called nothing yet; what was under its id before let go of its names.
+        let held = if record.version == 1 { None } else { self.external_of(record.id, domain)? };
+        if let Some(held) = held {
             self.open.external.insert(key(held), None);
         }
         if let Some(value) = &value {

@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::index::Indexes;
 use crate::known::{Booked, Books};
+use crate::membership::Membership;
 use crate::nesting::Nesting;
 use crate::secret::SealingKey;
 use crate::{Credential, Error, Random, Record, ResourceId, SealKey, Seq, TenantId};
@@ -96,6 +97,8 @@ pub struct Work<'d> {
     seen: HashMap<ResourceId, Option<Record>>,
     /// Their documents, by the version that they are of, as far as somebody needed them.
     read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
+    /// Memberships as the database has them, by group and member, read under the lock; `None`: there is none.
+    seen_members: HashMap<(ResourceId, ResourceId), Option<Membership>>,
     settled: Layer,
     /// What is settled, by the values that were asked about.
     columns: Columns,
@@ -140,6 +143,7 @@ impl<'d> Work<'d> {
             nesting: None,
             cached_nesting,
             seen: HashMap::new(),
+            seen_members: HashMap::new(),
             read: HashMap::new(),
             settled: Layer::default(),
             columns: Columns::default(),
@@ -292,6 +296,7 @@ impl<'d> Work<'d> {
     /// The database itself, for what leaves no change: clearing after a deleted group.
     pub(crate) fn database(&mut self) -> (&mut Db, TenantId) {
         self.swept = true;
+        self.seen_members.clear();
         (self.db, self.tenant)
     }
 

@@ -13,6 +13,9 @@ use crate::{
     Credential, Error, GroupRef, MemberRef, Record, ResourceId, Route, Seq, credential, external, record, route,
 };
 
+/// Memberships that are remembered when they are asked for; more at once are not asked for again.
+const FEW: usize = 32;
+
 impl Work<'_> {
     /// A resource as it stands now.
     pub fn record(&mut self, id: ResourceId) -> Result<Option<Record>, Error> {
@@ -81,10 +84,23 @@ impl Work<'_> {
             match self.open.membership(group, *id).or_else(|| self.settled.membership(group, *id)) {
                 Some(Some(membership)) => drop(found.insert(*id, membership.clone())),
                 Some(None) => {}
-                None => unknown.push(*id),
+                None => match self.seen_members.get(&(group, *id)) {
+                    Some(Some(membership)) => drop(found.insert(*id, membership.clone())),
+                    Some(None) => {}
+                    None => unknown.push(*id),
+                },
             }
         }
-        found.extend(membership::among(self.db, self.tenant, group, &unknown)?);
+        if unknown.is_empty() {
+            return Ok(found);
+        }
+        let stored = membership::among(self.db, self.tenant, group, &unknown)?;
+        if unknown.len() <= FEW {
+            // Whoever asks what becomes of a few is followed by those who make it so.
+            let seen = unknown.into_iter().map(|id| ((group, id), stored.get(&id).cloned()));
+            self.seen_members.extend(seen);
+        }
+        found.extend(stored);
         Ok(found)
     }
 
