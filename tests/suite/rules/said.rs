@@ -41,7 +41,10 @@ async fn grounds(town: &Town, user: &str, at: Option<i64>) -> Vec<String> {
         for ground in right["grounds"].as_array().expect("grounds") {
             let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
             let source = text(&ground["source"]["value"]);
-            lines.push(format!("{} {} {source}", text(&right["target"]["display"]), text(&ground["kind"])));
+            // An entitlement that nobody has called anything is known by its type here.
+            let [kind, name] = ["type", "display"].map(|name| text(&right["target"][name]));
+            let name = if name.is_empty() { kind } else { name };
+            lines.push(format!("{name} {} {source}", text(&ground["kind"])));
         }
     }
     lines.sort();
@@ -106,8 +109,7 @@ async fn an_entitlement_that_a_source_writes_is_held_on_its_word(town: &Town) {
     with_groups(town, &["nurses"]).await;
     install(town, &["entitlement"]).await;
     active(town, "nurses", NURSE, json!({})).await;
-    let vpn = json!({ "value": "vpn", "displayName": "vpn" });
-    town.create(&town.admin(), "Entitlement", vpn).await.expect("an entitlement");
+    town.create(&town.admin(), "Entitlement", json!({ "value": "vpn" })).await.expect("an entitlement");
     let source = school(town).caller.id;
     let mut body = works("maj", &[("1", "clerk", "2026-01-01", "")]);
     body["entitlements"] = json!([{ "value": "vpn" }, { "value": "nobody knows" }]);
@@ -116,7 +118,7 @@ async fn an_entitlement_that_a_source_writes_is_held_on_its_word(town: &Town) {
     let add = json!([{ "op": "add", "path": "entitlements", "value": [{ "value": "VPN" }] }]);
     town.patch(&school(town), "User", &bo, add.clone()).await.expect("added");
     for user in [&maj, &bo] {
-        assert_eq!(grounds(town, user, None).await, [format!("vpn source {source}")]);
+        assert_eq!(grounds(town, user, None).await, [format!("Entitlement source {source}")]);
     }
     assert_eq!((listed(town, None).await, listed(town, Some(Lack::Source)).await), (0, 2));
     body.as_object_mut().expect("an object").remove("entitlements");
