@@ -57,11 +57,15 @@ pub(super) struct Arguments {
     /// A policy as if it were so: a file of JSON as one sends it to /Policies; with an id in it, in that one's place
     #[arg(long, value_name = "FILE", num_args = 1..)]
     policy: Vec<PathBuf>,
+    /// A unit as if it were so, such as under another parent: a file of JSON as one sends it to /OrganizationalUnits; with an id
+    /// in it, in that one's place
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    unit: Vec<PathBuf>,
     /// Ids of policies, as if they were deleted
     #[arg(long, value_name = "ID", num_args = 1..)]
     withdraw: Vec<String>,
     /// Writes as if they were made: a file of JSON as one sends it to /Bulk
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["activate", "deprecate", "policy", "withdraw", "as_of", "filter"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["activate", "deprecate", "policy", "unit", "withdraw", "as_of", "filter"])]
     bulk: Option<PathBuf>,
     /// Tell of these views alone who would appear, change and leave (ids)
     #[arg(long, value_name = "ID", num_args = 1..)]
@@ -138,15 +142,7 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
             body.insert(list.to_owned(), rules.into());
         }
     }
-    let mut policies = Vec::new();
-    for file in &arguments.policy {
-        let (text, policy) = read(file)?;
-        let mut proposed = json!({ "document": text });
-        if let (Some(id), Some(proposed)) = (policy.get("id"), proposed.as_object_mut()) {
-            proposed.insert("value".to_owned(), id.clone());
-        }
-        policies.push(proposed);
-    }
+    let (policies, units) = (proposed(&arguments.policy)?, proposed(&arguments.unit)?);
     if let Some(file) = &arguments.bulk {
         let (_, message) = read(file)?;
         let none = || ConfigError::new(format!("{} has no Operations: it is no bulk request.", file.display()));
@@ -154,9 +150,12 @@ async fn simulate(directory: &Directory, arguments: &Arguments) -> anyhow::Resul
         body.insert("operations".to_owned(), operations.cloned().ok_or_else(none)?);
     }
     let ids = |ids: &[String]| ids.iter().map(|id| json!({ "value": id })).collect::<Vec<Value>>();
-    for (list, named) in
-        [("policies", policies), ("withdraw", ids(&arguments.withdraw)), ("views", ids(&arguments.view))]
-    {
+    for (list, named) in [
+        ("policies", policies),
+        ("units", units),
+        ("withdraw", ids(&arguments.withdraw)),
+        ("views", ids(&arguments.view)),
+    ] {
         if !named.is_empty() {
             body.insert(list.to_owned(), named.into());
         }
@@ -170,6 +169,20 @@ fn read(file: &Path) -> anyhow::Result<(String, Value)> {
     let value = serde_json::from_str(&text)
         .map_err(|error| ConfigError::new(format!("{} is no JSON: {error}", file.display())))?;
     Ok((text, value))
+}
+
+/// What files propose, as a simulation names it.
+fn proposed(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for file in files {
+        let (text, document) = read(file)?;
+        let mut proposed = json!({ "document": text });
+        if let (Some(id), Some(proposed)) = (document.get("id"), proposed.as_object_mut()) {
+            proposed.insert("value".to_owned(), id.clone());
+        }
+        all.push(proposed);
+    }
+    Ok(all)
 }
 
 /// How a result is shown.

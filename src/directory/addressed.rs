@@ -2,10 +2,11 @@
 //! `externalId`, a UUID in lower case, where `id` stands, and never learns another. Only its own domain's names lead anywhere,
 //! and none of them beyond what it sees.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use scim::schema::Definition;
-use store::{ExternalKey, ResourceId};
+use store::{ExternalKey, Reader, ResourceId};
 use uuid::Uuid;
 
 use super::{Ctx, Directory, Error};
@@ -18,7 +19,44 @@ pub fn is_name(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|id| *id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text)
 }
 
+/// Names of resources, by type and name.
+pub type Holders = HashMap<(String, String), ResourceId>;
+
 impl Directory {
+    /// The resources that the caller's own names lead to, asked by type; one that leads nowhere is not among them. Whether the
+    /// caller sees them is for whoever reads or writes.
+    pub async fn all_addressed(&self, ctx: &Ctx, names: BTreeMap<String, BTreeSet<String>>) -> Result<Holders, Error> {
+        let (tenant, domain, views) = (ctx.tenant, ctx.caller.domain, ctx.views.clone());
+        if !ctx.caller.profile.has_names() || names.is_empty() {
+            return Ok(Holders::new());
+        }
+        let find = move |reader: &mut Reader| {
+            let mut holders = Holders::new();
+            for (kind, names) in names.into_iter().filter(|(kind, _)| views.of(kind).sees_all(EXTERNAL_ID)) {
+                let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_name(name)).collect();
+                let found = reader.external_holders(tenant, (domain, &kind), &names)?;
+                holders.extend(found.into_iter().map(|(name, id)| ((kind.clone(), name), id)));
+            }
+            Ok::<_, Error>(holders)
+        };
+        self.store.read_for(tenant, find).await
+    }
+
+    /// What the caller calls these resources, those of them that have a name of its own.
+    pub async fn names_of(&self, ctx: &Ctx, ids: BTreeSet<ResourceId>) -> Result<HashMap<ResourceId, String>, Error> {
+        let (tenant, domain, views) = (ctx.tenant, ctx.caller.domain, ctx.views.clone());
+        if !ctx.caller.profile.has_names() || ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let find = move |reader: &mut Reader| {
+            let ids: Vec<ResourceId> = ids.into_iter().collect();
+            let names = reader.external_names(tenant, domain, &ids)?.into_iter();
+            let shown = names.filter(|(_, kind, name)| is_name(name) && views.of(kind).sees_all(EXTERNAL_ID));
+            Ok::<_, Error>(shown.map(|(id, _, name)| (id, name)).collect())
+        };
+        self.store.read_for(tenant, find).await
+    }
+
     /// The resource that the caller's own name in the place of an id leads to. `None`: none does, or the caller's profile has
     /// no such names. Whether the caller sees the resource is for whoever fetches or changes it.
     pub async fn addressed(

@@ -13,6 +13,7 @@ use store::secret::Secrets;
 use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
+use super::audit::note_protected;
 use super::commit::conclude;
 use super::derive::derive;
 use super::membership::is_membership;
@@ -104,6 +105,7 @@ impl Creation {
                 settle::choose(ctx, work, id, Arc::make_mut(&mut draft.doc), follow)?;
             }
         }
+        note_protected(work, &draft.kind, &draft.doc)?;
         let mut record = work.create(draft)?;
         for (place, sealed) in &self.enclosed {
             work.put_run_item(id, simulations::ENCLOSED, *place, sealed.clone());
@@ -232,7 +234,9 @@ impl Directory {
             .await?;
         self.note_policy(ctx.tenant, definition);
         self.remember_keys(ctx, definition).await;
-        self.written(ctx, definition, &state, projection, &notes, changes)
+        let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
+        self.remember_named(ctx).await?;
+        Ok(written)
     }
 
     /// What of a creation can be done before the lock: the body is checked and its password hashed.

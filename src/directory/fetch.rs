@@ -144,7 +144,8 @@ impl Directory {
             false => reader.roll_seen(ctx.tenant, &ctx.sight(), id, with_names)?,
         };
         let slices = self.slices(ctx, definition, &state, projection, roll)?;
-        Ok(match slices.members() > AT_ONCE {
+        // Who knows resources by names of its own is answered when these are known of all of them.
+        Ok(match slices.members() > AT_ONCE && !ctx.caller.profile.has_names() {
             true => Fetched::Large { etag, location, slices },
             false => Fetched::Found { etag, location, body: slices.collect() },
         })

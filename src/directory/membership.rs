@@ -18,6 +18,7 @@ use super::revise::{Revising, Revision};
 use super::{Ctx, Directory, Error, Fetched, Planned, Precondition, Written};
 
 const GROUP: &str = "Group";
+const USER: &str = "User";
 
 /// Whether resources of the type are memberships.
 pub(super) fn is_membership(definition: &Definition) -> bool {
@@ -140,13 +141,11 @@ impl Directory {
             Ok((link, work.changes().to_vec()))
         };
         let (link, changes) = self.commit(ctx, run).await?;
-        Ok(Written {
-            etag: link.etag(ctx.lens()),
-            location: link.location(&ctx.base_url, &self.registry),
-            body: self.present_link(ctx, definition, &link, projection)?,
-            tolerances: notes.iter().collect(),
-            changes,
-        })
+        let body = self.present_link(ctx, definition, &link, projection)?;
+        self.remember_named(ctx).await?;
+        let location = link.location(&ctx.base_url, &self.registry);
+        let (etag, tolerances) = (link.etag(ctx.lens()), notes.iter().collect());
+        Ok(Written { etag, location, body, tolerances, changes })
     }
 
     /// What of a new membership can be done before the lock: the body is checked, and whether the caller sees both ends.
@@ -345,6 +344,14 @@ impl Directory {
     ) -> Result<String, Error> {
         let mut document = link.document(&ctx.base_url, ctx.lens(), &self.registry_of(ctx.tenant));
         ctx.views.of(GROUP).project_membership(&mut document);
+        // Its `member` says what a person is called.
+        let is_named = link.kind == USER && !link.member_label.is_empty() && projection.wants_sub("member", "display");
+        if is_named
+            && document.get("member").is_some_and(|member| member.get("display").is_some())
+            && self.may_name(ctx)
+        {
+            ctx.released.name(std::iter::once(link.id.member));
+        }
         projection.apply(definition, &mut document);
         serde_json::to_string(&document).map_err(|error| store::Error::Corrupt(error.to_string()).into())
     }

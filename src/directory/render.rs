@@ -97,6 +97,9 @@ impl Directory {
             etag,
         };
         ctx.note_released(definition, &state.record)?;
+        if let Some(naming) = self.naming(ctx, definition, projection) {
+            naming.note(ctx, &state.record, state.members.as_deref())?;
+        }
         let registry = self.registry_of(ctx.tenant);
         if let Some(text) = &state.text {
             return self.splice(ctx, definition, (&state.record, text), derived, projection, &registry);
@@ -124,6 +127,9 @@ impl Directory {
         roll: Roll,
     ) -> Result<Slices, Error> {
         let (etag, registry) = (state.etag(ctx), &self.registry_of(ctx.tenant));
+        if let Some(naming) = self.naming(ctx, definition, projection) {
+            naming.note_roll(ctx, &state.record, &roll)?;
+        }
         let derived = Derived {
             base_url: &ctx.base_url,
             external: state.external.as_deref(),
@@ -166,6 +172,7 @@ impl Directory {
     ) -> Result<Vec<String>, Error> {
         let registry = self.registry_of(ctx.tenant);
         let member_names = projection.wants_sub(MEMBERS, "display");
+        let naming = self.naming(ctx, definition, projection);
         let text = |hit: &Hit| {
             let derived = Derived {
                 base_url: &ctx.base_url,
@@ -176,6 +183,9 @@ impl Directory {
                 etag: &hit.etag,
             };
             ctx.note_released(definition, &hit.record)?;
+            if let Some(naming) = &naming {
+                naming.note(ctx, &hit.record, hit.members.as_deref())?;
+            }
             match &hit.document {
                 Some(document) => {
                     let mut document = document.clone();

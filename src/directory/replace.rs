@@ -14,7 +14,7 @@ use super::authority::guard;
 use super::password::SLOT;
 use super::revise::Revision;
 use super::shape::{Parts, take_apart};
-use super::{Ctx, Directory, Error, Precondition, Written, password, settle};
+use super::{Ctx, Directory, Error, Precondition, Written, password, settle, units};
 
 struct Replacement {
     definition: Arc<Definition>,
@@ -33,6 +33,9 @@ impl Revision for Replacement {
         let mut next = replace(&self.definition, current, &body, self.strictness, notes)?;
         if self.definition.name() == provisioning::person::USER {
             settle::keep_said(current, &mut next);
+        }
+        if units::are(&self.definition) {
+            units::keep_planned(current, &body, &mut next);
         }
         settle::sources::keep_pins(current, &mut next);
         Ok(next)

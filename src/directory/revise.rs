@@ -319,7 +319,9 @@ impl Directory {
             })
             .await?;
         self.remember_keys(ctx, definition).await;
-        self.written(ctx, definition, &state, projection, &notes, changes)
+        let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
+        self.remember_named(ctx).await?;
+        Ok(written)
     }
 
     /// What of a revision can be done before the lock: its passwords are hashed.

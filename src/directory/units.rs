@@ -2,6 +2,8 @@
 //! what lies below a unit that moves, comes or goes moves with it in the same write. What a unit names may not be there
 //! yet: whatever lies below such an open reference has no path until it is.
 
+mod moves;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use provisioning::units::{self, CODE, DEEPEST, KIND, PARENT, PATH, URN, Unit};
@@ -12,6 +14,8 @@ use store::{Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
 use super::{Error, settle};
+
+pub(super) use moves::{keep_planned, move_all, move_on};
 
 /// Children asked for at a time: all that one unit could have.
 const MANY: i64 = 100_000;
@@ -30,8 +34,12 @@ pub(super) fn attend(
     if let Some(document) = after {
         settle(work, write.id, write.external, document)?;
     }
-    Ok(Some(Box::new(move |write, _, work| {
+    Ok(Some(Box::new(move |write, after, work| {
         settle::note_change(write.ctx, work, KIND);
+        match after {
+            Some(record) => moves::note(work, write.id, &document_of(record)?)?,
+            None => work.put_due(write.id, None),
+        }
         known.extend(keys(work, write.id)?);
         let is_led_by = unit(work, write.id)?.and_then(|unit| unit.manager);
         let led = if is_led_by == was_led_by { None } else { Some(led(work, write.id, known.clone())?) };

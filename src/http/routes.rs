@@ -124,6 +124,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
         // what it was worth that seats of limited entitlements were taken back
         .service(path("/scim/v2/Entitlements/report", READ).route(get().to(licences::report)))
+        // rights without a ground, over everybody
+        .service(path("/scim/v2/Reports/rights", READ).route(get().to(report::rights)))
         // what became of people on a day
         .service(path("/scim/v2/Reports/{day}", READ).route(get().to(report::daily)))
         // what a person has to decide

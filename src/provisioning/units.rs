@@ -18,6 +18,9 @@ pub const PARENT: &str = "parent";
 /// The unit's own short name.
 pub const CODE: &str = "code";
 
+/// Moves that are planned.
+pub const MOVES: &str = "moves";
+
 /// Most characters of a code.
 const LONGEST: usize = 64;
 /// Most units on the way to the root.
@@ -72,8 +75,46 @@ pub fn parent(document: &Map<String, Value>) -> Option<Parent> {
     (parent != Parent::default()).then_some(parent)
 }
 
+/// The days of planned moves, each with what it makes of the parent, in the order of the days. What is no date is passed over.
+fn moves(document: &Map<String, Value>) -> Vec<(Date, Map<String, Value>)> {
+    let planned = document.get(MOVES).and_then(Value::as_array).into_iter().flatten();
+    let mut moves: Vec<(Date, Map<String, Value>)> = planned
+        .filter_map(|one| {
+            let parent = ["value", CODE].into_iter().filter_map(|name| Some((name.to_owned(), one.get(name)?.clone())));
+            Some((date(one.get("from")?.as_str()?)?, parent.collect()))
+        })
+        .collect();
+    moves.sort_by_key(|(from, _)| *from);
+    moves
+}
+
+/// The first day of the next planned move.
+pub fn next_move(document: &Map<String, Value>) -> Option<Date> {
+    moves(document).first().map(|(from, _)| *from)
+}
+
+/// The document once the moves that are planned until a day are done; `None`: there is none.
+pub fn moved(document: &Map<String, Value>, day: Date) -> Option<Map<String, Value>> {
+    let (_, parent) = moves(document).into_iter().rfind(|(from, _)| *from <= day)?;
+    let mut after = document.clone();
+    match parent.is_empty() {
+        true => drop(after.shift_remove(PARENT)),
+        false => drop(after.insert(PARENT.to_owned(), Value::Object(parent))),
+    }
+    let is_ahead = |one: &Value| one.get("from").and_then(Value::as_str).and_then(date).is_some_and(|from| from > day);
+    match after.get_mut(MOVES).and_then(Value::as_array_mut) {
+        Some(planned) if planned.iter().any(is_ahead) => planned.retain(is_ahead),
+        _ => drop(after.shift_remove(MOVES)),
+    }
+    Some(after)
+}
+
+fn date(text: &str) -> Option<Date> {
+    text.parse().ok().filter(|_| text.len() == 10)
+}
+
 /// Checks what a unit says of itself. Errors with 400 invalidValue: a code that cannot stand in a path, what is no date, an
-/// end before the beginning.
+/// end before the beginning, two moves on one day.
 pub fn check(document: &Map<String, Value>) -> Result<(), scim::Error> {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let refuse = |sentence: String| Err(scim::Error::invalid_value(sentence));
@@ -85,10 +126,20 @@ pub fn check(document: &Map<String, Value>) -> Result<(), scim::Error> {
     let mut days = [None, None];
     for (name, day) in ["validFrom", "validTo"].into_iter().zip(&mut days) {
         let Some(text) = text(name) else { continue };
-        match text.parse::<Date>() {
-            Ok(date) if text.len() == 10 => *day = Some(date),
-            _ => return refuse(format!("{name} is not a date such as 2026-08-01.")),
+        match date(text) {
+            Some(date) => *day = Some(date),
+            None => return refuse(format!("{name} is not a date such as 2026-08-01.")),
         }
+    }
+    let planned = document.get(MOVES).and_then(Value::as_array).map(Vec::len).unwrap_or_default();
+    let moves = moves(document);
+    if moves.len() < planned {
+        return refuse("moves: from is not a date such as 2026-08-01.".to_owned());
+    }
+    if let Some((day, _)) =
+        moves.iter().zip(moves.iter().skip(1)).find(|(one, next)| one.0 == next.0).map(|(one, _)| one)
+    {
+        return refuse(format!("moves: two of them are on {day}."));
     }
     match days {
         [Some(from), Some(to)] if to < from => refuse("validTo is before validFrom.".to_owned()),
@@ -222,6 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn planned_moves_are_done_by_their_days() {
+        let planned = json!({
+            "code": "A", "parent": { "code": "B" },
+            "moves": [{ "from": "2026-09-01" }, { "from": "2026-08-01", "code": "C" }, { "from": "2027-01-01", "value": "7" }],
+        });
+        let planned = planned.as_object().expect("an object");
+        let day = |text: &str| date(text).expect("a day");
+        assert_eq!(next_move(planned), Some(day("2026-08-01")));
+        assert_eq!(moved(planned, day("2026-07-31")), None);
+        let after = moved(planned, day("2026-08-01")).expect("moved");
+        assert_eq!((&after["parent"], after["moves"].as_array().map(Vec::len)), (&json!({ "code": "C" }), Some(2)));
+        let after = moved(planned, day("2026-12-31")).expect("moved");
+        assert_eq!((after.get("parent"), &after["moves"]), (None, &json!([{ "from": "2027-01-01", "value": "7" }])));
+        let after = moved(planned, day("2027-01-01")).expect("moved");
+        assert_eq!((&after["parent"], after.get("moves")), (&json!({ "value": "7" }), None));
+    }
+
+    #[test]
     fn what_cannot_stand_in_a_path_is_refused() {
         let told = |document: Value| check(document.as_object().expect("an object")).map_err(|error| error.detail);
         assert_eq!(told(json!({ "code": "Å1-x_y.z", "validFrom": "2026-01-01", "validTo": "2026-01-01" })), Ok(()));
@@ -232,6 +301,8 @@ mod tests {
             (json!({ "code": "A".repeat(65) }), "code must be"),
             (json!({ "code": "A", "validTo": "31.12.2026" }), "validTo is not a date"),
             (json!({ "code": "A", "validFrom": "2026-02-01", "validTo": "2026-01-01" }), "validTo is before"),
+            (json!({ "code": "A", "moves": [{ "from": "2026-2-1", "code": "B" }] }), "from is not a date"),
+            (json!({ "code": "A", "moves": [{ "from": "2026-02-01" }, { "from": "2026-02-01" }] }), "two of them"),
         ] {
             assert!(told(document.clone()).expect_err("refused").contains(expected), "{document}");
         }

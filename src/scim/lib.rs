@@ -4,8 +4,9 @@
 //! [`path`], [`key`] and [`filter`] name, order and test values; [`resource`] and [`patch`] validate and change
 //! documents; [`query`] and [`page`] are what a search asks and answers; [`bulk`] is many operations in one message; [`view`] is what a
 //! client may see of it all, [`authority`] what it may write. [`template`] makes texts of values, [`mapping`]
-//! attributes of such texts.
+//! attributes of such texts. [`alias`] finds every place where an id stands.
 
+pub mod alias;
 pub mod authority;
 pub mod bulk;
 #[cfg(test)]

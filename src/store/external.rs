@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::db::Db;
 use crate::record::resource_id;
-use crate::statement::{Among, Statement, Value, delete, insert};
+use crate::statement::{Among, LIST, Statement, Value, delete, insert};
 use crate::{Error, ResourceId, TenantId};
 
 /// The key under which one domain knows one resource.
@@ -36,6 +36,56 @@ pub(crate) fn holder(db: &mut Db, tenant: TenantId, key: &ExternalKey) -> Result
         .optional()?
         .map(|id| resource_id(&id))
         .transpose()
+}
+
+/// Who holds keys of one resource type in a domain, by value.
+pub(crate) fn holders(
+    db: &mut Db,
+    tenant: TenantId,
+    (domain, kind): (ResourceId, &str),
+    values: &[&str],
+) -> Result<Vec<(String, ResourceId)>, Error> {
+    let mut found = Vec::with_capacity(values.len());
+    for part in values.chunks(LIST) {
+        let rows = Statement::<(Text, Binary)>::new("SELECT value, resource_id FROM external_id WHERE tenant_id = ")
+            .bind(tenant)
+            .sql(" AND domain_id = ")
+            .bind(domain)
+            .sql(" AND kind = ")
+            .bind(kind)
+            .sql(" AND value IN ")
+            .list(part.iter().copied())
+            .load::<(String, Vec<u8>)>(db)?;
+        for (value, id) in rows {
+            found.push((value, resource_id(&id)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The type and `externalId` of each of the resources that has one in the domain.
+pub(crate) fn names_of(
+    db: &mut Db,
+    tenant: TenantId,
+    domain: ResourceId,
+    ids: &[ResourceId],
+) -> Result<Vec<(ResourceId, String, String)>, Error> {
+    let mut found = Vec::with_capacity(ids.len());
+    for part in ids.chunks(LIST) {
+        let rows = Statement::<(Binary, Text, Text)>::new(
+            "SELECT resource_id, kind, value FROM external_id WHERE tenant_id = ",
+        )
+        .bind(tenant)
+        .sql(" AND domain_id = ")
+        .bind(domain)
+        .sql(" AND resource_id IN ")
+        .list(part.iter().copied())
+        .load::<(Vec<u8>, String, String)>(db)?;
+        for (id, kind, value) in rows {
+            found.push((resource_id(&id)?, kind, value));
+        }
+    }
+    Ok(found)
 }
 
 /// The `externalId` of each of the resources that has one in the domain.

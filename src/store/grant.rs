@@ -66,6 +66,12 @@ pub(crate) fn of_user(db: &mut Db, tenant: TenantId, user: ResourceId) -> Result
     rows.load::<Row>(db)?.into_iter().map(from_row).collect()
 }
 
+/// Every grant of each of these users, ended ones too, in the order of their keys.
+pub(crate) fn of_users(db: &mut Db, tenant: TenantId, users: &[ResourceId]) -> Result<Vec<Grant>, Error> {
+    let rows = Statement::<Types>::new(SELECT).bind(tenant).sql(" AND user_id IN ");
+    rows.list(users.iter().copied()).sql(ORDER).load::<Row>(db)?.into_iter().map(from_row).collect()
+}
+
 /// Every grant of a target, ended ones too, in the order of their keys.
 pub(crate) fn of_target(db: &mut Db, tenant: TenantId, target: ResourceId) -> Result<Vec<Grant>, Error> {
     let rows = Statement::<Types>::new(SELECT).bind(tenant).sql(" AND target_id = ").bind(target).sql(ORDER);

@@ -15,6 +15,7 @@ use moka::sync::Cache;
 
 use scim::schema::Registry;
 
+use crate::bearing::{self, Unborne};
 use crate::catalog::{self, Catalog};
 use crate::db::Db;
 use crate::index::Indexes;
@@ -58,6 +59,7 @@ pub(crate) struct Known {
     catalogs: Mutex<()>,
     nesting: Cache<TenantId, (Seq, Arc<Nesting>)>,
     books: Books,
+    unborne: Unborne,
     names: Cache<TenantId, Arc<Names>>,
     /// How many names all of `names` hold.
     named: Arc<AtomicU64>,
@@ -75,6 +77,7 @@ impl Known {
                 .weigher(move |_, (_, nesting): &(Seq, Arc<Nesting>)| weight(nesting, tenants))
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            unborne: bearing::unborne(tenants),
             books: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
             names: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
             named: Arc::default(),
@@ -147,6 +150,11 @@ impl Shared {
     /// What this node remembers of the books of tenants.
     pub(crate) fn books(&self) -> Books {
         self.known.books.clone()
+    }
+
+    /// Which tenants have nobody who bears a mark.
+    pub(crate) fn unborne(&self) -> &Unborne {
+        &self.known.unborne
     }
 
     pub(crate) fn cached_nesting(&self, tenant: TenantId) -> Option<(Seq, Arc<Nesting>)> {

@@ -251,6 +251,26 @@ impl Reader {
         external::holder(&mut self.db, tenant, key)
     }
 
+    /// Who holds external keys of one domain and resource type, by value.
+    pub fn external_holders(
+        &mut self,
+        tenant: TenantId,
+        (domain, kind): (ResourceId, &str),
+        values: &[&str],
+    ) -> Result<Vec<(String, ResourceId)>, Error> {
+        external::holders(&mut self.db, tenant, (domain, kind), values)
+    }
+
+    /// The type and the external key in a domain of each of the resources that has one.
+    pub fn external_names(
+        &mut self,
+        tenant: TenantId,
+        domain: ResourceId,
+        ids: &[ResourceId],
+    ) -> Result<Vec<(ResourceId, String, String)>, Error> {
+        external::names_of(&mut self.db, tenant, domain, ids)
+    }
+
     /// Living resources of a kind.
     pub fn count(&mut self, tenant: TenantId, kind: &str) -> Result<i64, Error> {
         Ok(Clock::read(&mut self.db, tenant)?.counts.get(kind).copied().unwrap_or_default())

@@ -79,6 +79,11 @@ pub(crate) fn find(db: &mut Db, tenant: TenantId, id: ResourceId) -> Result<Opti
 /// Which were changed since then is found by their instants, which are indexed: they are in the order of the numbers.
 pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, since: Seq) -> Result<bool, Error> {
     let key = serde_json::Value::from(name).to_string();
+    has_text(db, tenant, kind, &format!("{key}:{{"), since)
+}
+
+/// Whether the stored document of a resource of a kind holds a text, among those that were changed after `since`.
+pub(crate) fn has_text(db: &mut Db, tenant: TenantId, kind: &str, text: &str, since: Seq) -> Result<bool, Error> {
     let find = match db {
         Db::Sqlite(_) => "instr(r.doc, ",
         Db::Postgres(_) => "strpos(r.doc, ",
@@ -97,7 +102,7 @@ pub(crate) fn has_member(db: &mut Db, tenant: TenantId, kind: &str, name: &str, 
         .bind(i64::MIN)
         .sql(") AND ")
         .sql(find)
-        .bind(format!("{key}:{{"))
+        .bind(text)
         .sql(") > 0 LIMIT 1")
         .get_result::<i64>(db)
         .optional()?;

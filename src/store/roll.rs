@@ -36,6 +36,13 @@ impl Roll {
         self.members.is_empty()
     }
 
+    /// The members of a type of which it is known what they are called.
+    pub fn named(&self, kind: &str) -> impl Iterator<Item = ResourceId> {
+        let kind = self.kinds.iter().position(|known| known == kind).and_then(|place| u16::try_from(place).ok());
+        let all = self.members.iter().zip(&self.labels);
+        all.filter(move |((_, of), label)| Some(*of) == kind && !label.is_empty()).map(|((id, _), _)| *id)
+    }
+
     /// Adds the next member. Fails with [`Error::Corrupt`] where there are more resource types than can be.
     pub(crate) fn add(&mut self, member: MemberRef, with_label: bool) -> Result<(), Error> {
         let place = self.kinds.iter().position(|kind| *kind == member.kind).unwrap_or_else(|| {

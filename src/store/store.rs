@@ -89,6 +89,11 @@ impl Drop for Inner {
 pub struct Store(Arc<Inner>);
 
 impl Store {
+    /// What its threads share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     /// Opens the database, which must be migrated, and starts the threads.
     pub fn open(options: &Options, registry: Arc<Registry>) -> Result<Self, OpenError> {
         let address = Address::parse(&options.url)?;

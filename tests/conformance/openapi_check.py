@@ -496,6 +496,7 @@ def check_feeds(server):
         check_refusals(server, [(method, run, at, body)])
     check_work_items(server)
     check_report(server)
+    check_rights(server)
     check_licences(server)
     undo = {"schemas": ["urn:matrikel:scim:schemas:1.0:Simulation"], "name": "back", "undo": {"value": run.split("/")[-1]}}
     server.send("POST", "/scim/v2/Simulations", 409, body=undo)
@@ -522,6 +523,17 @@ def check_report(server):
         server.send(method, one, 403, at=at, token=server.consumer)
         check_refusals(server, [(method, one, at, None)])
     server.send("OPTIONS", one, 204, at=at)
+
+
+def check_rights(server):
+    """Rights without a ground, and a question that is none."""
+    path = "/scim/v2/Reports/rights"
+    for method in ("GET", "HEAD"):
+        server.send(method, path, 200, params={"kind": "hand", "count": 1})
+        server.send(method, path, 400, params={"kind": "x"})
+        server.send(method, path, 403, token=server.consumer)
+        check_refusals(server, [(method, path, path, None)])
+    server.send("OPTIONS", path, 204)
 
 
 def check_licences(server):

@@ -71,6 +71,8 @@ mod metrics;
 #[cfg(test)]
 mod mutual;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod oauth;
 #[cfg(test)]
 mod openapi;

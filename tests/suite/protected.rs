@@ -279,17 +279,7 @@ async fn who_is_shown_a_protected_person_is_remembered_first(register: &Municipa
     assert_eq!(admin.find("/AuditEvents", &mine, "&count=1000").await.len(), known + 5);
 
     // What cannot be remembered is not shown.
-    let (refuse, accept) = match register.server.is_postgres() {
-        true => (
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
-             CREATE TRIGGER refuse BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse();",
-            "DROP TRIGGER refuse ON audit; DROP FUNCTION refuse();",
-        ),
-        false => (
-            "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END;",
-            "DROP TRIGGER refuse;",
-        ),
-    };
+    let (refuse, accept) = register.audit_refusal();
     register.server.execute(refuse);
     for asked in [path.clone(), "/Users".to_owned(), "/Users?filter=userName%20eq%20%22hemlig%22".to_owned()] {
         let said = hr.get(&asked).await.expect(503);

@@ -8,6 +8,7 @@ mod group;
 mod handler;
 mod ldap;
 mod machine;
+mod masks;
 mod measure;
 mod night;
 mod peer;

@@ -13,8 +13,9 @@ use super::wire::{Connection, escape};
 use super::world::{READERS, TOUCHED};
 
 /// Different questions of one kind that are asked in turn, where each answer is long.
-const QUESTIONS: u64 = 50;
-const PAGE: u64 = 100;
+pub(super) const QUESTIONS: u64 = 50;
+/// Hits of a page.
+pub(super) const PAGE: u64 = 100;
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// The readers' documents by id.

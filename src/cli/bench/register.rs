@@ -17,7 +17,8 @@ use crate::directory::{Ctx, Directory, Profile, Random, Role, clients};
 
 /// Connections while loading.
 const CONNECTIONS: usize = 4;
-const TENANT: &str = "bench";
+/// The tenant of a register of our own.
+pub(super) const TENANT: &str = "bench";
 
 /// What is wanted.
 pub(super) struct Place {

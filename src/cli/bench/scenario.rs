@@ -16,7 +16,7 @@ use super::raw::Raw;
 use super::verify::{self, Known};
 use super::wire::Connection;
 use super::world::World;
-use super::{group, night, read, signed, view, walk, write};
+use super::{group, masks, night, read, signed, view, walk, write};
 
 /// One kind of work.
 pub(super) struct Scenario {
@@ -66,6 +66,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("member-of", &[16], "filter members.value eq for one of its members"),
     scenario("group-post", &[1], "POST of a group of 100,000"),
     scenario("reconcile", &[16], "look up 100,000 people by externalId, change 2 in 100"),
+    // These install the extension that knows protected people, and so come last.
+    scenario(
+        "get-masks",
+        &[16],
+        "GET by id through a view with a filter, 20 attributes, masks and leaving: inactive, beside a view of everything",
+    ),
+    scenario(
+        "page-masks",
+        &[16],
+        "filter userName sw through the same two views, 100 of 1,000 hits by name.familyName",
+    ),
 ];
 
 /// How to measure.
@@ -174,6 +185,8 @@ impl Run<'_> {
             "member-of" => group::member_of(self).await,
             "group-post" => group::post(self).await,
             "reconcile" => night::reconcile(self).await,
+            "get-masks" => masks::get(self).await,
+            "page-masks" => masks::page(self).await,
             name => anyhow::bail!("{name} is no scenario"),
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Subject {
     /// Its process, if that is on this machine and known.
     pub(super) process: Option<u32>,
     child: Option<Child>,
+    /// The database and the folder it works in, if it was started here.
+    own: Option<(String, PathBuf)>,
 }
 
 impl Subject {
@@ -64,6 +66,7 @@ impl Subject {
         let base_url = base_url.await.context("the server did not come up")??;
         let mut subject = Subject::running(&base_url, token, Some(child.id()))?;
         subject.child = Some(child);
+        subject.own = Some((database_url.to_owned(), folder.to_owned()));
         Ok(subject)
     }
 
@@ -75,7 +78,17 @@ impl Subject {
         let address = address.with_context(|| format!("{host} is no host and port"))?;
         let base = format!("/{}", path.trim_end_matches('/'));
         let writer = Writer { base, host: host.to_owned(), token: token.to_owned() };
-        Ok(Subject { address, writer, process, child: None })
+        Ok(Subject { address, writer, process, child: None, own: None })
+    }
+
+    /// Starts a command of the operator's on the server's database; `None`: that is none of ours.
+    pub(super) fn command(&self, arguments: &[&str]) -> anyhow::Result<Option<Aside>> {
+        let Some((database_url, folder)) = &self.own else { return Ok(None) };
+        let log = folder.join("command.log");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).current_dir(folder).env_clear();
+        command.env("DATABASE_URL", database_url).env("MATRIKEL_SECRETS_KEYS", MASTER_KEY);
+        Ok(Some(Aside(start(&mut command, &log)?)))
     }
 
     /// Processor time so far, in µs; 0 when unknown.
@@ -102,6 +115,15 @@ impl Drop for Subject {
         if let Some(child) = &mut self.child {
             end(child);
         }
+    }
+}
+
+/// A command beside the server. It ends with its value at the latest.
+pub(super) struct Aside(Child);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        end(&mut self.0);
     }
 }
 

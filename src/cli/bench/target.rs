@@ -104,6 +104,8 @@ const TARGETS: &[Target] = &[
     target("2", "get-view", 16, CpuAgainst("view of everything"), AtMost, 1.5, 1.2),
     only(None, Some(0.83), target("2", "get-view", 16, Rate("view of everything"), AtLeast, 0.0, 0.0)),
     target("2", "get-views", 16, CpuAgainst("one client"), AtMost, 1.5, 1.2),
+    target("2", "get-masks", 16, CpuAgainst("view of everything"), AtMost, 1.5, 1.2),
+    target("2", "page-masks", 16, CpuAgainst("view of everything"), AtMost, 1.5, 1.2),
     target("3", "by-username", 16, Rate(GET), AtLeast, 0.75, 0.9),
     target("3", "by-username", 16, Rate(SEARCH), AtLeast, 1.0, 1.3),
     target("3", "by-email", 16, Rate(GET), AtLeast, 0.75, 0.9),

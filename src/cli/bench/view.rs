@@ -83,7 +83,7 @@ pub(super) async fn get_of_many(run: &Run<'_>) -> anyhow::Result<()> {
 }
 
 /// What a client sees through a view with a filter and 20 attributes. With a number, its filter is that of no other.
-fn part_of(world: &World, number: Option<u64>) -> Value {
+pub(super) fn part_of(world: &World, number: Option<u64>) -> Value {
     let extension = ["employeeNumber", "costCenter", "division", "department"];
     let extension = extension.iter().map(|name| format!("{ENTERPRISE}:{name}"));
     let released: Vec<String> = RELEASED.iter().map(|&name| name.to_owned()).chain(extension).collect();
@@ -96,6 +96,11 @@ fn part_of(world: &World, number: Option<u64>) -> Value {
 
 /// A new client with a view of its own.
 async fn client(world: &World, types: &Value) -> anyhow::Result<Writer> {
+    client_with(world, types, &json!({})).await
+}
+
+/// The same, of whose view more is said.
+pub(super) async fn client_with(world: &World, types: &Value, more: &Value) -> anyhow::Result<Writer> {
     let writer = &world.subject.writer;
     let name = format!("bench-{}", Uuid::new_v4());
     let post = async |path: &str, body: Value| {
@@ -106,7 +111,11 @@ async fn client(world: &World, types: &Value) -> anyhow::Result<Writer> {
     let text = |body: &Value, name: &str| {
         body.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("an answer without {name}"))
     };
-    let view = post("/Views", json!({ "schemas": [VIEW], "name": name, "types": types })).await?;
+    let mut view = json!({ "schemas": [VIEW], "name": name, "types": types });
+    if let (Some(view), Some(more)) = (view.as_object_mut(), more.as_object()) {
+        view.extend(more.clone());
+    }
+    let view = post("/Views", view).await?;
     let document = json!({ "schemas": [CLIENT], "name": name, "role": "consumer", "view": text(&view, "id")? });
     let made = post("/Clients", document).await?;
     let path = format!("/Clients/{}/credentials", text(&made, "id")?);
@@ -115,7 +124,7 @@ async fn client(world: &World, types: &Value) -> anyhow::Result<Writer> {
 }
 
 /// The readers as the client sees them.
-async fn learn(run: &Run<'_>, writer: &Writer, is_part: bool) -> anyhow::Result<Vec<Known>> {
+pub(super) async fn learn(run: &Run<'_>, writer: &Writer, is_part: bool) -> anyhow::Result<Vec<Known>> {
     let world = run.bench.world;
     let requests = ids(run)?.into_iter().map(|id| writer.plain("GET", &format!("/Users/{id}")));
     run.learn(requests.collect(), 200, |n, body| {

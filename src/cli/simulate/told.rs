@@ -128,10 +128,14 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
         let text = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("change") {
             "" => {}
-            change => lines.push((
-                if text("type") == "Policy" { "policy" } else { "rule" },
-                format!("{} ({change})", text("display")),
-            )),
+            change => {
+                let kind = match text("type") {
+                    "Policy" => "policy",
+                    "OrganizationalUnit" => "unit",
+                    _ => "rule",
+                };
+                lines.push((kind, format!("{} ({change})", text("display"))));
+            }
         }
     }
     let counts = document.get("counts").and_then(Value::as_object).into_iter().flatten();
@@ -143,7 +147,7 @@ fn report(id: ResourceId, document: &Object<String, Value>) -> String {
 
 /// What would become of one User, in a line.
 fn line(item: &Item) -> String {
-    let Item { display, op, changes, begins, ends, reason, conflicts, .. } = item;
+    let Item { op, changes, begins, ends, reason, conflicts, .. } = item;
     let mut told = Vec::new();
     if op != "changed" {
         told.push(op.clone());
@@ -158,7 +162,7 @@ fn line(item: &Item) -> String {
         one.path.as_deref().map_or_else(|| one.reason.clone(), |path| format!("({} stays)", short(path)))
     };
     told.extend(conflicts.iter().map(kept));
-    format!("  {display}: {}", told.join(", "))
+    format!("  {}: {}", item.called(), told.join(", "))
 }
 
 /// A path without its URN.

@@ -5,6 +5,7 @@
 //!
 //! Nobody writes here by the protocol. [`Directory::remember`] returns when what it was given is durable.
 
+mod named;
 mod released;
 mod search;
 mod walk;
@@ -20,6 +21,7 @@ use store::{By, Reader, ResourceId, Tenant, TenantId, tenant};
 use uuid::Uuid;
 
 use super::{Ctx, Directory, Error, Random};
+pub(in crate::directory) use named::note_protected;
 pub use released::{PROTECTED_READ, Released, has_people};
 use walk::{Walk, narrow};
 

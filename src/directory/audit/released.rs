@@ -3,6 +3,7 @@
 //!
 //! A client whose view masks or hides them is shown none, and a register without people has none: nothing is asked then.
 //! A write needs no record of its own, as its change is one; one that changes nothing and answers with the resource does.
+//! Whoever is called by name in a document of another is shown by that too (`named`).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,14 +24,30 @@ pub const PROTECTED_READ: &str = "protectedRead";
 
 /// The protected people that an answer shows. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Released(Arc<Mutex<BTreeSet<ResourceId>>>);
+pub struct Released(Arc<Mutex<Shown>>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    /// Protected people themselves.
+    people: BTreeSet<ResourceId>,
+    /// People who are called by name in documents of others, protected or not.
+    named: BTreeSet<ResourceId>,
+}
 
 impl Released {
     fn add(&self, id: ResourceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).people.insert(id);
     }
 
-    fn take(&self) -> BTreeSet<ResourceId> {
+    /// Notes who is called by name.
+    pub(in crate::directory) fn name(&self, ids: impl Iterator<Item = ResourceId>) {
+        let mut ids = ids.peekable();
+        if ids.peek().is_some() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).named.extend(ids);
+        }
+    }
+
+    fn take(&self) -> Shown {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -79,7 +96,20 @@ impl Directory {
     /// Remembers which protected people the answer shows. It is given once this has returned; fails as unavailable, and
     /// then it is not.
     pub(in crate::directory) async fn remember_released(&self, ctx: &Ctx, operation: &str) -> Result<(), Error> {
-        let people = ctx.released.take();
+        let Shown { mut people, named } = ctx.released.take();
+        people.extend(self.protected_among(ctx, named).await?);
+        self.remember_people(ctx, operation, people).await
+    }
+
+    /// The same for the answer to a write: of what was written its change tells, and of whom it calls by name this does. It
+    /// is done when this fails, and its answer is not given.
+    pub(in crate::directory) async fn remember_named(&self, ctx: &Ctx) -> Result<(), Error> {
+        let named = ctx.released.take().named;
+        let people = self.protected_among(ctx, named).await?;
+        self.remember_people(ctx, "write", people).await
+    }
+
+    async fn remember_people(&self, ctx: &Ctx, operation: &str, people: BTreeSet<ResourceId>) -> Result<(), Error> {
         if people.is_empty() {
             return Ok(());
         }

@@ -39,16 +39,17 @@ impl Directory {
 }
 
 impl Rehearsed {
-    /// Runs every unit in a work that is thrown away; `each` looks at what one that succeeded has changed.
+    /// Runs every unit in a work that is thrown away; `each` looks at what one that succeeded has changed, and is told the
+    /// indices of its operations.
     pub(in crate::directory) fn rehearse(
         &self,
         work: &mut Work<'_>,
-        mut each: impl FnMut(&mut Work<'_>) -> Result<(), Error>,
+        mut each: impl FnMut(&[usize], &mut Work<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for unit in &self.units {
             let run = work.rehearse(|work| {
                 unit.run(work)?;
-                Ok(each(work))
+                Ok(each(&unit.members, work))
             });
             match run {
                 Ok(looked) => looked?,
@@ -56,24 +57,29 @@ impl Rehearsed {
                 Err(Refused::Store(error)) => return Err(error.into()),
             }
         }
-        match self.refused().find(|(.., error)| error.may_pass()) {
-            Some((.., error)) => Err(error),
+        match self.refused().find(|(_, error)| error.may_pass()) {
+            Some((_, error)) => Err(error),
             None => Ok(()),
         }
     }
 
-    /// The operations that were refused when it was last rehearsed, with their indices and what they are about.
-    pub(in crate::directory) fn refused(&self) -> impl Iterator<Item = (usize, &Operation, Error)> {
-        let slots = self.table.conclude().into_iter().zip(&self.request.operations).enumerate();
-        slots.filter_map(|(index, (slot, operation))| match slot {
-            Slot::Failed(error) => Some((index, operation, error)),
+    /// The operations that were refused when it was last rehearsed, by index.
+    pub(in crate::directory) fn refused(&self) -> impl Iterator<Item = (usize, Error)> {
+        let slots = self.table.conclude().into_iter().enumerate();
+        slots.filter_map(|(index, slot)| match slot {
+            Slot::Failed(error) => Some((index, error)),
             _ => None,
         })
     }
 
+    /// An operation of the request.
+    pub(in crate::directory) fn operation(&self, index: usize) -> Option<&Operation> {
+        self.request.operations.get(index)
+    }
+
     /// What succeeded when it was last rehearsed.
     pub(in crate::directory) fn todo(&self) -> Todo {
-        let refused: Vec<usize> = self.refused().map(|(index, ..)| index).collect();
+        let refused: Vec<usize> = self.refused().map(|(index, _)| index).collect();
         let is_good = |unit: &&Unit| !unit.members.iter().any(|member| refused.contains(member));
         Todo(self.units.iter().filter(is_good).cloned().collect())
     }

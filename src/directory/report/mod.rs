@@ -3,6 +3,7 @@
 //! document. It names nobody: ids lead to the register, where views and protection hold.
 
 mod person;
+pub mod rights;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

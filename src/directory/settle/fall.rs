@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::rules::ENTITLEMENT;
 use super::super::views::{self, VIEW};
-use super::super::{Ctx, Directory, Error, erasure, guard, licences};
+use super::super::{Ctx, Directory, Error, erasure, guard, licences, units};
 use super::{Book, EVERYBODY, choose, conclude, depart, end, follow, sources};
 
 /// What the lease is called.
@@ -112,6 +112,7 @@ fn fall(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId) -> Result<Fallen, Error>
         true => look(ctx, work, &record)?.is_none(),
         false => {
             look_beside(ctx, work, &record)?;
+            units::move_on(ctx, work, id)?;
             false
         }
     };

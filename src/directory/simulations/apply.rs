@@ -40,7 +40,7 @@ impl Simulator {
             revisions.push(Revising::new(definition.clone(), change.rule, revision, Precondition::none()));
         }
         let proposals = found.plan.as_ref().map(|plan| plan.proposals.clone()).unwrap_or_default();
-        let steps = self.directory.policy_steps(&ctx, &proposals).await?;
+        let steps = self.directory.steps_to(&ctx, &proposals).await?;
         let mut ending = self.told(State::Applied, document, &found);
         if let Some(ending) = ending.as_object_mut() {
             ending.insert("decision".into(), Value::Null);

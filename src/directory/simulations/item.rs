@@ -1,5 +1,7 @@
 //! What a simulation tells of one User, of one target and of one difference: as it is kept, and as rows of a table.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Object, Value};
 use sha2::{Digest, Sha256};
@@ -146,6 +148,14 @@ impl Item {
         }
     }
 
+    /// What people call it, or what it is where nobody calls it anything.
+    pub fn called(&self) -> Cow<'_, str> {
+        match (&self.kind, self.display.as_str()) {
+            (Some(kind), "") => Cow::Owned(format!("{kind} {}", self.id)),
+            _ => Cow::Borrowed(&self.display),
+        }
+    }
+
     /// Takes what the item says into a digest. `moment` is when it was worked out, as its texts write it: what happens just
     /// then is the same whenever that is.
     pub(super) fn digest(&self, moment: &str, digest: &mut Sha256) {
@@ -191,7 +201,7 @@ pub fn cells(item: &Item) -> Vec<[String; 8]> {
     let mut row = |what: &str, rest: [String; 5]| {
         let [path, before, after, rule, facts] = rest;
         rows.push(
-            [item.id.clone(), item.display.clone(), what.to_owned(), path, before, after, rule, facts].map(plain),
+            [item.id.clone(), item.called().into_owned(), what.to_owned(), path, before, after, rule, facts].map(plain),
         );
     };
     if item.op != "changed" {

@@ -11,7 +11,7 @@ mod image;
 mod item;
 pub mod page;
 mod plan;
-mod policies;
+mod proposals;
 mod record;
 mod sight;
 mod slice;
@@ -153,7 +153,7 @@ pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Re
     let user = registry.definition(USER);
     let user = user.ok_or_else(|| scim::Error::invalid_value("There is no resource type User."))?;
     covered(document, user)?;
-    policies::check(registry, document)?;
+    proposals::check(registry, document)?;
     sight::named(document)?;
     undo::check_alone(document)?;
     writes::check(document)?;
@@ -257,8 +257,19 @@ fn decide_limits(known: &Object<String, Value>, document: &Object<String, Value>
 
 /// What a simulation is about stays, also what was not said of it. Fails with 400 mutability for another.
 fn keep_subject(known: &Object<String, Value>, document: &mut Object<String, Value>) -> Result<(), scim::Error> {
-    let subject =
-        ["asOf", "activate", "deprecate", "policies", "withdraw", "undo", "operations", "views", "filter", "expires"];
+    let subject = [
+        "asOf",
+        "activate",
+        "deprecate",
+        "policies",
+        "units",
+        "withdraw",
+        "undo",
+        "operations",
+        "views",
+        "filter",
+        "expires",
+    ];
     for name in subject {
         match (known.get(name), document.get(name)) {
             (Some(was), None) => drop(document.insert(name.to_owned(), was.clone())),

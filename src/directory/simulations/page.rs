@@ -148,7 +148,7 @@ fn beside(document: &Object<String, Value>, page: &mut String) {
 
 /// One User: in a line what would be, and below it the reasons and each attribute before and after.
 pub fn person(item: &Item) -> String {
-    let mut page = format!("<details class=\"card\"><summary><b>{}</b>", escaped(&item.display));
+    let mut page = format!("<details class=\"card\"><summary><b>{}</b>", escaped(&item.called()));
     let mut chip = |tone: &str, text: &str| {
         let _ = write!(page, "<span class=\"chip {tone}\">{}</span>", escaped(text));
     };

@@ -2,6 +2,7 @@
 //! document, and done to a work that is thrown away.
 
 use provisioning::rules::Stage;
+use provisioning::units::KIND as UNIT;
 use scim::filter::{Checked, Filter};
 use scim::resource::normalise;
 use scim::schema::Definition;
@@ -10,10 +11,10 @@ use store::work::{Draft, document_of};
 use store::{ResourceId, Work};
 
 use super::instant;
-use super::policies::Proposals;
+use super::proposals::Proposals;
 use super::subject;
 use crate::directory::settle::{self, POLICY, RULE};
-use crate::directory::{Ctx, Error, rules};
+use crate::directory::{Ctx, Error, rules, units};
 
 /// A rule that would be another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) struct Change {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
-    /// Policies that would be others.
+    /// Policies and units that would be others.
     pub(super) proposals: Proposals,
     /// Until when it looks ahead, µs since 1970; `None`: it does not.
     pub(super) until: Option<i64>,
@@ -97,8 +98,8 @@ impl Plan {
         Ok(Plan { changes, proposals, until: instant(document.get("asOf")) })
     }
 
-    /// Makes rules and policies what they would be. Fails for rules that cannot be together. Nobody's consent is asked: it is of no
-    /// effect.
+    /// Makes rules, policies and units what they would be, and moves units as is planned until then. Fails for rules that
+    /// cannot be together. Nobody's consent is asked: it is of no effect.
     pub(super) fn pretend(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<(), Error> {
         for change in &self.changes {
             let record = work.record(change.rule)?.ok_or(store::Error::NotFound)?;
@@ -121,10 +122,14 @@ impl Plan {
             })?;
             settle::note_change(ctx, work, RULE);
         }
-        self.proposals.pretend(ctx, work)
+        self.proposals.pretend(ctx, work)?;
+        match self.until.filter(|until| *until > ctx.now) {
+            Some(until) => units::move_all(ctx, work, until),
+            None => Ok(()),
+        }
     }
 
-    /// Every rule and policy with its version, as the simulation tells them.
+    /// Every rule and policy, and the units that would be others, each with its version, as the simulation tells them.
     pub(super) fn versions(&self, work: &mut Work<'_>) -> Result<Vec<Value>, Error> {
         let mut versions = Vec::new();
         for kind in [POLICY, RULE] {
@@ -141,6 +146,12 @@ impl Plan {
                 }
                 versions.push(told);
             }
+        }
+        for id in self.proposals.units() {
+            let Some(record) = work.record(id)? else { continue };
+            let (id, display) = (id.to_string(), record.label);
+            let told = json!({ "value": id, "type": UNIT, "display": display, "version": record.version, "change": "replace" });
+            versions.push(told);
         }
         versions.extend(self.proposals.new_ones());
         Ok(versions)

@@ -30,6 +30,8 @@ use crate::directory::{Ctx, Directory, Error, guard, units};
 pub(in crate::directory) const LIST: &str = "operation";
 /// So many are asked about at most, as in a bulk request.
 const MOST: usize = 1_000;
+/// Why an operation touches nothing.
+const IDLE: &str = "It would change nothing.";
 const OPERATIONS: &str = "operations";
 const WRITES: &str = "writes";
 
@@ -87,7 +89,7 @@ pub(super) fn check(document: &Document) -> Result<(), scim::Error> {
         return Ok(());
     }
     request(&listed(document)?)?;
-    let others = ["activate", "deprecate", "policies", "withdraw", "undo", "asOf", "filter"];
+    let others = ["activate", "deprecate", "policies", "units", "withdraw", "undo", "asOf", "filter"];
     match others.into_iter().find(|name| document.contains_key(*name)) {
         Some(other) => Err(scim::Error::invalid_value(format!(
             "{OPERATIONS} goes without {other}: it is about these writes alone."
@@ -117,8 +119,8 @@ fn permit(ctx: &Ctx, definition: &Definition) -> Result<(), String> {
     let kind = definition.name();
     if scope::is_administrative(kind) || units::are(definition) {
         return Err(format!(
-            "Operations are about people, groups and the like, not about a {kind}: rules and policies have attributes of their \
-             own in a simulation."
+            "Operations are about people, groups and the like, not about a {kind}: rules, policies and units have attributes of \
+             their own in a simulation."
         ));
     }
     match ctx.caller.scopes.allow(kind, Access::Write) {
@@ -191,7 +193,7 @@ impl Directory {
 /// What the writes touch.
 fn touched(writes: &Writes, work: &mut Work<'_>) -> Result<BTreeMap<ResourceId, String>, Error> {
     let mut touched = BTreeMap::new();
-    writes.rehearsed.rehearse(work, |work| {
+    writes.rehearsed.rehearse(work, |_, work| {
         for change in work.changes().iter().filter(|change| is_told(&change.kind)) {
             touched.insert(change.resource, change.kind.clone());
             touched.extend(change.members.iter().map(|delta| (delta.member, delta.kind.clone())));
@@ -218,11 +220,17 @@ pub(super) fn work_out(way: &Way, writes: &Writes, reader: &mut Reader) -> Resul
             let shown = if kind == USER { onlookers.look(&user, *id, work)? } else { Vec::new() };
             before.push((*id, kind.as_str(), Image::of(kind, *id, work)?, shown));
         }
-        writes.rehearsed.rehearse(work, |work| {
+        let mut items = Vec::new();
+        writes.rehearsed.rehearse(work, |operations, work| {
             slice.tally.take_in(guard::tally(work)?);
+            if work.changes().is_empty() {
+                let idle = operations.iter().filter_map(|index| alone(writes, *index, "kept", IDLE.to_owned()));
+                items.extend(idle);
+            }
             Ok(())
         })?;
-        let mut items = refused(writes);
+        let refused = writes.rehearsed.refused();
+        items.extend(refused.filter_map(|(index, error)| alone(writes, index, "failed", error.to_string())));
         for (id, kind, was, shown) in &before {
             slice.counts.users += u64::from(*kind == USER);
             let is = Image::of(kind, *id, work)?;
@@ -247,17 +255,14 @@ pub(super) fn work_out(way: &Way, writes: &Writes, reader: &mut Reader) -> Resul
     })
 }
 
-/// The operations that would be refused, each as an item of its own, under an id of its own.
-fn refused(writes: &Writes) -> Vec<Item> {
-    let told = writes.rehearsed.refused().filter_map(|(index, operation, error)| {
-        let id = *writes.ids.get(index)?;
-        let about = operation.id.as_deref().filter(|_| operation.method != Method::Post);
-        let about = about.or(operation.bulk_id.as_deref()).unwrap_or_default();
-        let display = format!("{} /{}/{about}", operation.method.as_str(), operation.endpoint);
-        let display = display.trim_end_matches('/').to_owned();
-        Some(Item { op: "failed".to_owned(), reason: Some(error.to_string()), ..Item::of(id, display, 0) })
-    });
-    told.collect()
+/// An operation that touches nothing, as an item of its own, under an id of its own.
+fn alone(writes: &Writes, index: usize, op: &str, reason: String) -> Option<Item> {
+    let (id, operation) = (*writes.ids.get(index)?, writes.rehearsed.operation(index)?);
+    let about = operation.id.as_deref().filter(|_| operation.method != Method::Post);
+    let about = about.or(operation.bulk_id.as_deref()).unwrap_or_default();
+    let display = format!("{} /{}/{about}", operation.method.as_str(), operation.endpoint);
+    let display = display.trim_end_matches('/').to_owned();
+    Some(Item { op: op.to_owned(), reason: Some(reason), ..Item::of(id, display, 0) })
 }
 
 impl Simulator {

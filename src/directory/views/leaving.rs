@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use store::work::{Draft, document_of};
 use store::{Due, Record, ResourceId, Work};
 
+use super::super::audit::note_protected;
 use super::super::particular::{Follow, Write};
 use super::super::settle::{self, Book, Fallen, USER};
 use super::super::{Ctx, Error};
@@ -146,13 +147,15 @@ pub(in crate::directory) fn next(document: &Map<String, Value>) -> Option<i64> {
     notes(document).filter_map(end_of).min()
 }
 
-/// Says in a user's document, as it is about to be written, which views go on showing it as inactive. `now`: µs since 1970.
+/// Says in a user's document, as it is about to be written, which views go on showing it as inactive, and has it known if
+/// it is a protected person's. `now`: µs since 1970.
 pub(in crate::directory) fn note(
     now: i64,
     work: &mut Work<'_>,
     (kind, id): (&str, ResourceId),
     document: &mut Map<String, Value>,
 ) -> Result<(), Error> {
+    note_protected(work, kind, document)?;
     if kind != USER || !work.keeps_notes(USER) {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! GET `/Reports/{day}`: what became of people on a day, as JSON or, to whom `Accept` says so, as a table.
+//! GET `/Reports/{day}`: what became of people on a day, as JSON or, to whom `Accept` says so, as a table; and
+//! GET `/Reports/rights`: rights without a ground, page by page.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -6,9 +7,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::auth::scope;
 use crate::directory::audit::AUDIT_EVENT;
 use crate::directory::report::Report;
-use crate::directory::scope::Access;
+use crate::directory::report::rights::Rights;
+use crate::directory::scope::{Access, needed};
+use crate::directory::{Error, RULE};
 use crate::http::error::{Failure, SCIM_JSON};
-use crate::http::{Answer, State, extract};
+use crate::http::{Answer, State, extract, respond};
 
 /// For whoever may read the audit: it tells of everybody, whatever a view shows, and names nobody.
 pub(in crate::http) async fn daily(request: HttpRequest, state: web::Data<State>) -> Answer {
@@ -29,6 +32,23 @@ pub(in crate::http) async fn daily(request: HttpRequest, state: web::Data<State>
         return Ok(answer.insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8")).body(table(&report)));
     }
     Ok(answer.insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(report.to_json().to_string()))
+}
+
+/// For whoever may read Users and rules, as `/Users/{id}/why` is; what a view does not show is not named.
+pub(in crate::http) async fn rights(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let ctx = extract::context(&request, &state).await?;
+    for kind in ["User", RULE] {
+        if !ctx.caller.scopes.allow(kind, Access::Read) {
+            let detail = format!("The scope {} is missing.", needed(kind, Access::Read));
+            return Err(Failure::from(Error::Denied(detail)));
+        }
+    }
+    let mut asked = Rights::default();
+    for (name, value) in extract::parameters(&request)? {
+        asked.take(&name, &value).map_err(Failure::from)?;
+    }
+    let page = state.directory.rights_report(&ctx, &asked).await?;
+    Ok(respond::message(page.to_json().to_string()))
 }
 
 fn table(report: &Report) -> Vec<u8> {

@@ -8,7 +8,7 @@ use scim::resource::Projection;
 use scim::schema::Definition;
 use serde_json::Value;
 
-use super::named::{self, Named};
+use super::named::{self, Meant, Named};
 
 use crate::directory::clients::CLIENT;
 use crate::directory::issuers::ISSUER;
@@ -29,13 +29,15 @@ const SILENT: &str = "Group";
 /// POST: 201.
 pub(in crate::http) async fn create(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
-    let body = body::read(&request, payload, &state.settings).await?;
+    let mut body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(&request, &definition)?;
     once::take_key(&request, &mut ctx, Some(&body), 201)?;
+    let meant = Meant::document(&state, &ctx, &definition, &mut body).await?;
     let create = async {
-        let written = state.directory.create(&ctx, &definition, body, &projection).await?;
-        Ok(respond::created(named::written(&ctx, written)))
+        let created = state.directory.create(&ctx, &definition, body, &projection).await;
+        let written = created.map_err(|error| meant.told(error))?;
+        Ok(respond::created(named::written(&state, &ctx, &definition, written).await?))
     };
     once::answer(&state, &ctx, create, &definition.core.id, async |id| {
         named(&state, &ctx, &definition, id, &projection).await
@@ -50,7 +52,8 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
     let condition = extract::precondition(&request)?;
     let place = Named::find(&state, &ctx, &definition, extract::id(&request)).await?;
     let fetched = state.directory.fetch(&ctx, &definition, &place.id, &condition, &projection).await;
-    let fetched = named::fetched(&ctx, fetched.map_err(|error| place.told(error))?);
+    let fetched = fetched.map_err(|error| place.told(error))?;
+    let fetched = named::fetched(&state, &ctx, &definition, fetched).await?;
     Ok(respond::fetched(with_use(&state, &ctx, &definition, fetched).await?))
 }
 
@@ -118,11 +121,12 @@ async fn put(
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, .. } = extract::wanted(request, &definition)?;
     once::take_key(request, &mut ctx, Some(&body), 200)?;
+    let meant = Meant::document(state, &ctx, &definition, &mut body).await?;
     let replace = async {
         let outcome = state.directory.replace(&ctx, &definition, &place.id, body, condition, &projection).await;
         forget(state, &definition);
-        let written = outcome.map_err(|error| place.told(error))?;
-        Ok(respond::changed(named::written(&ctx, written)))
+        let written = outcome.map_err(|error| place.told(meant.told(error)))?;
+        Ok(respond::changed(named::written(state, &ctx, &definition, written).await?))
     };
     once::answer(state, &ctx, replace, &definition.core.id, async |id| {
         named(state, &ctx, &definition, id, &projection).await
@@ -134,24 +138,25 @@ async fn put(
 pub(in crate::http) async fn patch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Answer {
     let Asked { mut ctx, definition } = extract::asked(&request, &state, Access::Write).await?;
     let condition = extract::precondition(&request)?;
-    let body = body::read(&request, payload, &state.settings).await?;
+    let mut body = body::read(&request, payload, &state.settings).await?;
     let definition = state.directory.definition_for(&ctx, definition, &body).await?;
     let Wanted { projection, is_explicit } = extract::wanted(&request, &definition)?;
     let is_silent = definition.name() == SILENT && !is_explicit;
     let place = Named::find(&state, &ctx, &definition, extract::id(&request)).await?;
     once::take_key(&request, &mut ctx, Some(&body), if is_silent { 204 } else { 200 })?;
+    let meant = Meant::patch(&state, &ctx, &definition, &mut body).await?;
     let patch = async {
         let id = &*place.id;
         if is_silent {
             // Nobody will see the answer, so the members need not be read for it.
             let nothing = Projection::parse(&definition, &["id".to_owned()], &[])?;
             let written = state.directory.patch(&ctx, &definition, id, body, &condition, &nothing).await;
-            return Ok(respond::changed_silently(&written.map_err(|error| place.told(error))?));
+            return Ok(respond::changed_silently(&written.map_err(|error| place.told(meant.told(error)))?));
         }
         let outcome = state.directory.patch(&ctx, &definition, id, body, &condition, &projection).await;
         forget(&state, &definition);
-        let written = outcome.map_err(|error| place.told(error))?;
-        Ok(respond::changed(named::written(&ctx, written)))
+        let written = outcome.map_err(|error| place.told(meant.told(error)))?;
+        Ok(respond::changed(named::written(&state, &ctx, &definition, written).await?))
     };
     once::answer(&state, &ctx, patch, &definition.core.id, async |id| {
         named(&state, &ctx, &definition, id, &projection).await
@@ -187,7 +192,7 @@ async fn named(
     projection: &Projection,
 ) -> Result<Fetched, Failure> {
     let fetched = state.directory.fetch(ctx, definition, id, &Precondition::none(), projection).await?;
-    Ok(named::fetched(ctx, fetched))
+    named::fetched(state, ctx, definition, fetched).await
 }
 
 /// After a client, an issuer or a view was changed, or may have been, nobody is let in for what it was before.

@@ -5,6 +5,7 @@ use scim::filter::Target;
 use scim::schema::{Mutability, Returned};
 
 use super::{Work, document_of};
+use crate::bearing::Mark;
 use crate::index::{self, Mode, PathChange, Place, Unfinished};
 use crate::{Error, record};
 
@@ -44,6 +45,30 @@ impl Work<'_> {
         self.open.paths.push(PathChange::Add { id, kind: kind.to_owned(), path: path.clone(), mode, is_ready });
         self.clock.catalog += 1;
         Ok(Indexing::Done(path))
+    }
+
+    /// The number that the next indexed path gets.
+    pub(crate) fn next_path(&mut self) -> Result<i64, Error> {
+        let laid = self.open.paths.iter().chain(&self.settled.paths).filter_map(|change| match change {
+            PathChange::Add { id, .. } => Some(*id),
+            _ => None,
+        });
+        let laid = laid.max().unwrap_or_default();
+        Ok(laid.max(index::highest(self.db, self.tenant)?) + 1)
+    }
+
+    /// Has what becomes of an indexed path written with all else.
+    pub(crate) fn add_path(&mut self, change: PathChange) {
+        self.open.paths.push(change);
+        self.clock.catalog += 1;
+    }
+
+    /// Whether the batch has the path of a mark indexed.
+    pub(crate) fn lays(&self, mark: &Mark) -> bool {
+        let mut paths = self.open.paths.iter().chain(&self.settled.paths);
+        paths.any(
+            |change| matches!(change, PathChange::Add { kind, path, .. } if kind == mark.kind && path == mark.path),
+        )
     }
 
     /// Has a path indexed no more. What is unique stays so, and stays indexed.

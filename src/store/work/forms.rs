@@ -52,18 +52,13 @@ impl Work<'_> {
         let change = match (known, wanted) {
             (Some(id), false) => PathChange::Drop(id),
             (None, true) => {
-                let laid = self.open.paths.iter().chain(&self.settled.paths).filter_map(|change| match change {
-                    PathChange::Add { id, .. } => Some(*id),
-                    _ => None,
-                });
-                let id = laid.max().unwrap_or_default().max(index::highest(self.db, self.tenant)?) + 1;
+                let id = self.next_path()?;
                 let (kind, path, mode) = (kind.to_owned(), NOTED.to_owned(), Mode::Values);
                 PathChange::Add { id, kind, path, mode, is_ready: true }
             }
             _ => return Ok(()),
         };
-        self.open.paths.push(change);
-        self.clock.catalog += 1;
+        self.add_path(change);
         Ok(())
     }
 

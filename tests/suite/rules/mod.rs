@@ -2,7 +2,9 @@
 
 mod cookbook;
 pub(crate) mod grants;
+mod ground;
 mod person;
 pub(crate) mod resource;
 pub(crate) mod same;
 mod table;
+mod unit;

@@ -51,7 +51,7 @@ async fn groups(register: &Municipality, user: &str) -> Vec<String> {
 }
 
 /// Waits until the accounts are in just these groups.
-async fn until(register: &Municipality, expected: &[(&str, &[&str])]) {
+pub(crate) async fn until(register: &Municipality, expected: &[(&str, &[&str])]) {
     let mut told = Vec::new();
     for _ in 0..1_200 {
         told.clear();

@@ -4,6 +4,7 @@ mod http;
 mod same;
 mod story;
 mod strict;
+mod units;
 mod writes;
 
 use std::sync::Arc;

@@ -89,18 +89,20 @@ async fn what_is_told_of_writes_is_what_they_do(server: &Server) {
         { "method": "DELETE", "path": format!("/Users/{bo}") },
         { "method": "DELETE", "path": format!("/Users/{nobody}") },
         { "method": "POST", "path": "/Users", "bulkId": "twice", "data": { "userName": "MAJ" } },
+        { "method": "PATCH", "path": format!("/Groups/{crew}"), "data": replace("displayName", &json!("crew")) },
     ]);
     let (path, ready) = simulated(&admin, &operations).await;
-    assert_eq!((&ready["state"], &ready["writes"]), (&json!("ready"), &json!(7)), "{ready}");
+    assert_eq!((&ready["state"], &ready["writes"]), (&json!("ready"), &json!(8)), "{ready}");
     let counts =
         ["created", "changed", "purged", "failed", "begins", "items"].map(|name| ready["counts"][name].as_u64());
-    assert_eq!(counts, [Some(1), Some(1), Some(1), Some(2), Some(2), Some(5)], "{ready}");
+    assert_eq!(counts, [Some(1), Some(1), Some(1), Some(2), Some(2), Some(6)], "{ready}");
     let items = items(&admin, &path).await;
     assert_eq!(items["maj"]["changes"], json!([{ "path": "title", "before": "clerk", "after": "head" }]));
     assert_eq!((&items["maj"]["begins"][0]["display"], &items["bo"]["op"]), (&json!("crew"), &json!("purged")));
     assert_eq!((&items[SECRET]["op"], &items[SECRET]["begins"][0]["display"]), (&json!("created"), &json!("crew")));
     assert!(items[&format!("DELETE /Users/{nobody}")]["reason"].as_str().is_some_and(|why| why.contains(nobody)));
     assert!(items["POST /Users/twice"]["reason"].as_str().is_some_and(|why| why.contains("userName")));
+    assert_eq!(items[&format!("PATCH /Groups/{crew}")]["op"], "kept");
     let targets = admin.get(&format!("{path}/items?list=target")).await.expect(200).body["Resources"].clone();
     assert_eq!((&targets[0]["display"], &targets[0]["begins"]), (&json!("crew"), &json!(2)));
 

@@ -89,6 +89,21 @@ impl Municipality {
         self.server.execute(&format!("{patience}DELETE FROM lease"));
     }
 
+    /// Statements that have the database refuse every entry of the audit, and take it again.
+    pub(crate) fn audit_refusal(&self) -> (&'static str, &'static str) {
+        match self.server.is_postgres() {
+            true => (
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+                 CREATE TRIGGER refuse BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse();",
+                "DROP TRIGGER refuse ON audit; DROP FUNCTION refuse();",
+            ),
+            false => (
+                "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END;",
+                "DROP TRIGGER refuse;",
+            ),
+        }
+    }
+
     /// HR enters a person; the answer.
     pub(crate) async fn enter(&self, user_name: &str, person: &Value) -> Value {
         self.hr.post("/Users", &user_with(user_name, &json!({ PERSON: person }))).await.expect(201).body

@@ -36,7 +36,7 @@ pub(super) fn check_alone(document: &Object<String, Value>) -> Result<(), scim::
     if run.parse::<ResourceId>().is_err() {
         return Err(scim::Error::invalid_value(format!("undo.value: there is no run {run}.")));
     }
-    let others = ["activate", "deprecate", "policies", "withdraw", "operations", "asOf", "filter"];
+    let others = ["activate", "deprecate", "policies", "units", "withdraw", "operations", "asOf", "filter"];
     match others.into_iter().find(|name| document.contains_key(*name)) {
         Some(other) => Err(scim::Error::invalid_value(format!("undo goes without {other}: it is about a run alone."))),
         None => Ok(()),

@@ -16,6 +16,7 @@ use store::{Record, ResourceId, Work};
 
 use super::journal::{Images, Touched, Undo};
 use super::turn::{Conflict, changed_since, turn_back};
+use crate::directory::audit::note_protected;
 use crate::directory::create::Creation;
 use crate::directory::revise::{Revising, Revision};
 use crate::directory::settle::{self, USER};
@@ -134,6 +135,7 @@ fn bring_back(
         external: Some((domain, Some(touched.key.clone()))),
     };
     if touched.kind == USER {
+        note_protected(work, USER, &draft.doc)?;
         let record = work.create(draft)?;
         if settle::concerns(USER, work) {
             settle::look(ctx, work, &record)?;

@@ -1,9 +1,11 @@
-//! Policies that a simulation proposes: another one in the place of one that is there, a new one, one that is deleted. Each is
-//! the text of what a client would send to `/Policies`, read and checked as there. Done to a work that is thrown away, or,
-//! where the simulation is applied, by the very steps of PUT, POST and DELETE.
+//! Policies and organisational units that a simulation proposes: another one in the place of one that is there, a new one, a
+//! policy that is deleted. Each is the text of what a client would send to `/Policies` or `/OrganizationalUnits`, read and
+//! checked as there. Done to a work that is thrown away, or, where the simulation is applied, by the very steps of PUT, POST
+//! and DELETE.
 
 use std::sync::Arc;
 
+use provisioning::units::{KIND as UNIT, check as check_unit};
 use scim::resource::{Notes, Strictness, replace, validate};
 use scim::schema::{Definition, Registry};
 use serde_json::{Map as Object, Value, json};
@@ -16,17 +18,22 @@ use crate::directory::remove::Removal;
 use crate::directory::replace::replacing;
 use crate::directory::revise::Revising;
 use crate::directory::settle::{self, POLICY};
-use crate::directory::{Ctx, Directory, Error, Precondition};
+use crate::directory::{Ctx, Directory, Error, Precondition, particular, units};
 
-/// A policy as it would be.
+/// The lists of what is proposed, with what is in them.
+const LISTS: [(&str, &str); 2] = [("policies", POLICY), ("units", UNIT)];
+
+/// A policy or unit as it would be.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
+    /// Its type.
+    kind: &'static str,
     /// The one in whose place it would be; `None`: it would be new.
     of: Option<ResourceId>,
     body: Value,
 }
 
-/// What would become of policies.
+/// What would become of policies and units.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proposals {
     all: Vec<Proposal>,
@@ -38,18 +45,19 @@ fn read(document: &Object<String, Value>) -> Result<Proposals, scim::Error> {
     let listed = |list: &str| document.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     let id = |list: &str, place: usize, one: &Value| {
         let value = one.get("value").and_then(Value::as_str);
-        let unknown =
-            |value: &str| scim::Error::invalid_value(format!("{list}[{place}].value: there is no policy {value}."));
+        let unknown = |value: &str| scim::Error::invalid_value(format!("{list}[{place}].value: there is no {value}."));
         value.map(|value| value.parse::<ResourceId>().map_err(|()| unknown(value))).transpose()
     };
     let mut proposals = Proposals::default();
-    for (place, one) in listed("policies").iter().enumerate() {
-        let text = one.get("document").and_then(Value::as_str).unwrap_or_default();
-        let body: Result<Value, _> = serde_json::from_str(text);
-        let body = body.ok().filter(Value::is_object);
-        let none =
-            || scim::Error::invalid_value(format!("policies[{place}].document is not the text of a JSON object."));
-        proposals.all.push(Proposal { of: id("policies", place, one)?, body: body.ok_or_else(none)? });
+    for (list, kind) in LISTS {
+        for (place, one) in listed(list).iter().enumerate() {
+            let text = one.get("document").and_then(Value::as_str).unwrap_or_default();
+            let body: Result<Value, _> = serde_json::from_str(text);
+            let body = body.ok().filter(Value::is_object);
+            let none =
+                || scim::Error::invalid_value(format!("{list}[{place}].document is not the text of a JSON object."));
+            proposals.all.push(Proposal { kind, of: id(list, place, one)?, body: body.ok_or_else(none)? });
+        }
     }
     for (place, one) in listed("withdraw").iter().enumerate() {
         proposals.withdrawn.extend(id("withdraw", place, one)?);
@@ -57,23 +65,30 @@ fn read(document: &Object<String, Value>) -> Result<Proposals, scim::Error> {
     let named: Vec<ResourceId> =
         proposals.all.iter().filter_map(|one| one.of).chain(proposals.withdrawn.iter().copied()).collect();
     match named.iter().enumerate().find(|(at, id)| named.iter().take(*at).any(|known| known == *id)) {
-        Some((_, twice)) => Err(scim::Error::invalid_value(format!("The policy {twice} is named twice."))),
+        Some((_, twice)) => Err(scim::Error::invalid_value(format!("{twice} is named twice."))),
         None => Ok(proposals),
     }
 }
 
 /// Checks what the document of a simulation proposes against the tenant's User. Errors are 400 invalidValue.
 pub(super) fn check(registry: &Registry, document: &Object<String, Value>) -> Result<(), scim::Error> {
-    for (place, one) in read(document)?.all.iter().enumerate() {
-        let at = |error: scim::Error| scim::Error::invalid_value(format!("policies[{place}]: {}", error.detail));
-        settle::check_policy(registry, &canonical(definition(registry)?, &one.body).map_err(at)?).map_err(at)?;
+    let all = read(document)?.all;
+    for (list, kind) in LISTS {
+        for (place, one) in all.iter().filter(|one| one.kind == kind).enumerate() {
+            let at = |error: scim::Error| scim::Error::invalid_value(format!("{list}[{place}]: {}", error.detail));
+            let canonical = canonical(definition(registry, kind)?, &one.body).map_err(at)?;
+            match kind {
+                POLICY => settle::check_policy(registry, &canonical).map_err(at)?,
+                _ => check_unit(&canonical).map_err(at)?,
+            }
+        }
     }
     Ok(())
 }
 
-fn definition(registry: &Registry) -> Result<&Arc<Definition>, scim::Error> {
-    let none = || scim::Error::invalid_value("There is no resource type Policy.");
-    registry.definition(POLICY).ok_or_else(none)
+fn definition<'r>(registry: &'r Registry, kind: &str) -> Result<&'r Arc<Definition>, scim::Error> {
+    let none = || scim::Error::invalid_value(format!("There is no resource type {kind}."));
+    registry.definition(kind).filter(|found| kind != UNIT || units::are(found)).ok_or_else(none)
 }
 
 fn canonical(definition: &Definition, body: &Value) -> Result<Object<String, Value>, scim::Error> {
@@ -83,12 +98,13 @@ fn canonical(definition: &Definition, body: &Value) -> Result<Object<String, Val
 }
 
 impl Proposals {
-    /// What the document of a simulation proposes. Fails with 400 for a policy that is not there.
+    /// What the document of a simulation proposes. Fails with 400 for a policy or unit that is not there.
     pub(super) fn of(document: &Object<String, Value>, work: &mut Work<'_>) -> Result<Self, Error> {
         let proposals = read(document)?;
-        for id in proposals.all.iter().filter_map(|one| one.of).chain(proposals.withdrawn.iter().copied()) {
-            if work.record(id)?.is_none_or(|record| record.kind != POLICY) {
-                return Err(scim::Error::invalid_value(format!("There is no policy {id}.")).into());
+        let named = proposals.all.iter().filter_map(|one| Some((one.of?, one.kind)));
+        for (id, kind) in named.chain(proposals.withdrawn.iter().map(|id| (*id, POLICY))) {
+            if work.record(id)?.is_none_or(|record| record.kind != kind) {
+                return Err(scim::Error::invalid_value(format!("There is no {kind} {id}.")).into());
             }
         }
         Ok(proposals)
@@ -98,7 +114,12 @@ impl Proposals {
         self.all.is_empty() && self.withdrawn.is_empty()
     }
 
-    /// What becomes of a policy that is there.
+    /// The units that would be others.
+    pub(super) fn units(&self) -> impl Iterator<Item = ResourceId> {
+        self.all.iter().filter(|one| one.kind == UNIT).filter_map(|one| one.of)
+    }
+
+    /// What becomes of a policy or unit that is there.
     pub(super) fn word_of(&self, id: ResourceId) -> Option<&'static str> {
         match () {
             () if self.withdrawn.contains(&id) => Some("withdraw"),
@@ -107,20 +128,20 @@ impl Proposals {
         }
     }
 
-    /// The policies that would come to be, as the simulation tells them.
+    /// The policies and units that would come to be, as the simulation tells them.
     pub(super) fn new_ones(&self) -> impl Iterator<Item = Value> {
         let new = self.all.iter().filter(|one| one.of.is_none());
-        new.map(|one| json!({ "type": POLICY, "display": one.body.get("name"), "change": "create" }))
+        new.map(|one| {
+            let name = one.body.get(if one.kind == UNIT { "code" } else { "name" });
+            json!({ "type": one.kind, "display": name, "change": "create" })
+        })
     }
 
-    /// Makes the policies what they would be.
+    /// Makes the policies and units what they would be.
     pub(super) fn pretend(&self, ctx: &Ctx, work: &mut Work<'_>) -> Result<(), Error> {
-        if self.is_empty() {
-            return Ok(());
-        }
         let registry = work.catalog().registry().clone();
-        let definition = definition(&registry)?.clone();
         for one in &self.all {
+            let definition = definition(&registry, one.kind)?.clone();
             let before = match one.of {
                 Some(id) => Some(work.record(id)?.ok_or(store::Error::NotFound)?),
                 None => None,
@@ -136,29 +157,37 @@ impl Proposals {
                 Some(record) => record.id,
                 None => ctx.random.resource_id(ctx.now)?,
             };
+            let write = particular::Write { ctx, definition: &definition, id, before: before.as_ref(), external: None };
+            let particular = match particular::of(&definition) {
+                Some(attend) => attend(&write, Some(&mut doc), work)?,
+                None => None,
+            };
             let draft = Draft {
                 id,
-                kind: POLICY.to_owned(),
+                kind: one.kind.to_owned(),
                 label,
                 doc: doc.into(),
                 secret: before.as_ref().and_then(|record| record.secret.clone()),
                 members: Vec::new(),
                 external: None,
             };
-            match before {
+            let record = match &before {
                 Some(_) => work.update(draft)?,
                 None => work.create(draft)?,
             };
+            if let Some(follow) = particular {
+                follow(&write, Some(&record), work)?;
+            }
         }
         for id in &self.withdrawn {
             work.remove(*id)?;
+            settle::note_change(ctx, work, POLICY);
         }
-        settle::note_change(ctx, work, POLICY);
         Ok(())
     }
 }
 
-/// What is done to policies where a simulation is applied, with all done that needs no lock.
+/// What is done to policies and units where a simulation is applied, with all done that needs no lock.
 #[derive(Default)]
 pub(super) struct Steps {
     revisions: Vec<Revising>,
@@ -183,15 +212,13 @@ impl Steps {
 }
 
 impl Directory {
-    /// The steps that make policies what is proposed.
-    pub(super) async fn policy_steps(&self, ctx: &Ctx, proposals: &Proposals) -> Result<Steps, Error> {
+    /// The steps that make policies and units what is proposed.
+    pub(super) async fn steps_to(&self, ctx: &Ctx, proposals: &Proposals) -> Result<Steps, Error> {
         let mut steps = Steps::default();
-        if proposals.is_empty() {
-            return Ok(steps);
-        }
-        let definition = definition(&self.registry_of(ctx.tenant))?.clone();
+        let registry = self.registry_of(ctx.tenant);
         let (none, mut notes) = (Precondition::none(), Notes::new());
         for one in &proposals.all {
+            let definition = definition(&registry, one.kind)?.clone();
             match one.of {
                 Some(id) => {
                     let revision = replacing(ctx, &definition, one.body.clone())?;
@@ -205,6 +232,7 @@ impl Directory {
             }
         }
         for id in &proposals.withdrawn {
+            let definition = definition(&registry, POLICY)?.clone();
             steps.removals.push(Directory::prepare_removal(&definition, &id.to_string(), &none)?);
         }
         Ok(steps)
