@@ -33,8 +33,11 @@ impl Directory {
             self.forget_marked(ctx, &marks).await?;
             let now = ctx.now;
             let note = self.store.write(tenant, origin(ctx), move |work| {
-                for (id, erasure) in &people {
-                    work.put_erasure(*id, Erasure { runs_at: Some(now), ..erasure.clone() });
+                for (id, _) in &people {
+                    // Another process may have come further meanwhile.
+                    if let Some(erasure) = work.erasure(*id)?.filter(|erasure| erasure.runs_at.is_none()) {
+                        work.put_erasure(*id, Erasure { runs_at: Some(now), ..erasure });
+                    }
                 }
                 Ok::<_, Error>(())
             });
