@@ -236,7 +236,7 @@ impl Directory {
             })
             .await?;
         self.note_policy(ctx.tenant, definition);
-        self.remember_keys(ctx, definition).await;
+        self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
         self.remember_named(ctx).await?;
         Ok(written)

@@ -74,7 +74,7 @@ impl Directory {
             return self.fetch_audit(ctx, definition, id, precondition, projection).await;
         }
         let id = id_of(definition.name(), id)?;
-        self.remember_keys(ctx, definition).await;
+        self.remember_keys(ctx, definition, projection).await;
         let known = precondition.if_none_match.as_ref();
         if projection.wants(MEMBERS) && definition.core.attribute(MEMBERS).is_some() {
             let (directory, caller, definition) = (self.clone(), ctx.clone(), definition.clone());

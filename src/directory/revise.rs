@@ -319,7 +319,7 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
-        self.remember_keys(ctx, definition).await;
+        self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
         self.remember_named(ctx).await?;
         Ok(written)

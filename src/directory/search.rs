@@ -70,7 +70,8 @@ impl Directory {
         }
         if !Directory::asks_about_secrets(definitions, request)? {
             for definition in definitions {
-                self.remember_keys(ctx, definition).await;
+                let projection = Projection::parse(definition, &request.attributes, &request.excluded)?;
+                self.remember_keys(ctx, definition, &projection).await;
             }
             return self.search_known(ctx, definitions, request).await;
         }

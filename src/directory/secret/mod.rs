@@ -21,6 +21,7 @@ use provisioning::person;
 use scim::filter::{self, Filter};
 use scim::key::of_text;
 use scim::query::SearchRequest;
+use scim::resource::Projection;
 use scim::schema::{Definition, SecretPath};
 use serde_json::{Map, Value, json};
 use store::secret::{DataKey, SealedValue, Secrets};
@@ -65,10 +66,10 @@ impl Directory {
         Ok(Some(Sealer { keys: self.keys.clone(), tenant: ctx.tenant, definition: definition.clone(), known }))
     }
 
-    /// Sees to it that secrets of a type can be shown. A key that is missing is told when it is needed, so that
-    /// everything else is served without it.
-    pub(super) async fn remember_keys(&self, ctx: &Ctx, definition: &Definition) {
-        if !definition.secrets().is_empty()
+    /// Sees to it that the secrets of a type that are asked for can be shown. A key that is missing is told when it is
+    /// needed, so that everything else is served without it.
+    pub(super) async fn remember_keys(&self, ctx: &Ctx, definition: &Definition, projection: &Projection) {
+        if definition.secrets().iter().any(|secret| projection.wants(&secret.path))
             && let Err(error) = self.secret_keys(ctx.tenant).await
         {
             tracing::debug!(%error, tenant = ctx.tenant.0, "secrets cannot be shown");
