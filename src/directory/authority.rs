@@ -13,6 +13,7 @@ use scim::authority::{Absence, Authority};
 use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes};
 use scim::schema::Definition;
+use store::ResourceId;
 
 use super::revise::Revision;
 use super::{Ctx, Error, Tolerances};
@@ -37,6 +38,8 @@ pub struct Writes {
     pub of: BTreeMap<String, Vec<String>>,
     /// What becomes of the rest.
     pub outside: Outside,
+    /// Whether of a group's members those alone are the client's to take out that it has put there.
+    pub own_members: bool,
 }
 
 /// A client's authority over one resource type.
@@ -61,6 +64,22 @@ impl Ctx {
             outside: self.caller.writes.outside,
             tolerances: self.tolerances.clone(),
         })
+    }
+
+    /// What becomes of members that others have put into a group and that the caller names to take them out: they stay, or
+    /// it fails with 403.
+    pub(super) fn keep_member(&self, member: ResourceId) -> Result<(), Error> {
+        match self.caller.writes.outside {
+            Outside::Ignore => {
+                self.tolerances.take_in([QUIRK]);
+                self.tolerances.ignore(&[MEMBERS.to_owned()]);
+                Ok(())
+            }
+            Outside::Refuse => Err(Error::Denied(format!(
+                "members: {member} was put there by another, and this client takes out only whom it put there itself \
+                 (memberships: own). Nothing was changed."
+            ))),
+        }
     }
 
     /// Fails with 403 when the caller may write only parts of resources of a type: it cannot delete one.

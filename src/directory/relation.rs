@@ -19,6 +19,13 @@ pub(super) trait Members {
     fn among(&mut self, group: ResourceId, ids: &[ResourceId]) -> Result<HashSet<ResourceId>, store::Error>;
     /// All members of the group.
     fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error>;
+    /// Which of these members a client has put there.
+    fn put_by(
+        &mut self,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<HashSet<ResourceId>, store::Error>;
 }
 
 impl Members for Work<'_> {
@@ -29,6 +36,15 @@ impl Members for Work<'_> {
     fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
         self.members(group)
     }
+
+    fn put_by(
+        &mut self,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<HashSet<ResourceId>, store::Error> {
+        self.members_put_by(group, ids, client)
+    }
 }
 
 impl Members for Reading<'_> {
@@ -38,6 +54,15 @@ impl Members for Reading<'_> {
 
     fn all(&mut self, group: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
         self.0.all_members(self.1, group)
+    }
+
+    fn put_by(
+        &mut self,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<HashSet<ResourceId>, store::Error> {
+        self.0.members_put_by(self.1, group, ids, client)
     }
 }
 
@@ -62,6 +87,15 @@ impl<M: Members + Eyes> Members for SeenMembers<'_, M> {
         let seen = look(self.0, &self.1.sight(), &all.iter().map(|member| member.id).collect::<Vec<_>>())?;
         Ok(seen.keep(all))
     }
+
+    fn put_by(
+        &mut self,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<HashSet<ResourceId>, store::Error> {
+        Members::put_by(self.0, group, ids, client)
+    }
 }
 
 /// The members of a group that is yet to be.
@@ -74,6 +108,10 @@ impl Members for Nobody {
 
     fn all(&mut self, _: ResourceId) -> Result<Vec<MemberRef>, store::Error> {
         Ok(Vec::new())
+    }
+
+    fn put_by(&mut self, _: ResourceId, _: &[ResourceId], _: ResourceId) -> Result<HashSet<ResourceId>, store::Error> {
+        Ok(HashSet::new())
     }
 }
 
@@ -152,6 +190,37 @@ impl Moves {
         let present = members.among(group, &named)?;
         self.0.extend(named.into_iter().map(|id| (id, (present.contains(&id), present.contains(&id)))));
         Ok(())
+    }
+
+    /// The moves that are the caller's to make: where a client has only its own members, those that others have put there
+    /// stay. What it says of all members at once is not about them; one whom it names is refused (403), or stays and is
+    /// told of.
+    pub(super) fn of_caller(
+        mut self,
+        ctx: &Ctx,
+        changes: &[RelationChange],
+        group: ResourceId,
+        members: &mut impl Members,
+    ) -> Result<Self, Error> {
+        if !ctx.caller.writes.own_members {
+            return Ok(self);
+        }
+        let leaving = self.0.iter().filter(|(_, moved)| **moved == (true, false));
+        let leaving: Vec<ResourceId> = leaving.map(|(id, _)| *id).collect();
+        if leaving.is_empty() {
+            return Ok(self);
+        }
+        let own = members.put_by(group, &leaving, ctx.caller.id)?;
+        let names_them = changes
+            .iter()
+            .any(|change| matches!(change, RelationChange::RemoveValues(_) | RelationChange::RemoveWhere(_)));
+        for id in leaving.into_iter().filter(|id| !own.contains(id)) {
+            if names_them {
+                ctx.keep_member(id)?;
+            }
+            self.0.insert(id, (true, true));
+        }
+        Ok(self)
     }
 
     /// Whether anything would change.

@@ -13,7 +13,7 @@ use scim::schema::{Definition, Registry};
 use scim::view::{View, write_back};
 use store::secret::Secrets;
 use store::work::Draft;
-use store::{GroupRef, Reader, Reading, Record, ResourceId, Work};
+use store::{Eyes, GroupRef, Reader, Reading, Record, ResourceId, Work};
 
 use super::commit::conclude;
 use super::derive::derive;
@@ -186,7 +186,7 @@ impl Revising {
             Some(attend) => attend(&write, Some(&mut next.parts.doc), work)?,
             None => None,
         };
-        let moves = Moves::of(self.revision.relation(), id, &mut SeenMembers(work, ctx))?;
+        let moves = moves_of(ctx, &*self.revision, id, work)?;
         let moves = admitted(&*self.revision, moves)?;
         let mut members = match next.is_changed || !moves.is_empty() {
             true => moves.deltas(ctx, definition, id, work)?,
@@ -394,9 +394,20 @@ impl Directory {
         if revision.relation().is_empty() {
             return Ok(false);
         }
-        let moves = Moves::of(revision.relation(), id, &mut SeenMembers(&mut Reading(reader, ctx.tenant), ctx))?;
+        let moves = moves_of(ctx, &**revision, id, &mut Reading(reader, ctx.tenant))?;
         Ok(!admitted(&**revision, moves)?.is_empty())
     }
+}
+
+/// Who comes and goes by a revision, of those whom its caller sees and may move.
+fn moves_of<M: Members + Eyes>(
+    ctx: &Ctx,
+    revision: &dyn Revision,
+    group: ResourceId,
+    members: &mut M,
+) -> Result<Moves, Error> {
+    let (changes, mut seen) = (revision.relation(), SeenMembers(members, ctx));
+    Moves::of(changes, group, &mut seen)?.of_caller(ctx, changes, group, &mut seen)
 }
 
 /// The moves, if the revision may make any.

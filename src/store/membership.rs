@@ -1,7 +1,7 @@
 //! Memberships: one row for each member of each group. A group's document never holds its members, so that adding one
 //! to a hundred thousand costs the one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
@@ -70,6 +70,23 @@ pub(crate) fn among(
         }
     }
     Ok(found)
+}
+
+/// Which of these changes a client made.
+pub(crate) fn made_by(
+    db: &mut Db,
+    tenant: TenantId,
+    actor: ResourceId,
+    seqs: impl IntoIterator<Item = Seq>,
+) -> Result<HashSet<Seq>, Error> {
+    let seqs: Vec<Seq> = seqs.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut made = HashSet::new();
+    for seqs in seqs.chunks(RUN) {
+        let of = Statement::<BigInt>::new("SELECT seq FROM change WHERE tenant_id = ").bind(tenant);
+        let of = of.sql(" AND seq IN ").list(seqs.iter().copied()).sql(" AND actor = ").bind(actor);
+        made.extend(of.load::<i64>(db)?);
+    }
+    Ok(made)
 }
 
 /// Every member id of a group, living or not.

@@ -236,6 +236,19 @@ impl Reader {
         Ok(membership::among(&mut self.db, tenant, group, ids)?.into_keys().collect())
     }
 
+    /// Which of these resources are members of the group because a client put them there.
+    pub fn members_put_by(
+        &mut self,
+        tenant: TenantId,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<std::collections::HashSet<ResourceId>, Error> {
+        let members = membership::among(&mut self.db, tenant, group, ids)?;
+        let made = membership::made_by(&mut self.db, tenant, client, members.values().map(|one| one.since))?;
+        Ok(members.into_iter().filter(|(_, one)| made.contains(&one.since)).map(|(id, _)| id).collect())
+    }
+
     /// The `externalId` that a domain has given a resource.
     pub fn external_of(
         &mut self,

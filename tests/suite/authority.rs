@@ -11,6 +11,7 @@ use crate::support::server::{Server, attempt, command};
 on_both_databases!(Server:
     a_client_writes_its_part_and_no_more,
     members_are_a_path_like_others,
+    a_client_that_has_its_own_members_leaves_those_of_others,
     scopes_are_asked_at_every_route,
     what_a_client_is_given_is_checked_when_it_is_saved,
     credentials_are_shown_once_dated_and_revoked,
@@ -98,6 +99,99 @@ async fn members_are_a_path_like_others(server: &Server) {
     joiner.delete(&crew).await.expect(403);
 }
 
+async fn a_client_that_has_its_own_members_leaves_those_of_others(server: &Server) {
+    let admin = Client::new(&server.base_url, &server.tenant("town"));
+    let of = |name: &str, further: &[&str]| {
+        Client::new(&server.base_url, &server.client_with("town", name, "source", further))
+    };
+    let own = ["--memberships", "own"];
+    let (school, health, all) = (of("school", &own), of("health", &own), of("all", &[]));
+    let lenient = of("lenient", &[&own[..], &["--outside", "ignore"]].concat());
+    let mut people = Vec::new();
+    for name in ["anna", "bo", "cia"] {
+        people.push(admin.post("/Users", &user(name)).await.expect(201).id());
+    }
+    let [anna, bo, cia] = [0, 1, 2].map(|n: usize| people[n].as_str());
+    let names = |group: &Value| names(group, &[anna, bo, cia]);
+    let id = admin.post("/Groups", &group("crew", &[anna])).await.expect(201).id();
+    let crew = format!("/Groups/{id}");
+    // What the answer says is how it is, and what everybody sees.
+    let put = async |client: &Client, members: &[&str]| {
+        let answer = client.put(&crew, &group("crew", members)).await.expect(200);
+        assert_eq!(names(&answer.json()), names(&admin.get(&crew).await.expect(200).json()));
+        (names(&answer.json()), answer.version())
+    };
+    assert_eq!(put(&school, &[bo]).await.0, ["anna", "bo"]);
+    assert_eq!(put(&health, &[cia]).await.0, ["anna", "bo", "cia"]);
+    let (_, version) = put(&school, &[bo]).await;
+    assert_eq!(put(&health, &[cia, anna]).await.1, version, "nothing of it changes anything");
+    assert_eq!(put(&school, &[]).await.0, ["anna", "cia"]);
+
+    let value = |id: &str| json!([{ "value": id }]);
+    let replace = patch(&json!([{ "op": "replace", "path": "members", "value": value(bo) }]));
+    school.patch(&crew, &replace).await.expect(204);
+    let clear = patch(&json!([{ "op": "remove", "path": "members" }]));
+    health.patch(&crew, &clear).await.expect(204);
+    assert_eq!(names(&admin.get(&crew).await.json()), ["anna", "bo"]);
+    // One that it names is not its to take out, in whichever way it says so.
+    let remove = |id: &str| patch(&json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]));
+    let refused = health.patch(&crew, &remove(bo)).await.expect(403);
+    assert!(refused.text.contains("put there by another"), "{}", refused.text);
+    let link =
+        admin.find("/GroupMemberships", &[("filter", &format!("member.value eq \"{bo}\""))]).await.ids().remove(0);
+    health.delete(&format!("/GroupMemberships/{link}")).await.expect(403);
+    let left = lenient.patch(&crew, &remove(bo)).await.expect(204);
+    assert_eq!(left.header("matrikel-ignored"), "members");
+    assert_eq!(names(&admin.get(&crew).await.json()), ["anna", "bo"]);
+    school.patch(&crew, &remove(bo)).await.expect(204);
+
+    // Within one batch it is the same.
+    let operation = |method: &str, data: Value| json!({ "method": method, "path": crew, "data": data });
+    let bulk = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            operation("PUT", group("crew", &[cia, bo])), operation("PUT", group("crew", &[bo])),
+            operation("PATCH", remove(anna)),
+        ],
+    });
+    let answer = school.post("/Bulk", &bulk).await.expect(200).json();
+    let statuses = answer["Operations"].as_array().expect("operations").iter().map(|one| one["status"].clone());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["200", "200", "403"]);
+    assert_eq!(names(&admin.get(&crew).await.json()), ["anna", "bo"]);
+
+    // Whom a rule puts there by a write of the client's own is not the client's member either.
+    let rule = json!({
+        "schemas": ["urn:matrikel:scim:schemas:1.0:Rule"], "name": "crew", "filter": "userType eq \"Employee\"",
+        "lifecycle": "active", "grants": [{ "type": "group", "value": "crew" }],
+    });
+    admin.post("/Rules", &rule).await.expect(201);
+    let hired = school.post("/Users", &user_with("dan", &json!({ "userType": "Employee" }))).await.expect(201).id();
+    let mut there = Vec::new();
+    for _ in 0..400 {
+        there = names(&admin.get(&crew).await.json());
+        if there.len() == 3 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert_eq!(there, [hired.as_str(), "anna", "bo"]);
+    assert_eq!(put(&school, &[]).await.0, [hired.as_str(), "anna"]);
+    // As the standard has it, for who is not set so.
+    assert_eq!(put(&all, &[cia]).await.0, [hired.as_str(), "cia"]);
+}
+
+/// The members of a group, by the names of those who are known; of others the id.
+fn names(group: &Value, known: &[&str]) -> Vec<String> {
+    const NAMES: [&str; 3] = ["anna", "bo", "cia"];
+    let members = group["members"].as_array().into_iter().flatten();
+    let ids = members.map(|member| member["value"].as_str().expect("an id"));
+    let name = |id: &str| known.iter().position(|known| *known == id).map_or(id, |at| NAMES[at]).to_owned();
+    let mut names: Vec<String> = ids.map(name).collect();
+    // Ids begin with digits.
+    names.sort_unstable();
+    names
+}
+
 async fn scopes_are_asked_at_every_route(server: &Server) {
     let admin = Client::new(&server.base_url, &server.tenant("town"));
     let of = |name: &str, scopes: &[&str]| {
@@ -158,6 +252,7 @@ async fn what_a_client_is_given_is_checked_when_it_is_saved(server: &Server) {
         (json!({ "writes": [{ "type": "User", "paths": ["groups"] }] }), "server alone"),
         (json!({ "writes": [{ "type": "User", "paths": ["title"] }, { "type": "User" }] }), "twice"),
         (json!({ "outside": "sometimes" }), "refuse, ignore"),
+        (json!({ "memberships": "mine" }), "own, all"),
         (json!({ "networks": ["10.0.0.0/40"] }), "no network"),
         (json!({ "rateLimit": { "requestsPerSecond": 0 } }), "rateLimit.requestsPerSecond"),
     ] {
@@ -165,7 +260,7 @@ async fn what_a_client_is_given_is_checked_when_it_is_saved(server: &Server) {
         assert!(answer.text.contains(says), "{given}: {}", answer.text);
     }
     let whole = json!({
-        "scopes": ["User:read", "User:write"], "outside": "ignore", "networks": ["192.0.2.0/24", "::1"],
+        "scopes": ["User:read", "User:write"], "outside": "ignore", "memberships": "own", "networks": ["192.0.2.0/24", "::1"],
         "writes": [{ "type": "User", "paths": ["name.familyName", "phoneNumbers[type eq \"mobile\"]"] }],
         "rateLimit": { "requestsPerSecond": 20, "burst": 40, "concurrent": 4 },
     });

@@ -24,6 +24,9 @@ pub(in crate::cli) struct Traits {
     /// What becomes of a request that would change more than that
     #[arg(long, value_enum)]
     outside: Option<OutsideName>,
+    /// Which members of a group it takes out
+    #[arg(long, value_enum)]
+    memberships: Option<MembershipsName>,
     /// Name of the view through which it sees the register
     #[arg(long, value_name = "VIEW")]
     pub(super) view: Option<String>,
@@ -54,6 +57,15 @@ enum OutsideName {
     Refuse,
     /// It is carried out without that
     Ignore,
+}
+
+/// Whose members a client takes out.
+#[derive(Clone, Copy, ValueEnum)]
+enum MembershipsName {
+    /// Those that it has put there itself
+    Own,
+    /// Everybody's
+    All,
 }
 
 /// Who names users.
@@ -87,6 +99,9 @@ impl Traits {
         }
         if let Some(outside) = self.outside {
             add("outside", if matches!(outside, OutsideName::Ignore) { "ignore".into() } else { "refuse".into() });
+        }
+        if let Some(of) = self.memberships {
+            add("memberships", if matches!(of, MembershipsName::Own) { "own".into() } else { "all".into() });
         }
         if let Some(domain) = &self.account_domain {
             add("accountDomain", domain.as_str().into());

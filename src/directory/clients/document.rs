@@ -24,7 +24,7 @@ const MOST: u64 = 1_000_000;
 /// What a client's document says has to be something the server knows: unlike other suggested values, these decide what
 /// the client may do.
 pub(in crate::directory) fn check(definition: &Definition, document: &Map<String, Value>) -> Result<(), scim::Error> {
-    for name in ["role", "profile", "outside", "names"] {
+    for name in ["role", "profile", "outside", "memberships", "names"] {
         let Some(value) = document.get(name).and_then(Value::as_str) else { continue };
         let known =
             definition.attribute(name).map(|attribute| attribute.canonical_values.as_slice()).unwrap_or_default();
@@ -169,7 +169,8 @@ fn writes(document: &Map<String, Value>) -> Writes {
         Some("ignore") => Outside::Ignore,
         _ => Outside::Refuse,
     };
-    Writes { of: entries.filter_map(entry).collect::<BTreeMap<_, _>>(), outside }
+    let own_members = document.get("memberships").and_then(Value::as_str) == Some("own");
+    Writes { of: entries.filter_map(entry).collect::<BTreeMap<_, _>>(), outside, own_members }
 }
 
 fn rate(document: &Map<String, Value>) -> Rate {

@@ -68,6 +68,21 @@ impl Work<'_> {
         Ok(self.memberships_among(group, ids)?.into_keys().collect())
     }
 
+    /// Which of these resources are members of the group because a client put them there.
+    pub fn members_put_by(
+        &mut self,
+        group: ResourceId,
+        ids: &[ResourceId],
+        client: ResourceId,
+    ) -> Result<HashSet<ResourceId>, Error> {
+        let members = self.memberships_among(group, ids)?;
+        let mut made = membership::made_by(self.db, self.tenant, client, members.values().map(|one| one.since))?;
+        for layer in [&self.settled, &self.open] {
+            made.extend(layer.changes.iter().filter(|change| change.actor == client).map(|change| change.seq));
+        }
+        Ok(members.into_iter().filter(|(_, one)| made.contains(&one.since)).map(|(id, _)| id).collect())
+    }
+
     /// Number of the change that made the resource a member of the group; `None`: it is none.
     pub fn member_since(&mut self, group: ResourceId, member: ResourceId) -> Result<Option<Seq>, Error> {
         Ok(self.memberships_among(group, &[member])?.remove(&member).map(|membership| membership.since))
