@@ -40,8 +40,10 @@ impl Address {
 pub(crate) enum Purpose {
     /// Reads alone, of any kind.
     Read,
-    /// The writer's own, or a migration.
+    /// Writes of any kind, and migrations.
     Write,
+    /// The writer's own, batch after batch: it waits for its turn by [`begin_batch`](crate::dialect::begin_batch).
+    Batches,
 }
 
 /// SQLite: a write is durable when it is answered (WAL with synchronous=FULL); readers never wait for the writer. The log
@@ -68,6 +70,7 @@ impl Db {
                 let cache = match purpose {
                     Purpose::Read => "PRAGMA cache_size = -4096; PRAGMA query_only = ON;",
                     Purpose::Write => "PRAGMA cache_size = -8192;",
+                    Purpose::Batches => "PRAGMA cache_size = -8192; PRAGMA busy_timeout = 0;",
                 };
                 connection.batch_execute(cache).map_err(|error| connect(&error))?;
                 Ok(Db::Sqlite(connection))

@@ -1,5 +1,7 @@
 //! The handful of statements that differ between SQLite and PostgreSQL, and nothing else.
 
+use std::time::Duration;
+
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection;
 
@@ -12,6 +14,33 @@ pub(crate) fn begin_write(db: &mut Db) -> QueryResult<()> {
         Db::Sqlite(connection) => connection.batch_execute("BEGIN IMMEDIATE"),
         Db::Postgres(connection) => connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
     }
+}
+
+/// So often SQLite's write lock is asked for, for ten seconds in all.
+const TRIES: u32 = 50_000;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Begins a write on a connection for batches. Another process that writes batch after batch lets go of SQLite's lock for less
+/// than a millisecond at a time, and SQLite itself looks ten times a second at last, so it would wait in vain: whoever looks
+/// more often gets its turn.
+pub(crate) fn begin_batch(db: &mut Db) -> QueryResult<()> {
+    let mut begun = begin_write(db);
+    for _ in 1..TRIES {
+        match begun {
+            Err(error) if is_locked(&error) => {
+                std::thread::sleep(PAUSE);
+                begun = begin_write(db);
+            }
+            begun => return begun,
+        }
+    }
+    begun
+}
+
+/// Whether SQLite says that another connection writes.
+fn is_locked(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, told) if told.message() == "database is locked")
 }
 
 /// Begins a read in which every statement sees the same state.
@@ -66,7 +95,7 @@ pub(crate) fn can_write(db: &mut Db) -> bool {
         Db::Sqlite(_) => "BEGIN IMMEDIATE; ROLLBACK",
         Db::Postgres(_) => "BEGIN READ WRITE; ROLLBACK",
     };
-    db.batch_execute(begin_and_end).is_ok()
+    db.batch_execute(begin_and_end).map_or_else(|error| is_locked(&error), |()| true)
 }
 
 /// Lets one transaction at a time create a tenant. SQLite has one writer anyway.

@@ -223,6 +223,15 @@ impl KindIndexes {
         rows
     }
 
+    /// The rows of a document at one path.
+    pub(crate) fn rows_at(&self, path: i64, document: &Map<String, Value>) -> Vec<IndexRow> {
+        let mut rows = Vec::new();
+        if let Some(path) = self.paths.iter().find(|known| known.id == path) {
+            path.rows(document, &mut rows);
+        }
+        rows
+    }
+
     /// The unique keys that a document loses and gains when it becomes another one, each with the path it stands at.
     pub(crate) fn unique_moves(
         &self,

@@ -110,7 +110,7 @@ impl Store {
         let mut threads = Vec::new();
         let writers = if matches!(address, Address::Sqlite(_)) { 1 } else { options.writers.max(1) };
         for n in 0..writers {
-            let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Write)?);
+            let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Batches)?);
             threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
         }
         let reads = Arc::new(Turns::new(options.queue));

@@ -132,12 +132,12 @@ impl Writer {
     ) -> Result<(), Failure> {
         let mut db = self.connection()?;
         let started = Instant::now();
-        let mut begun = dialect::begin_write(&mut db);
+        let mut begun = dialect::begin_batch(&mut db);
         if begun.is_err() && !dialect::can_write(&mut db) {
             // Lost while it lay idle: nothing has been asked of it yet, so a new one serves as well.
             meter::count(&self.shared.meter.connections_lost);
             db = self.connection()?;
-            begun = dialect::begin_write(&mut db);
+            begun = dialect::begin_batch(&mut db);
         }
         let ended = begun.map_err(Error::from).and_then(|()| body(&mut db, &self.shared));
         let endings = match ended {
@@ -200,7 +200,7 @@ impl Writer {
                 std::thread::sleep(RECONNECT_PAUSE);
             }
             let Ok(mut db) = self.connection() else { continue };
-            let found = dialect::begin_write(&mut db).map_err(Error::from).and_then(|()| {
+            let found = dialect::begin_batch(&mut db).map_err(Error::from).and_then(|()| {
                 Clock::lock(&mut db, tenant)?;
                 change::txn_of(&mut db, tenant, seq)
             });
@@ -217,7 +217,7 @@ impl Writer {
         match self.db.take() {
             Some(db) => Ok(db),
             None => {
-                let opened = Db::open(&self.address, Purpose::Write);
+                let opened = Db::open(&self.address, Purpose::Batches);
                 let db = opened.map_err(|error| Error::Unavailable(error.to_string()))?;
                 meter::count(&self.shared.meter.connections_reopened);
                 Ok(db)

@@ -121,8 +121,7 @@ impl Work<'_> {
         let indexes = self.indexes.of(&kind)?.clone();
         let mut rows = Vec::new();
         for record in &records {
-            let of_path = indexes.rows(&document_of(record)?).into_iter().filter(|(known, _)| *known == path);
-            rows.extend(of_path.map(|row| (record.id, row)));
+            rows.extend(indexes.rows_at(path, &document_of(record)?).into_iter().map(|row| (record.id, row)));
         }
         let (db, _) = self.database();
         index::add_rows(db, tenant, rows)?;

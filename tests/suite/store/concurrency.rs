@@ -1,7 +1,11 @@
 //! Group commit when many come at once: nothing is lost, nothing is told twice, and one of many wins.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
 use store::work::Draft;
 use store::{Error, Record};
 use tokio::task::JoinSet;
@@ -15,6 +19,7 @@ on_both! {
     of_many_claims_to_one_name_exactly_one_wins,
     tenants_write_beside_each_other,
     too_much_that_waits_is_refused,
+    another_process_that_writes_without_a_pause_does_not_keep_it_out,
 }
 
 const TASKS: u32 = 64;
@@ -151,4 +156,39 @@ async fn too_much_that_waits_is_refused(fixture: Fixture) {
     }
     assert!(matches!(&outcomes[..], [Ok(_), Ok(_), Err(Error::Busy), Err(Error::Busy)]), "{outcomes:?}");
     small.close();
+}
+
+/// What another process does with the database, transaction after transaction, until it is told to stop.
+fn write_on(connection: &mut impl SimpleConnection, begin: &str, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        connection.batch_execute(begin).expect("begins");
+        // What a batch takes.
+        std::thread::sleep(Duration::from_millis(20));
+        connection.batch_execute("COMMIT").expect("commits");
+    }
+}
+
+async fn another_process_that_writes_without_a_pause_does_not_keep_it_out(fixture: Fixture) {
+    let (stop, url) = (Arc::new(AtomicBool::new(false)), fixture.url());
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let told = stop.clone();
+    let other = std::thread::spawn(move || match url.strip_prefix("sqlite:") {
+        Some(file) => {
+            let mut connection = SqliteConnection::establish(file).expect("a connection");
+            connection.batch_execute("PRAGMA busy_timeout = 10000").expect("is set");
+            begun.send(()).expect("somebody waits");
+            write_on(&mut connection, "BEGIN IMMEDIATE", &told);
+        }
+        None => {
+            let mut connection = PgConnection::establish(&url).expect("a connection");
+            begun.send(()).expect("somebody waits");
+            write_on(&mut connection, "BEGIN; SELECT * FROM tenant_clock FOR UPDATE", &told);
+        }
+    });
+    has_begun.await.expect("it has begun");
+    for n in 0..10 {
+        fixture.create(user(n, &format!("u{n}"))).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    other.join().expect("it ended");
 }
