@@ -66,13 +66,6 @@ impl State {
     }
 }
 
-/// Whether a text is answered as it is to a request that asks for nothing special: nothing in it is left out, and no secret
-/// is to be put into it.
-fn stays(definition: &Definition, projection: &Projection, text: &str) -> bool {
-    let shows_secrets = || definition.secrets().iter().any(|secret| projection.wants(&secret.path));
-    projection.is_whole() && projection.spares(text) && !shows_secrets()
-}
-
 impl Directory {
     /// The resource as JSON text and its entity tag.
     pub(super) fn present(
@@ -218,11 +211,8 @@ impl Directory {
         registry: &Registry,
     ) -> Result<String, Error> {
         let view = ctx.view(definition);
-        if view.is_whole() && (projection.passes() || projection.is_whole()) {
-            let rendered = render(record, derived, registry);
-            if projection.passes() || stays(definition, projection, &rendered) {
-                return Ok(rendered);
-            }
+        if projection.passes() && view.is_whole() {
+            return Ok(render(record, derived, registry));
         }
         if !view.is_whole()
             && has_plain_relations(view)
@@ -253,7 +243,7 @@ impl Directory {
             ..derived
         };
         let rendered = render_as(record, text, &derived, registry);
-        if projection.passes() || stays(definition, projection, &rendered) {
+        if projection.passes() {
             return Ok(rendered);
         }
         let corrupt = |error: serde_json::Error| store::Error::Corrupt(error.to_string());

@@ -22,8 +22,6 @@ pub struct Projection {
     is_nothing: bool,
     /// What happens to an attribute, by canonical path; one that is not listed stays whole.
     plan: Arc<BTreeMap<String, Fate>>,
-    /// The names of attributes and sub-attributes that are left out, as they stand in a text.
-    left_out: Arc<[String]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,29 +74,21 @@ impl Projection {
 
     fn plan(def: &Definition, choice: &Choice) -> Self {
         let asked = !matches!(choice, Choice::Whole);
-        let (mut plan, mut passes, mut left_out) = (BTreeMap::new(), true, Vec::new());
-        let named = |name: &str| format!("\"{name}\"");
+        let (mut plan, mut passes) = (BTreeMap::new(), true);
         for (schema, attribute) in every(def) {
             let path = canonical(schema, attribute);
             let Some(fate) = choice.fate(attribute, &path) else { continue };
             // The password and members are not in what is stored, so leaving them out takes nothing from it.
             let is_apart = schema.is_none() && (attribute.name == PASSWORD || attribute.name == MEMBERS);
             passes &= is_apart && (!asked || fate == Fate::Drop);
-            match &fate {
-                Fate::Drop => left_out.push(named(&attribute.name)),
-                Fate::Narrow(kept) => {
-                    let subs = attribute.sub_attributes.iter().filter(|sub| !kept.contains(&sub.name));
-                    left_out.extend(subs.map(|sub| named(&sub.name)));
-                }
-            }
             plan.insert(path, fate);
         }
-        Projection { asked, passes, is_nothing: false, plan: Arc::new(plan), left_out: left_out.into() }
+        Projection { asked, passes, is_nothing: false, plan: Arc::new(plan) }
     }
 
     /// The projection of a request whose answer has no body.
     pub fn nothing() -> Self {
-        Projection { asked: true, passes: false, is_nothing: true, plan: Arc::default(), left_out: Arc::default() }
+        Projection { asked: true, passes: false, is_nothing: true, plan: Arc::default() }
     }
 
     /// Whether nothing is answered, so that no document need be put together for it.
@@ -110,11 +100,6 @@ impl Projection {
     /// be left out: then it need not be parsed.
     pub fn passes(&self) -> bool {
         self.passes
-    }
-
-    /// Whether a resource in JSON text is answered as it is, since nothing in it has the name of what is left out.
-    pub fn spares(&self, text: &str) -> bool {
-        !self.is_nothing && !self.left_out.iter().any(|name| text.contains(name.as_str()))
     }
 
     /// Whether the request asked for nothing special: then only what is never returned, or on request only, is left

@@ -89,27 +89,6 @@ fn stored_texts_of_users_and_groups_are_answered_as_they_are() {
 }
 
 #[test]
-fn a_text_without_what_is_left_out_is_answered_as_it_is() {
-    let spares = |attributes: &[&str], excluded: &[&str], text: &str| {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        Projection::parse(&definition("Device"), &names(attributes), &names(excluded)).unwrap().spares(text)
-    };
-    let (plain, asked_for) = (r#"{"serial":"1"}"#, Projection::whole(&definition("Device")));
-    assert!(spares(&[], &[], plain) && asked_for.spares(plain));
-    let kept = definition("Device");
-    let on_request =
-        kept.core.attributes.iter().find(|attribute| attribute.returned == crate::schema::Returned::Request);
-    let name = &on_request.expect("one that is returned on request").name;
-    assert!(!spares(&[], &[], &format!(r#"{{"serial":"1","{name}":"x"}}"#)));
-    let by_default =
-        kept.core.attributes.iter().find(|attribute| attribute.returned == crate::schema::Returned::Default);
-    let name = &by_default.expect("one that is returned").name;
-    let text = format!(r#"{{"id":"1","{name}":"1"}}"#);
-    assert!(spares(&[], &[], &text) && !spares(&["id"], &[], &text), "all else is left out");
-    assert!(!Projection::nothing().spares(plain));
-}
-
-#[test]
 fn an_attribute_has_at_most_a_thousand_values_but_members_any_number() {
     let values: Vec<Value> = (0..=MAX_VALUES).map(|n| json!({ "value": n.to_string() })).collect();
     let read = |name: &str, body: &Value| {
