@@ -153,7 +153,7 @@ impl Authenticator {
     pub async fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Arc<Principal>, Refusal> {
         let principal = match (shown.authorization, shown.certificate) {
             (None, Some(certificate)) => {
-                let look_up = self.holder(certificate, now);
+                let look_up = async || self.holder(certificate, now).await;
                 self.remembered_or(certificate.digest(), shown, now, look_up).await.and_then(|principal| {
                     if certificate.is_current(now) { Ok(principal) } else { Err(Refusal::Stranger) }
                 })?
@@ -162,7 +162,7 @@ impl Authenticator {
                 // Who shows nothing tries nothing.
                 let token = authorization.and_then(bearer).ok_or(Refusal::Unauthenticated)?;
                 let digest = token::digest(token);
-                let look_up = async {
+                let look_up = async || {
                     if Token::looks_like_one(token) {
                         return self.look_up_signed(token, now).await;
                     }
@@ -185,7 +185,7 @@ impl Authenticator {
         digest: [u8; 32],
         shown: &Shown<'_>,
         now: i64,
-        look_up: impl Future<Output = Result<Principal, Refusal>>,
+        look_up: impl AsyncFnOnce() -> Result<Principal, Refusal>,
     ) -> Result<Arc<Principal>, Refusal> {
         let is_fresh = |principal: &Arc<Principal>| now.saturating_sub(principal.as_of) < REMEMBER.as_micros() as i64;
         if let Some(principal) = self.remembered.get(&digest).filter(is_fresh) {
@@ -198,7 +198,7 @@ impl Authenticator {
             return Err(Refusal::Braked(seconds));
         }
         let known = self.forgotten.load(Ordering::SeqCst);
-        let principal = look_up.await.inspect_err(|refusal| {
+        let principal = Box::pin(look_up()).await.inspect_err(|refusal| {
             if let (Refusal::Unauthenticated | Refusal::Stranger, Some((address, now))) = (refusal, address) {
                 self.brake.note(address, now);
             }

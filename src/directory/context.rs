@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scim::resource::Strictness;
-use scim::schema::Definition;
+use scim::schema::{Definition, Registry};
 use scim::view::{View, Views};
 use sha2::{Digest, Sha256};
 use store::work::Origin;
@@ -214,6 +214,8 @@ pub struct Ctx {
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
     pub schemas: i64,
+    /// The tenant's resource types when the request began; `None`: as they were last seen.
+    pub registry: Option<Arc<Registry>>,
     /// The key under which the request is done once, if it has one.
     pub once: Option<Arc<Once>>,
     /// Work everything out and store nothing.
@@ -260,6 +262,7 @@ impl Ctx {
             by: By::default(),
             request_id: "operator".into(),
             schemas: 0,
+            registry: None,
             once: None,
             simulate: false,
             weighed: false,

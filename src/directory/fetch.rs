@@ -68,10 +68,10 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Fetched, Error> {
         if is_membership(definition) {
-            return self.fetch_membership(ctx, definition, id, precondition, projection).await;
+            return Box::pin(self.fetch_membership(ctx, definition, id, precondition, projection)).await;
         }
         if is_audit(definition) {
-            return self.fetch_audit(ctx, definition, id, precondition, projection).await;
+            return Box::pin(self.fetch_audit(ctx, definition, id, precondition, projection)).await;
         }
         let id = id_of(definition.name(), id)?;
         self.remember_keys(ctx, definition, projection).await;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use store::roll::{Roll, Slices};
 use store::scan::Hit;
 use store::{Derived, GroupRef, MemberRef, Record, Seq, Shown, assemble, etag, members_of, render, render_as};
+use uuid::Uuid;
 
 use super::{Ctx, Directory, Error, Planned};
 
@@ -103,7 +104,7 @@ impl Directory {
         if let Some(naming) = self.naming(ctx, definition, projection) {
             naming.note(ctx, &state.record, state.members.as_deref())?;
         }
-        let registry = self.registry_of(ctx.tenant);
+        let registry = self.registry_for(ctx, definition);
         if let Some(text) = &state.text {
             return self.splice(ctx, definition, (&state.record, text), derived, projection, &registry);
         }
@@ -267,6 +268,7 @@ impl Directory {
 
     /// `meta.location` of a resource.
     pub(super) fn location(ctx: &Ctx, definition: &Definition, record: &Record) -> String {
-        format!("{}/{}/{}", ctx.base_url, definition.endpoint(), record.id)
+        let mut buffer = Uuid::encode_buffer();
+        [&*ctx.base_url, "/", definition.endpoint(), "/", record.id.0.hyphenated().encode_lower(&mut buffer)].concat()
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn is_readable(content_type: &str) -> bool {
 
 /// Whether an `Accept` header leaves room for a SCIM answer: unless it excludes both media types, it does.
 pub(super) fn is_answerable(accept: &str) -> bool {
-    if accept.trim().is_empty() {
+    // Most clients say just what they are given.
+    if accept == "application/scim+json" || accept.trim().is_empty() {
         return true;
     }
     let ranges: Vec<(&str, f32)> = accept.split(',').map(weighed).collect();

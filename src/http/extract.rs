@@ -65,7 +65,8 @@ pub(super) struct Asked {
     pub(super) definition: Arc<Definition>,
 }
 
-/// Authenticates a request and makes its context. Fails with 406 for a client that would not read the answer.
+/// Authenticates a request and makes its context. What seldom has to be waited for is boxed, here and in what is called from
+/// here: it would make each request larger, which is moved several times. Fails with 406 for a client that would not read the answer.
 pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let ctx = context_to_accept(request, state).await?;
     if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
@@ -82,7 +83,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     let now = state.now();
     // What is no text is no token either.
     let Ok(authorization) = text(request, &header::AUTHORIZATION) else {
-        note_meant(request, state, &Shown::default(), &Refusal::Unauthenticated, now).await;
+        Box::pin(note_meant(request, state, &Shown::default(), &Refusal::Unauthenticated, now)).await;
         return Err(Failure::Unauthenticated);
     };
     let certificate = state.peers.certificate(request, &state.settings.trusted_proxies);
@@ -91,7 +92,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     let principal = match state.authenticator.authenticate(&shown, now).await {
         Ok(principal) => principal,
         Err(refusal) => {
-            note_meant(request, state, &shown, &refusal, now).await;
+            Box::pin(note_meant(request, state, &shown, &refusal, now)).await;
             return Err(refusal.into());
         }
     };
@@ -115,7 +116,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     request.extensions_mut().insert(permit);
     let base_url = match base_url_of(request, state, principal.tenant).await {
         Err(Failure::Unauthenticated) => {
-            Doors::note(request, None, tenancy::named(request, state, &shown, now).await);
+            Doors::note(request, None, Box::pin(tenancy::named(request, state, &shown, now)).await);
             return Err(Failure::Unauthenticated);
         }
         base_url => base_url?,
@@ -132,6 +133,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         by: means(request, state, principal.credential, has_people(catalog.registry())),
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
+        registry: Some(Arc::clone(catalog.registry())),
         once: None,
         simulate: false,
         weighed: false,
@@ -335,7 +337,7 @@ fn based(request: &HttpRequest, state: &State, told: Addressed, is_own: bool) ->
             (Some(host), Some((scheme, _))) if is_own && is_host(&host) => format!("{scheme}://{host}"),
             _ => before.to_owned(),
         };
-        return Ok(format!("{before}{}{BASE_PATH}", tenancy::prefix(request)).into());
+        return Ok([&*before, &tenancy::prefix(request), BASE_PATH].concat().into());
     }
     let config = request.app_config();
     let host = match host {
@@ -344,7 +346,7 @@ fn based(request: &HttpRequest, state: &State, told: Addressed, is_own: bool) ->
         None => config.local_addr().to_string().into(),
     };
     let scheme = told.scheme.as_deref().unwrap_or(if config.secure() { "https" } else { "http" });
-    Ok(format!("{scheme}://{host}{}{BASE_PATH}", tenancy::prefix(request)).into())
+    Ok([scheme, "://", &*host, &tenancy::prefix(request), BASE_PATH].concat().into())
 }
 
 fn is_host(host: &str) -> bool {
@@ -357,9 +359,10 @@ fn is_host(host: &str) -> bool {
 pub(super) fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Result<Option<Cow<'r, str>>, Failure> {
     let mut joined: Option<Cow<'r, str>> = None;
     for value in request.headers().get_all(name) {
-        let value = value
-            .to_str()
-            .map_err(|_| Failure::status(StatusCode::BAD_REQUEST, format!("The header {name} is not text.")))?;
+        // The value of a header holds no control characters, so that this leaves what is ASCII.
+        let value = str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
+        let not_text = || Failure::status(StatusCode::BAD_REQUEST, format!("The header {name} is not text."));
+        let value = value.ok_or_else(not_text)?;
         joined = Some(match joined {
             None => Cow::Borrowed(value),
             Some(first) => Cow::Owned(format!("{first}, {value}")),

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -17,11 +18,12 @@ use crate::directory::{Fetched, Found, Written};
 /// changes after it, are the state at the end of the walk.
 const FEED_POSITION: &str = "Matrikel-Feed-Position";
 const SET_TXN: &str = "Set-Txn";
+static MEDIA_TYPE: HeaderValue = HeaderValue::from_static(SCIM_JSON);
 
 /// 200 with the answer to a search.
 pub(super) fn found(found: Found) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
+    response.insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone()));
     if let Some(position) = found.feed_position {
         response.insert_header((FEED_POSITION, position.to_string()));
     }
@@ -30,7 +32,7 @@ pub(super) fn found(found: Found) -> HttpResponse {
 
 /// 200 with a SCIM message.
 pub(super) fn message(body: String) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(body)
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone())).body(body)
 }
 
 /// 202 for a bulk request that is carried out after this answer, and for asking after it before it is done (RFC 9967
@@ -48,7 +50,7 @@ pub(super) fn accepted(id: &str, base_url: &str) -> HttpResponseBuilder {
 pub(super) fn at_last(answer: Answer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
-    let mut response = response.insert_header((header::CONTENT_TYPE, SCIM_JSON)).body(answer.body);
+    let mut response = response.insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone())).body(answer.body);
     if !answer.tolerances.is_empty() {
         tolerance::name(&answer.tolerances.join(", "), response.headers_mut());
     }
@@ -76,12 +78,12 @@ pub(super) fn changed_silently(written: &Written) -> HttpResponse {
 pub(super) fn fetched(fetched: Fetched) -> HttpResponse {
     match fetched {
         Fetched::Found { etag, location, body } => HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+            .insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone()))
             .insert_header((header::ETAG, etag))
             .insert_header((header::LOCATION, location))
             .body(body),
         Fetched::Large { etag, location, slices } => HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+            .insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone()))
             .insert_header((header::ETAG, etag))
             .insert_header((header::LOCATION, location))
             .streaming(stream::iter(slices.map(|slice| Ok::<_, Infallible>(Bytes::from(slice))))),
@@ -102,7 +104,7 @@ pub(super) fn methods(allow: &'static str) -> HttpResponse {
 fn resource(status: StatusCode, written: Written) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
-        .insert_header((header::CONTENT_TYPE, SCIM_JSON))
+        .insert_header((header::CONTENT_TYPE, MEDIA_TYPE.clone()))
         .insert_header((header::ETAG, written.etag.as_str()))
         .insert_header((header::LOCATION, written.location.as_str()));
     response.body(written.body)

@@ -1,8 +1,8 @@
 //! The whole URL space on one page. Which resource types there are is data: `{endpoint}` is looked up in the registry.
 //! A method that a path does not have is 405 with `Allow`, an unknown path 404; OPTIONS names a path's methods.
 
-use actix_web::guard::{self, Guard};
-use actix_web::http::StatusCode;
+use actix_web::guard;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, Resource, Route, web};
 
 use super::error::Failure;
@@ -35,55 +35,52 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(one_resource().guard(guard::fn_guard(is_of_users_or_groups)))
         .service(many_resources().guard(guard::fn_guard(is_of_users_or_groups)))
         // RFC 6749 section 4.4, RFC 7517 section 5, RFC 8414 section 3
-        .service(path("/oauth/token", POST).route(web::post().to(oauth::token)))
+        .service(path("/oauth/token", POST).route(post().to(oauth::token)))
         .service(path("/oauth/jwks", READ).route(get().to(oauth::key_set)))
         .service(path("/.well-known/oauth-authorization-server", READ).route(get().to(oauth::metadata)))
         // RFC 7644 section 4
         .service(path("/scim/v2/ServiceProviderConfig", READ).route(get().to(discovery::service_provider_config)))
-        .service(
-            path("/scim/v2/Schemas", MANY).route(get().to(discovery::schemas)).route(web::post().to(types::add_schema)),
-        )
+        .service(path("/scim/v2/Schemas", MANY).route(get().to(discovery::schemas)).route(post().to(types::add_schema)))
         .service(
             path("/scim/v2/Schemas/{urn}", DOCUMENT)
                 .route(get().to(discovery::schema))
-                .route(web::put().to(types::replace_schema))
-                .route(web::delete().to(types::remove_schema)),
+                .route(put().to(types::replace_schema))
+                .route(delete().to(types::remove_schema)),
         )
         .service(
             path("/scim/v2/ResourceTypes", MANY)
                 .route(get().to(discovery::resource_types))
-                .route(web::post().to(types::add_resource_type)),
+                .route(post().to(types::add_resource_type)),
         )
         .service(
             path("/scim/v2/ResourceTypes/{name}", RESOURCE)
                 .route(get().to(discovery::resource_type))
-                .route(web::put().to(types::replace_resource_type))
-                .route(web::patch().to(types::patch_resource_type))
-                .route(web::delete().to(types::remove_resource_type)),
+                .route(put().to(types::replace_resource_type))
+                .route(patch().to(types::patch_resource_type))
+                .route(delete().to(types::remove_resource_type)),
         )
         // RFC 7644 section 3.7
-        .service(path("/scim/v2/Bulk", POST).route(web::post().to(bulk::carry_out)))
+        .service(path("/scim/v2/Bulk", POST).route(post().to(bulk::carry_out)))
         // RFC 9967 section 2.5.1
         .service(path("/scim/v2/Bulk/{id}", READ).route(get().to(bulk::result)))
         // RFC 7644 section 3.11: the caller itself may be read
         .service(path("/scim/v2/Me", READ).route(get().to(resources::me)))
         // RFC 7644 sections 3.4.2.1 and 3.4.3
         .service(path("/scim/v2", READ).route(get().to(search::everything)))
-        .service(path("/scim/v2/.search", POST).route(web::post().to(search::everything_by_body)))
-        .service(path("/scim/v2/{endpoint}/.search", POST).route(web::post().to(search::by_body)))
+        .service(path("/scim/v2/.search", POST).route(post().to(search::everything_by_body)))
+        .service(path("/scim/v2/{endpoint}/.search", POST).route(post().to(search::by_body)))
         // draft-zollner-scim-group-members: a membership is made and unmade, never changed
         .service(
             path("/scim/v2/{endpoint:GroupMemberships}/{id}", MEMBERSHIP)
                 .route(get().to(resources::fetch))
-                .route(web::delete().to(resources::remove)),
+                .route(delete().to(resources::remove)),
         )
         // what was done and what was denied: read by administrators, written by nobody
         .service(path("/scim/v2/{endpoint:AuditEvents}", READ).route(get().to(search::by_query)))
         .service(path("/scim/v2/{endpoint:AuditEvents}/{id}", READ).route(get().to(resources::fetch)))
-        .service(path("/scim/v2/Clients/{id}/credentials", POST).route(web::post().to(credentials::add)))
+        .service(path("/scim/v2/Clients/{id}/credentials", POST).route(post().to(credentials::add)))
         .service(
-            path("/scim/v2/Clients/{id}/credentials/{credential}", CREDENTIAL)
-                .route(web::delete().to(credentials::revoke)),
+            path("/scim/v2/Clients/{id}/credentials/{credential}", CREDENTIAL).route(delete().to(credentials::revoke)),
         )
         // what the clients of a view see
         .service(path("/scim/v2/{endpoint:Views}/{id}/preview", READ).route(get().to(views::preview)))
@@ -95,31 +92,31 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(
             path("/scim/v2/{endpoint:Feeds}/{id}", FEED)
                 .route(get().to(resources::fetch))
-                .route(web::post().to(feeds::receive))
-                .route(web::put().to(resources::replace))
-                .route(web::patch().to(resources::patch))
-                .route(web::delete().to(resources::remove)),
+                .route(post().to(feeds::receive))
+                .route(put().to(resources::replace))
+                .route(patch().to(resources::patch))
+                .route(delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Runs}", READ).route(get().to(search::by_query)))
         .service(
             path("/scim/v2/{endpoint:Runs}/{id}", RUN)
                 .route(get().to(feeds::fetch))
-                .route(web::patch().to(feeds::decide))
-                .route(web::delete().to(resources::remove)),
+                .route(patch().to(feeds::decide))
+                .route(delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Runs}/{id}/items", READ).route(get().to(feeds::items)))
         // what rules would make of everybody
         .service(
             path("/scim/v2/{endpoint:Simulations}", MANY)
                 .route(get().to(search::by_query))
-                .route(web::post().to(simulations::create)),
+                .route(post().to(simulations::create)),
         )
         .service(
             path("/scim/v2/{endpoint:Simulations}/{id}", RESOURCE)
                 .route(get().to(resources::fetch))
-                .route(web::put().to(simulations::replace))
-                .route(web::patch().to(simulations::patch))
-                .route(web::delete().to(resources::remove)),
+                .route(put().to(simulations::replace))
+                .route(patch().to(simulations::patch))
+                .route(delete().to(resources::remove)),
         )
         .service(path("/scim/v2/{endpoint:Simulations}/{id}/items", READ).route(get().to(simulations::items)))
         // what it was worth that seats of limited entitlements were taken back
@@ -133,8 +130,8 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
         .service(
             path("/scim/v2/{endpoint:WorkItems}/{id}", RUN)
                 .route(get().to(resources::fetch))
-                .route(web::patch().to(resources::patch))
-                .route(web::delete().to(resources::remove)),
+                .route(patch().to(resources::patch))
+                .route(delete().to(resources::remove)),
         )
         // RFC 7644 sections 3.3 to 3.6
         .service(many_resources())
@@ -145,17 +142,17 @@ pub(super) fn all(config: &mut web::ServiceConfig) {
 fn many_resources() -> Resource {
     path("/scim/v2/{endpoint}", MANY)
         .route(get().to(search::by_query))
-        .route(web::post().to(resources::create))
+        .route(post().to(resources::create))
         // SS 12000:2018; 405 for all others
-        .route(web::put().to(resources::replace_named))
+        .route(put().to(resources::replace_named))
 }
 
 fn one_resource() -> Resource {
     path("/scim/v2/{endpoint}/{id}", RESOURCE)
         .route(get().to(resources::fetch))
-        .route(web::put().to(resources::replace))
-        .route(web::patch().to(resources::patch))
-        .route(web::delete().to(resources::remove))
+        .route(put().to(resources::replace))
+        .route(patch().to(resources::patch))
+        .route(delete().to(resources::remove))
 }
 
 /// Whether the path is plainly one of the two types that everybody has, and no fixed name below it.
@@ -169,13 +166,34 @@ fn is_of_users_or_groups(context: &guard::GuardContext<'_>) -> bool {
 fn path(pattern: &'static str, allow: &'static str) -> Resource {
     web::resource(pattern)
         .app_data(Pattern(pattern))
-        .route(web::method(actix_web::http::Method::OPTIONS).to(move || std::future::ready(respond::methods(allow))))
+        .route(on([Method::OPTIONS]).to(move || std::future::ready(respond::methods(allow))))
         .default_service(web::to(move || std::future::ready(Err::<HttpResponse, _>(Failure::Method(allow)))))
 }
 
 /// GET, and HEAD as a GET whose body is not sent.
 fn get() -> Route {
-    web::route().guard(guard::fn_guard(|context| guard::Get().check(context) || guard::Head().check(context)))
+    on([Method::GET, Method::HEAD])
+}
+
+fn post() -> Route {
+    on([Method::POST])
+}
+
+fn put() -> Route {
+    on([Method::PUT])
+}
+
+fn patch() -> Route {
+    on([Method::PATCH])
+}
+
+fn delete() -> Route {
+    on([Method::DELETE])
+}
+
+/// A route for methods. The library's own guards note with each request what they were asked, for a 405 of its making.
+fn on<const N: usize>(methods: [Method; N]) -> Route {
+    web::route().guard(guard::fn_guard(move |context| methods.contains(&context.head().method)))
 }
 
 async fn unknown_path() -> Answer {

@@ -87,12 +87,12 @@ pub(super) async fn check(
 ) -> Result<bool, Failure> {
     let slug = request.extensions().get::<Slug>().cloned();
     if let Some(Slug(slug)) = slug
-        && of_slug(state, &slug).await? != Some(tenant)
+        && Box::pin(of_slug(state, &slug)).await? != Some(tenant)
     {
         return Err(Failure::Unauthenticated);
     }
     let Some(host) = host.filter(|_| state.hosts.any.load(Ordering::Relaxed)) else { return Ok(false) };
-    match of_host(state, host).await? {
+    match Box::pin(of_host(state, host)).await? {
         Some(owner) if owner != tenant => Err(Failure::Unauthenticated),
         owner => Ok(owner.is_some()),
     }

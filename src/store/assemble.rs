@@ -251,8 +251,15 @@ pub fn etag(record: &Record, in_groups: bool, nesting_seq: Seq, lens: u64) -> St
         .chain_update(nesting.to_be_bytes())
         .chain_update(lens.to_be_bytes())
         .finalize();
-    let short = digest.iter().take(5).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    format!("W/\"{}.{short:010x}\"", record.version)
+    let version = record.version.to_string();
+    let mut etag = String::with_capacity(version.len() + 15);
+    etag.push_str("W/\"");
+    etag.push_str(&version);
+    etag.push('.');
+    let digits = digest.iter().take(5).flat_map(|byte| [byte >> 4, byte & 15]);
+    etag.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    etag.push('"');
+    etag
 }
 
 /// An instant as RFC 3339 in UTC with microseconds.
@@ -268,28 +275,30 @@ fn push_instant(out: &mut String, micros: i64) {
     let Ok(year) = u32::try_from(at.year()) else { return out.push_str(&format!("{instant:.6}")) };
     // Two of these stand in every answer, and the formatting machinery takes longer than the rest of `meta`.
     let part = |number: i8| u32::try_from(number).unwrap_or_default();
-    push_digits(out, year, 4);
+    push_digits::<4>(out, year);
     for (before, number) in
-        [("-", at.month()), ("-", at.day()), ("T", at.hour()), (":", at.minute()), (":", at.second())]
+        [('-', at.month()), ('-', at.day()), ('T', at.hour()), (':', at.minute()), (':', at.second())]
     {
-        out.push_str(before);
-        push_digits(out, part(number), 2);
+        out.push(before);
+        push_digits::<2>(out, part(number));
     }
     out.push('.');
-    push_digits(out, u32::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default(), 6);
+    push_digits::<6>(out, u32::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default());
     out.push('Z');
 }
 
-fn push_digits(out: &mut String, number: u32, width: u32) {
-    for place in (0..width).rev() {
-        let digit = number / 10_u32.pow(place) % 10;
-        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+fn push_digits<const WIDTH: usize>(out: &mut String, mut number: u32) {
+    let mut digits = ['0'; WIDTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = char::from_digit(number % 10, 10).unwrap_or('0');
+        number /= 10;
     }
+    out.extend(digits);
 }
 
 fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str) {
     let mut to = String::with_capacity(base.len() + endpoint.len() + 4);
-    push_text(&mut to, &format!("{base}/{endpoint}/"));
+    push_text(&mut to, &[base, "/", endpoint, "/"].concat());
     // What comes before the id, still within its quotes.
     to.pop();
     out.push_str(",\"groups\":[");
@@ -403,8 +412,18 @@ fn push_text(out: &mut String, text: &str) {
         out.push('"');
         return;
     }
-    // Where something is to be escaped the JSON library does it, so that it is right.
-    out.push_str(&Value::String(text.to_owned()).to_string());
+    // Where more is to be escaped than the quotes of an entity tag the JSON library does it, so that it is right.
+    if text.bytes().any(|byte| byte < b' ') {
+        return out.push_str(&Value::String(text.to_owned()).to_string());
+    }
+    out.push('"');
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('"');
 }
 
 #[cfg(test)]

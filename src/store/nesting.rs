@@ -14,7 +14,7 @@ use crate::{Error, GroupRef, ResourceId, TenantId};
 /// The edges between a tenant's groups, and what the outer ones are called.
 #[derive(Clone, Debug, Default)]
 pub struct Nesting {
-    parents: HashMap<ResourceId, BTreeSet<ResourceId>>,
+    parents: HashMap<ResourceId, Vec<ResourceId>>,
     labels: HashMap<ResourceId, Arc<str>>,
 }
 
@@ -32,7 +32,7 @@ impl Nesting {
         let mut nesting = Nesting::default();
         for (parent, child, label) in rows {
             let parent = resource_id(&parent)?;
-            nesting.parents.entry(resource_id(&child)?).or_default().insert(parent);
+            nesting.parents.entry(resource_id(&child)?).or_default().push(parent);
             nesting.labels.entry(parent).or_insert_with(|| label.into());
         }
         Ok(nesting)
@@ -40,19 +40,22 @@ impl Nesting {
 
     /// How many edges there are.
     pub(crate) fn edges(&self) -> usize {
-        self.parents.values().map(BTreeSet::len).sum()
+        self.parents.values().map(Vec::len).sum()
     }
 
     /// Adds an edge.
     pub(crate) fn link(&mut self, parent: ResourceId, child: ResourceId, label: &str) {
-        self.parents.entry(child).or_default().insert(parent);
+        let parents = self.parents.entry(child).or_default();
+        if !parents.contains(&parent) {
+            parents.push(parent);
+        }
         self.labels.insert(parent, label.into());
     }
 
     /// Takes an edge away.
     pub(crate) fn unlink(&mut self, parent: ResourceId, child: ResourceId) {
         if let Some(parents) = self.parents.get_mut(&child) {
-            parents.remove(&parent);
+            parents.retain(|known| *known != parent);
         }
     }
 
@@ -60,7 +63,7 @@ impl Nesting {
     pub(crate) fn forget(&mut self, group: ResourceId) {
         self.parents.remove(&group);
         for parents in self.parents.values_mut() {
-            parents.remove(&group);
+            parents.retain(|known| *known != group);
         }
         self.labels.remove(&group);
     }
@@ -99,11 +102,12 @@ impl Nesting {
 
     /// A member's groups: the direct ones, then those that hold them.
     pub fn complete(&self, direct: Vec<GroupRef>) -> Vec<GroupRef> {
-        if !direct.iter().any(|group| self.parents.contains_key(&group.id)) {
+        let above = self.ancestors(direct.iter().map(|group| group.id));
+        if above.is_empty() {
             return direct;
         }
-        let above = self.ancestors(direct.iter().map(|group| group.id));
-        let mut groups = direct;
+        let mut groups = Vec::with_capacity(direct.len() + above.len());
+        groups.extend(direct);
         groups.extend(above.into_iter().map(|id| GroupRef {
             id,
             label: self.labels.get(&id).cloned().unwrap_or_else(|| "".into()),

@@ -215,9 +215,10 @@ impl Reader {
             let mut learnt = names.learn(&unknown, record::kinds(&mut self.db, tenant, &unknown)?).into_iter();
             labels.iter_mut().filter(|label| label.is_none()).for_each(|label| *label = learnt.next());
         }
+        let mut groups = Vec::with_capacity(direct.len());
         let named = direct.into_iter().zip(labels);
-        let direct = named.filter_map(|(id, label)| Some(GroupRef { id, label: label.flatten()?, direct: true }));
-        Ok(Some(nesting.complete(direct.collect())))
+        groups.extend(named.filter_map(|(id, label)| Some(GroupRef { id, label: label.flatten()?, direct: true })));
+        Ok(Some(nesting.complete(groups)))
     }
 }
 
@@ -274,7 +275,11 @@ impl Names {
 
 /// The ids that lie one after the other.
 fn ids_of(listed: &[u8]) -> Result<Vec<ResourceId>, Error> {
-    listed.chunks(16).map(record::resource_id).collect()
+    let mut ids = Vec::with_capacity(listed.len() / 16);
+    for id in listed.chunks(16) {
+        ids.push(record::resource_id(id)?);
+    }
+    Ok(ids)
 }
 
 /// By id.

@@ -74,7 +74,7 @@ impl Directory {
         let users = ctx.views.of(USER);
         !users.has_masks()
             && !users.is_nothing()
-            && has_people(&self.registry_of(ctx.tenant))
+            && has_people(&self.registry_at(ctx))
             && self.store.may_bear(ctx.tenant, &MARK)
     }
 

@@ -97,8 +97,11 @@ impl Directory {
     /// then it is not.
     pub(in crate::directory) async fn remember_released(&self, ctx: &Ctx, operation: &str) -> Result<(), Error> {
         let Shown { mut people, named } = ctx.released.take();
-        people.extend(self.protected_among(ctx, named).await?);
-        self.remember_people(ctx, operation, people).await
+        if people.is_empty() && named.is_empty() {
+            return Ok(());
+        }
+        people.extend(Box::pin(self.protected_among(ctx, named)).await?);
+        Box::pin(self.remember_people(ctx, operation, people)).await
     }
 
     /// The same for the answer to a write: of what was written its change tells, and of whom it calls by name this does. It

@@ -42,7 +42,7 @@ impl Directory {
         {
             return Ok(known);
         }
-        self.fresh_catalog(tenant, now).await
+        Box::pin(self.fresh_catalog(tenant, now)).await
     }
 
     /// The tenant's schemas and resource types as they are now.
@@ -79,11 +79,11 @@ impl Directory {
     /// The resource type that the tenant serves at an endpoint, by the catalog that the context was made with or a newer
     /// one. What is not known is looked for anew.
     pub async fn definition_at(&self, ctx: &Ctx, endpoint: &str) -> Result<Option<Arc<Definition>>, Error> {
-        let known = self.store.known_catalog(ctx.tenant);
-        if let Some(definition) = known.as_ref().and_then(|known| known.registry().at_endpoint(endpoint)) {
+        let known = self.registry_at(ctx);
+        if let Some(definition) = known.at_endpoint(endpoint) {
             return Ok(Some(definition.clone()));
         }
-        let fresh = self.fresh_catalog(ctx.tenant, ctx.now).await?;
+        let fresh = Box::pin(self.fresh_catalog(ctx.tenant, ctx.now)).await?;
         Ok(fresh.registry().at_endpoint(endpoint).cloned())
     }
 
@@ -105,6 +105,20 @@ impl Directory {
     /// The tenant's schemas and resource types as they were last seen.
     pub fn registry_of(&self, tenant: TenantId) -> Arc<Registry> {
         self.store.known_catalog(tenant).map_or_else(|| self.registry.clone(), |catalog| catalog.registry().clone())
+    }
+
+    /// Those that a request began with.
+    pub(in crate::directory) fn registry_at(&self, ctx: &Ctx) -> Arc<Registry> {
+        ctx.registry.clone().unwrap_or_else(|| self.registry_of(ctx.tenant))
+    }
+
+    /// The same for an answer with resources of a type, unless the request has found that among newer ones.
+    pub(in crate::directory) fn registry_for(&self, ctx: &Ctx, definition: &Definition) -> Arc<Registry> {
+        let began = self.registry_at(ctx);
+        match began.definition(definition.name()) {
+            Some(known) if std::ptr::eq(&**known, definition) => began,
+            _ => self.registry_of(ctx.tenant),
+        }
     }
 }
 

@@ -225,7 +225,7 @@ async fn renamed(
         return Ok(None);
     }
     let Ok(mut resource) = serde_json::from_str::<Map<String, Value>>(body) else { return Ok(None) };
-    rename_all(state, ctx, std::slice::from_ref(definition), &mut [&mut resource]).await?;
+    Box::pin(rename_all(state, ctx, std::slice::from_ref(definition), &mut [&mut resource])).await?;
     let location = resource.get("meta").and_then(|meta| meta.get("location")?.as_str().map(str::to_owned));
     Ok(Some((Value::Object(resource).to_string(), location)))
 }

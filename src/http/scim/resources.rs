@@ -61,7 +61,7 @@ pub(in crate::http) async fn fetch(request: HttpRequest, state: web::Data<State>
 async fn with_use(state: &State, ctx: &Ctx, definition: &Definition, fetched: Fetched) -> Result<Fetched, Failure> {
     Ok(match fetched {
         Fetched::Found { etag, location, body } if definition.name() == CLIENT => {
-            Fetched::Found { etag, location, body: state.directory.with_use(ctx, body).await? }
+            Fetched::Found { etag, location, body: Box::pin(state.directory.with_use(ctx, body)).await? }
         }
         fetched => fetched,
     })

@@ -25,7 +25,9 @@ pub struct Schema {
 impl Schema {
     /// The attribute of that name, in any case.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+        // Most are told apart by their length, at once.
+        let is_it = |known: &str| known.len() == name.len() && known.eq_ignore_ascii_case(name);
+        self.attributes.iter().find(|attribute| is_it(&attribute.name))
     }
 }
 
