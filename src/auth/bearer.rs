@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use serde_json::{Map, Value};
-use store::{CredentialKind, TenantId};
+use store::{CredentialKind, Keyed, TenantId};
 use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
@@ -35,7 +35,7 @@ const REMEMBER_AT_MOST: u64 = 10_000;
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// The client, its role and its profile.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The tenant the client belongs to.
     pub tenant: TenantId,
     /// The credential that was shown.
@@ -106,7 +106,7 @@ pub struct Authenticator {
     /// The keys of foreign issuers.
     pub(super) issuers: Keys,
     pub(super) members: Members,
-    remembered: Cache<[u8; 32], Arc<Principal>>,
+    remembered: Cache<[u8; 32], Arc<Principal>, Keyed>,
     /// Clients behind signed tokens.
     pub(super) standings: Cache<Whose, Arc<Standing>>,
     /// How often everything was forgotten.
@@ -121,7 +121,8 @@ pub struct Authenticator {
 impl Authenticator {
     /// An authenticator over the credentials of the directory's store and the members of a federation.
     pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
-        let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
+        let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER);
+        let remembered = remembered.build_with_hasher(Keyed::default());
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone(), directory.master_keys()));
         let issuers = Keys::new(issuers);
@@ -261,7 +262,7 @@ impl Authenticator {
             return Err(Refusal::Suspended);
         }
         Ok(Principal {
-            caller,
+            caller: caller.into(),
             tenant: claim.tenant,
             credential: credential.id,
             as_of: now,

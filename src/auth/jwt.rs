@@ -48,7 +48,7 @@ impl Authenticator {
         let scopes = Scopes::parse(grant.scope.split_whitespace()).map_err(|_| Refusal::Unauthenticated)?;
         let caller = Caller { scopes: standing.caller.scopes.narrow(&scopes), ..standing.caller.clone() };
         Ok(Principal {
-            caller,
+            caller: caller.into(),
             tenant: grant.tenant,
             credential: grant.credential,
             expires_at: Some(standing.ends_at.map_or(end, |ends_at| ends_at.min(end))),

@@ -5,14 +5,13 @@
 //! is a look-up and a few atomics, and takes no memory once a client is known. Time is an argument, in µs of any clock
 //! that does not go backwards.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use store::{ResourceId, TenantId};
+use store::{ById, Keyed, ResourceId, TenantId};
 
 use crate::directory::{Caller, Rate};
 
@@ -105,13 +104,13 @@ impl Gauge {
 
 #[derive(Debug)]
 struct Gauges<K> {
-    parts: [RwLock<HashMap<K, Arc<Gauge>>>; SHARDS],
-    hash: RandomState,
+    parts: [RwLock<ById<K, Arc<Gauge>>>; SHARDS],
+    hash: Keyed,
 }
 
 impl<K: Hash + Eq + Copy> Gauges<K> {
     fn new() -> Self {
-        Gauges { parts: std::array::from_fn(|_| RwLock::default()), hash: RandomState::new() }
+        Gauges { parts: std::array::from_fn(|_| RwLock::default()), hash: Keyed::default() }
     }
 
     fn of(&self, key: K, now: u64) -> Arc<Gauge> {
@@ -273,7 +272,7 @@ mod tests {
     use crate::directory::{Ctx, Random};
 
     fn caller(rate: Rate) -> Caller {
-        Caller { rate, ..Ctx::system(TenantId(1), 0, Random::os()).caller }
+        Caller { rate, ..(*Ctx::system(TenantId(1), 0, Random::os()).caller).clone() }
     }
 
     fn limiter(client: Bounds, tenant: Bounds) -> Limiter {

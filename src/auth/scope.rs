@@ -52,7 +52,7 @@ mod tests {
     use crate::directory::{Ctx, Random};
 
     fn caller(scopes: &str) -> Caller {
-        let system = Ctx::system(store::TenantId(1), 0, Random::os()).caller;
+        let system = (*Ctx::system(store::TenantId(1), 0, Random::os()).caller).clone();
         Caller { scopes: Scopes::parse(scopes.split_whitespace()).expect("scopes"), ..system }
     }
 

@@ -59,8 +59,11 @@ async fn write(directory: &Directory, arguments: &Arguments) -> anyhow::Result<(
     let caller = directory.caller(tenant, client).await?.context("the client is not active")?;
     let catalog = directory.fresh_catalog(tenant, system.now).await?;
     let definition = catalog.registry().definition("User").cloned().context("there is no resource type User")?;
-    let ctx =
-        Ctx { views: caller.outlook.views(catalog.registry(), directory.veil(tenant, &caller)), caller, ..system };
+    let ctx = Ctx {
+        views: caller.outlook.views(catalog.registry(), directory.veil(tenant, &caller)),
+        caller: caller.into(),
+        ..system
+    };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut page_text = page_of(arguments.format, &[["externalId", "userName", "email", "active"]], true)?;
     let mut cursor = Some(String::new());

@@ -199,7 +199,7 @@ pub struct Ctx {
     /// The register.
     pub tenant: TenantId,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// What it may see of each resource type.
     pub views: Arc<Views>,
     /// µs since 1970.
@@ -254,7 +254,7 @@ impl Ctx {
         };
         Ctx {
             tenant,
-            caller,
+            caller: Arc::new(caller),
             views: Views::everything(),
             now,
             random,

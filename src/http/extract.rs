@@ -125,7 +125,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
     let veil = state.directory.veil(principal.tenant, &principal.caller);
     Ok(Ctx {
         tenant: principal.tenant,
-        caller: principal.caller.clone(),
+        caller: Arc::clone(&principal.caller),
         views: theirs(&principal.caller, principal.caller.outlook.views(catalog.registry(), veil), catalog.registry()),
         now,
         random: Random::os(),

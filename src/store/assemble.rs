@@ -256,8 +256,9 @@ pub fn etag(record: &Record, in_groups: bool, nesting_seq: Seq, lens: u64) -> St
     etag.push_str("W/\"");
     etag.push_str(&version);
     etag.push('.');
-    let digits = digest.iter().take(5).flat_map(|byte| [byte >> 4, byte & 15]);
-    etag.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    for digit in digest.iter().take(5).flat_map(|byte| [byte >> 4, byte & 15]) {
+        etag.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+    }
     etag.push('"');
     etag
 }
@@ -288,12 +289,12 @@ fn push_instant(out: &mut String, micros: i64) {
 }
 
 fn push_digits<const WIDTH: usize>(out: &mut String, mut number: u32) {
-    let mut digits = ['0'; WIDTH];
+    let mut digits = [b'0'; WIDTH];
     for digit in digits.iter_mut().rev() {
-        *digit = char::from_digit(number % 10, 10).unwrap_or('0');
+        *digit += (number % 10) as u8;
         number /= 10;
     }
-    out.extend(digits);
+    out.push_str(str::from_utf8(&digits).unwrap_or_default());
 }
 
 fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str) {

@@ -18,6 +18,7 @@ use scim::schema::Registry;
 use crate::bearing::{self, Unborne};
 use crate::catalog::{self, Catalog};
 use crate::db::Db;
+use crate::ids::Keyed;
 use crate::index::Indexes;
 use crate::nesting::Nesting;
 use crate::point::Names;
@@ -49,18 +50,21 @@ pub(crate) struct Booked {
 /// The books of tenants as they were last committed.
 pub(crate) type Books = Cache<TenantId, Booked>;
 
+/// Of each tenant one thing.
+type Remembered<V> = Cache<TenantId, V, Keyed>;
+
 /// What is remembered, each tenant at one state.
 pub(crate) struct Known {
     /// Catalogs without a document of the tenant's own: no more than which paths are indexed.
-    plain: Cache<TenantId, Arc<Catalog>>,
+    plain: Remembered<Arc<Catalog>>,
     /// Catalogs with some.
-    own: Cache<TenantId, Arc<Catalog>>,
+    own: Remembered<Arc<Catalog>>,
     /// A tenant is in one of the two; held while it is put there.
     catalogs: Mutex<()>,
-    nesting: Cache<TenantId, (Seq, Arc<Nesting>)>,
+    nesting: Remembered<(Seq, Arc<Nesting>)>,
     books: Books,
     unborne: Unborne,
-    names: Cache<TenantId, Arc<Names>>,
+    names: Remembered<Arc<Names>>,
     /// How many names all of `names` hold.
     named: Arc<AtomicU64>,
 }
@@ -69,17 +73,23 @@ impl Known {
     /// Nothing yet; of each kind at most so many tenants.
     pub(crate) fn new(tenants: u64) -> Self {
         Known {
-            plain: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
-            own: Cache::builder().time_to_idle(IDLE).build(),
+            plain: Cache::builder()
+                .max_capacity(tenants)
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(Keyed::default()),
+            own: Cache::builder().time_to_idle(IDLE).build_with_hasher(Keyed::default()),
             catalogs: Mutex::new(()),
             nesting: Cache::builder()
                 .max_capacity(EDGES)
                 .weigher(move |_, (_, nesting): &(Seq, Arc<Nesting>)| weight(nesting, tenants))
                 .eviction_policy(EvictionPolicy::lru())
-                .build(),
+                .build_with_hasher(Keyed::default()),
             unborne: bearing::unborne(tenants),
             books: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
-            names: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
+            names: Cache::builder()
+                .max_capacity(tenants)
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(Keyed::default()),
             named: Arc::default(),
         }
     }

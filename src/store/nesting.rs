@@ -1,12 +1,13 @@
 //! Groups within groups, in memory: which groups hold which, read once and kept until `nesting_seq` moves. It answers
 //! indirect membership without recursive SQL and refuses cycles.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use diesel::sql_types::{Binary, Text};
 
 use crate::db::Db;
+use crate::ids::ById;
 use crate::record::resource_id;
 use crate::statement::Statement;
 use crate::{Error, GroupRef, ResourceId, TenantId};
@@ -14,8 +15,8 @@ use crate::{Error, GroupRef, ResourceId, TenantId};
 /// The edges between a tenant's groups, and what the outer ones are called.
 #[derive(Clone, Debug, Default)]
 pub struct Nesting {
-    parents: HashMap<ResourceId, Vec<ResourceId>>,
-    labels: HashMap<ResourceId, Arc<str>>,
+    parents: ById<ResourceId, Vec<ResourceId>>,
+    labels: ById<ResourceId, Arc<str>>,
 }
 
 impl Nesting {

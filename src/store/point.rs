@@ -21,6 +21,7 @@ use scim::key;
 
 use crate::catalog;
 use crate::db::Db;
+use crate::ids::ById;
 use crate::index::{IndexedPath, Mode};
 use crate::nesting::Nesting;
 use crate::reader::Reader;
@@ -227,7 +228,7 @@ impl Reader {
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) seq: Seq,
-    known: RwLock<HashMap<ResourceId, Option<Arc<str>>>>,
+    known: RwLock<ById<ResourceId, Option<Arc<str>>>>,
     /// How many names all tenants' hold.
     named: Arc<AtomicU64>,
 }
@@ -273,11 +274,11 @@ impl Names {
     }
 }
 
-/// The ids that lie one after the other.
+/// The ids that lie one after the other, with a comma between.
 fn ids_of(listed: &[u8]) -> Result<Vec<ResourceId>, Error> {
-    let mut ids = Vec::with_capacity(listed.len() / 16);
-    for id in listed.chunks(16) {
-        ids.push(record::resource_id(id)?);
+    let mut ids = Vec::with_capacity(listed.len().div_ceil(17));
+    for id in listed.chunks(17) {
+        ids.push(record::resource_id(id.get(..16).unwrap_or(id))?);
     }
     Ok(ids)
 }
@@ -324,9 +325,9 @@ struct Dialect {
     is_domain: &'static str,
 }
 
-const SQLITE: Dialect = Dialect { list: "(SELECT CAST(group_concat(m.group_id, '') AS BLOB)", is_domain: " = " };
+const SQLITE: Dialect = Dialect { list: "(SELECT CAST(group_concat(m.group_id) AS BLOB)", is_domain: " = " };
 const POSTGRES: Dialect =
-    Dialect { list: "(SELECT string_agg(m.group_id, ''::bytea)", is_domain: " IS NOT DISTINCT FROM " };
+    Dialect { list: "(SELECT string_agg(m.group_id, ','::bytea)", is_domain: " IS NOT DISTINCT FROM " };
 
 type Columns = (record::Types, Nullable<Text>, BigInt, BigInt, Nullable<Binary>);
 

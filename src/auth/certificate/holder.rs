@@ -46,7 +46,7 @@ impl Authenticator {
         }
         let expires_at = [credential.expires_at, until].into_iter().flatten().min();
         Ok(Principal {
-            caller,
+            caller: caller.into(),
             tenant: tenant_id,
             credential: credential.id,
             expires_at,

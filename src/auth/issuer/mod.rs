@@ -40,7 +40,7 @@ impl Authenticator {
         let standing = self.standing((tenant, rule.client, None), now).await?;
         let user = self.user_of(tenant, &issuer, &standing.caller, claims).await?;
         Ok(Principal {
-            caller: Caller { user, ..standing.caller.clone() },
+            caller: Caller { user, ..standing.caller.clone() }.into(),
             tenant,
             credential: issuer.id.0,
             expires_at: Some(end.saturating_add(issuer.leeway)),

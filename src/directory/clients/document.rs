@@ -104,7 +104,7 @@ impl Directory {
         Ok(Some(Ctx {
             views: caller.outlook.views(catalog.registry(), self.veil(ctx.tenant, &caller)),
             schemas: catalog.registry().revision(),
-            caller,
+            caller: caller.into(),
             once: None,
             simulate: false,
             weighed: false,

@@ -83,9 +83,9 @@ fn a_cursor_of_another_tenant_client_role_view_query_or_key_is_invalid() {
     let own = Binding::new(&ctx(1), ["User", "a"]);
     let sealed = cursor(Cut::Start).seal(&key(1), &own, &Random::os()).unwrap();
     let mut client = ctx(1);
-    client.caller.id = ResourceId(uuid::Uuid::from_u128(9));
+    Arc::make_mut(&mut client.caller).id = ResourceId(uuid::Uuid::from_u128(9));
     let mut role = ctx(1);
-    role.caller.role = super::super::Role::Consumer;
+    Arc::make_mut(&mut role.caller).role = super::super::Role::Consumer;
     let mut view = ctx(1);
     let narrowed = scim::view::View::new(None, Some(["userName".to_owned()].into()));
     view.views = Arc::new(scim::view::Views::alike(narrowed));

@@ -161,7 +161,7 @@ impl Directory {
                         caller.outlook.views(catalog.registry(), self.veil(tenant, &caller)),
                         catalog.registry(),
                     ),
-                    caller,
+                    caller: caller.into(),
                     base_url: stored.base_url.as_str().into(),
                     request_id: stored.request_id.as_str().into(),
                     by: By {

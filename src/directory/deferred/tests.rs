@@ -75,7 +75,7 @@ async fn client(directory: &Directory, tenant: TenantId, name: &str) -> Ctx {
     let credential = clients::NewCredential { id: uuid::Uuid::new_v4(), digest: vec![0; 32], ..Default::default() };
     let id = clients::create(directory, &system, name, Role::Source, Profile::Rfc, credential).await.expect("a client");
     let caller = directory.caller(tenant, id).await.expect("reads").expect("a client");
-    Ctx { caller, base_url: "https://scim.example".into(), ..system }
+    Ctx { caller: Arc::new(caller), base_url: "https://scim.example".into(), ..system }
 }
 
 fn message(operations: &Value) -> Value {

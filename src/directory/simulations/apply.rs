@@ -1,6 +1,8 @@
 //! What was decided on and says the same is done: rules and policies are changed on behalf of whoever decided, by the steps of
 //! PATCH, PUT, POST and DELETE, in one write with the end of the simulation. People follow as the scheduler comes to them.
 
+use std::sync::Arc;
+
 use scim::resource::Notes;
 use serde_json::{Value, json};
 use store::{ResourceId, TenantId};
@@ -26,8 +28,9 @@ impl Simulator {
     ) -> Result<Passed, Error> {
         let decided = |name: &str| document.get("decided")?.get(name)?.as_str()?.parse::<ResourceId>().ok();
         let mut ctx = self.ctx(tenant);
-        ctx.caller.id = decided("by").unwrap_or(ResourceId::SYSTEM);
-        ctx.caller.user = decided("user");
+        let caller = Arc::make_mut(&mut ctx.caller);
+        caller.id = decided("by").unwrap_or(ResourceId::SYSTEM);
+        caller.user = decided("user");
         let definition = self.directory.registry_of(tenant).definition(RULE).cloned();
         let definition = definition.ok_or_else(|| store::Error::Corrupt("there is no resource type Rule".into()))?;
         let mut revisions = Vec::new();

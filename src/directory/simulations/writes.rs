@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use scim::bulk::{BulkRequest, Method, parse};
 use scim::resource::{Notes, Strictness};
@@ -179,7 +180,7 @@ impl Directory {
             }
             None => ctx.clone(),
         };
-        doing.caller.user = user;
+        Arc::make_mut(&mut doing.caller).user = user;
         // What is too much is told, and decided on, beforehand.
         doing.weighed = true;
         let ids = asked.ids.iter().map(|id| id.parse().map_err(|()| store::Error::Corrupt("an id is none".into())));

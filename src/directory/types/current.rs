@@ -2,13 +2,13 @@
 //! nodes after [`TRUSTED`], and whatever is not found is looked for anew before it is called missing. A write is judged
 //! by the catalog under the lock in any case.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use scim::schema::{Definition, Registry, lint};
 use serde_json::Value;
 use store::catalog::Catalog;
-use store::{TenantId, Work};
+use store::{ById, TenantId, Work};
 
 use super::super::{AUTHORITY, Ctx, Directory, Error, POLICY};
 
@@ -31,7 +31,7 @@ struct Look {
 
 /// When each tenant's catalog was last compared with the database, µs.
 #[derive(Clone, Debug, Default)]
-pub(in crate::directory) struct Checked(Arc<RwLock<HashMap<TenantId, Look>>>);
+pub(in crate::directory) struct Checked(Arc<RwLock<ById<TenantId, Look>>>);
 
 impl Directory {
     /// The tenant's schemas and resource types, at most a second old.
@@ -108,16 +108,20 @@ impl Directory {
     }
 
     /// Those that a request began with.
-    pub(in crate::directory) fn registry_at(&self, ctx: &Ctx) -> Arc<Registry> {
-        ctx.registry.clone().unwrap_or_else(|| self.registry_of(ctx.tenant))
+    pub(in crate::directory) fn registry_at<'c>(&self, ctx: &'c Ctx) -> Cow<'c, Arc<Registry>> {
+        ctx.registry.as_ref().map_or_else(|| Cow::Owned(self.registry_of(ctx.tenant)), Cow::Borrowed)
     }
 
     /// The same for an answer with resources of a type, unless the request has found that among newer ones.
-    pub(in crate::directory) fn registry_for(&self, ctx: &Ctx, definition: &Definition) -> Arc<Registry> {
+    pub(in crate::directory) fn registry_for<'c>(
+        &self,
+        ctx: &'c Ctx,
+        definition: &Definition,
+    ) -> Cow<'c, Arc<Registry>> {
         let began = self.registry_at(ctx);
         match began.definition(definition.name()) {
             Some(known) if std::ptr::eq(&**known, definition) => began,
-            _ => self.registry_of(ctx.tenant),
+            _ => Cow::Owned(self.registry_of(ctx.tenant)),
         }
     }
 }

@@ -41,11 +41,11 @@ async fn whatever_is_wrong_with_a_cursor_the_answer_is_the_same() {
     let other_tenant = world.directory.store().create_tenant("two", "Two", NOW).unwrap().id;
     let own = world.ctx();
     let mut foreign = own.clone();
-    foreign.caller.id = client(5);
+    Arc::make_mut(&mut foreign.caller).id = client(5);
     let mut elsewhere = own.clone();
     elsewhere.tenant = other_tenant;
     let mut demoted = own.clone();
-    demoted.caller.role = Role::Consumer;
+    Arc::make_mut(&mut demoted.caller).role = Role::Consumer;
     let mut narrowed = own.clone();
     narrowed.views = Arc::new(Views::alike(View::new(None, Some(["userName".to_owned()].into()))));
     let changed = |change: fn(&mut SearchRequest)| {
@@ -103,7 +103,7 @@ async fn a_cursor_expires_when_its_time_is_over() {
     assert_eq!(third.ids.len(), 5);
     // To somebody else an old cursor is no cursor at all.
     let mut foreign = later(4_000);
-    foreign.caller.id = client(5);
+    Arc::make_mut(&mut foreign.caller).id = client(5);
     assert_eq!(refusal(world.ask(&foreign, &["User"], &next).await).0, "invalidCursor");
 }
 

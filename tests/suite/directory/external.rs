@@ -1,5 +1,7 @@
 //! `externalId` is a client's own name for a resource (RFC 7643 section 3.1).
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::support::both::on_both_databases;
@@ -81,7 +83,7 @@ async fn put_clears_only_the_clients_own_external_id(register: &Register) {
 
 async fn joined_clients_share_one_external_id(register: &Register) {
     let (payroll, mut roster) = (register.client("payroll"), register.client("roster"));
-    roster.caller.domain = payroll.caller.domain;
+    Arc::make_mut(&mut roster.caller).domain = payroll.caller.domain;
     let anna = user_with("anna", &json!({ "externalId": "7" }));
     let id = id(&register.create(&payroll, "User", anna).await.expect("created"));
     assert_eq!(register.fetch(&roster, "User", &id).await.expect("found").0["externalId"], "7");

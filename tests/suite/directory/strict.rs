@@ -1,5 +1,7 @@
 //! The strict profiles refuse what the default one understands, and what all of them must do they do alike.
 
+use std::sync::Arc;
+
 use matrikel::directory::{Ctx, Profile};
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ on_both_databases!(Register:
 
 fn as_profile(register: &Register, profile: Profile) -> Ctx {
     let mut ctx = register.ctx();
-    ctx.caller.profile = profile;
+    Arc::make_mut(&mut ctx.caller).profile = profile;
     ctx
 }
 

@@ -1,5 +1,7 @@
 //! Preconditions (RFC 7644 section 3.14): `If-Match` guards a write, `If-None-Match` saves an answer.
 
+use std::sync::Arc;
+
 use matrikel::directory::version::{Precondition, Tags};
 use matrikel::directory::{Ctx, Error, Fetched};
 use scim::resource::Projection;
@@ -74,7 +76,7 @@ async fn an_answer_that_is_known_is_not_given_again(register: &Register) {
     // Another profile is another answer, and so has another tag.
     let tag = register.etag("User", &id).await;
     let mut strict = register.ctx();
-    strict.caller.profile = matrikel::directory::Profile::Interop01;
+    Arc::make_mut(&mut strict.caller).profile = matrikel::directory::Profile::Interop01;
     assert!(!known(fetch(register, &strict, &id, &tag).await));
 }
 

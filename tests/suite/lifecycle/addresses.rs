@@ -1,6 +1,8 @@
 //! An address is one human being's where a policy covers the accounts, whichever client brings it and however it stands
 //! there; without a policy nothing is asked.
 
+use std::sync::Arc;
+
 use matrikel::directory::Error;
 use serde_json::{Value, json};
 
@@ -109,7 +111,7 @@ async fn accounts_of_one_human_being_may_have_one_address(town: &Town) {
     town.refresh().await;
     let of = |name: &str, domain: &str| {
         let mut ctx = town.source(name);
-        ctx.caller.account_domain = Some(domain.into());
+        Arc::make_mut(&mut ctx.caller).account_domain = Some(domain.into());
         ctx
     };
     let (hr, school) = (of("hr", "administration"), of("school", "education"));

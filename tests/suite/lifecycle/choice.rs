@@ -2,6 +2,7 @@
 //! and numbers that are nobody else's, whatever happens in whatever order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use matrikel::directory::Ctx;
 use matrikel::directory::types::Document;
@@ -49,7 +50,7 @@ impl Town {
     /// A source of an account domain.
     fn source_in(&self, name: &str, domain: &str) -> Ctx {
         let mut ctx = self.source(name);
-        ctx.caller.account_domain = Some(domain.into());
+        Arc::make_mut(&mut ctx.caller).account_domain = Some(domain.into());
         ctx
     }
 

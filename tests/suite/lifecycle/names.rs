@@ -1,5 +1,7 @@
 //! Names that a policy makes: when the account is staged, never twice, kept from then on, another one for a new family name.
 
+use std::sync::Arc;
+
 use matrikel::directory::{Ctx, Error};
 use serde_json::{Value, json};
 
@@ -26,7 +28,7 @@ impl Town {
     /// HR, which leaves names to the policy.
     fn personnel(&self) -> Ctx {
         let mut ctx = self.hr();
-        ctx.caller.generates_names = true;
+        Arc::make_mut(&mut ctx.caller).generates_names = true;
         ctx
     }
 

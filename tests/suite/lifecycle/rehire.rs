@@ -1,6 +1,8 @@
 //! Who comes back under another number of the employer's: known by the identity number, in time and after a purge; not taken for
 //! another where it is not clear; and whoever a second source enters that is there already.
 
+use std::sync::Arc;
+
 use matrikel::directory::secret::rotate::Rotated;
 use matrikel::directory::{Ctx, Error};
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ impl Town {
     /// HR of an account domain, which leaves names to the policy.
     fn office(&self) -> Ctx {
         let mut ctx = self.hr();
-        ctx.caller.generates_names = true;
+        Arc::make_mut(&mut ctx.caller).generates_names = true;
         ctx
     }
 
@@ -110,7 +112,7 @@ async fn who_comes_back_under_another_employee_number_is_known_by_the_identity_n
     // A school's temporary number says nothing, and another account domain's account is not this one's.
     town.delete(&town.hr(), "User", &id).await.expect("withdrawn");
     let mut school = town.hr();
-    school.caller.account_domain = Some("education".into());
+    Arc::make_mut(&mut school.caller).account_domain = Some("education".into());
     let other = town.enter(&school, numbered("ada.school", ADA, "4001", ("2026-04-01", ""))).await;
     assert_ne!(id_of(&other), id);
 }

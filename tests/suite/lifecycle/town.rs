@@ -113,7 +113,7 @@ impl Town {
     fn caller(&self, name: &str, scopes: Scopes) -> Ctx {
         let mut ctx = self.register.client(name);
         ctx.now = self.now();
-        ctx.caller.scopes = scopes;
+        Arc::make_mut(&mut ctx.caller).scopes = scopes;
         let registry = self.register.directory.registry_of(ctx.tenant);
         let veil = self.register.directory.veil(ctx.tenant, &ctx.caller);
         ctx.views = Outlook::everything().views(&registry, veil);

@@ -1,6 +1,8 @@
 //! What a source has put somebody into, or written into a user, is its word: a ground of its own, told with the client, until
 //! the source takes it back. What an administrator does is done by hand.
 
+use std::sync::Arc;
+
 use matrikel::directory::report::rights::{Lack, Rights};
 use matrikel::directory::{Ctx, Role};
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ const NURSE: &str = r#"employments[taskCode eq "nurse" and current eq true]"#;
 /// A client that pushes, as its token would say.
 fn school(town: &Town) -> Ctx {
     let mut ctx = town.source("school");
-    ctx.caller.role = Role::Source;
+    Arc::make_mut(&mut ctx.caller).role = Role::Source;
     ctx
 }
 
@@ -69,7 +71,7 @@ async fn who_a_source_puts_into_a_group_is_there_on_its_word(town: &Town) {
     assert_eq!((listed(town, None).await, listed(town, Some(Lack::Source)).await), (1, 1), "a word is a ground");
     // Somebody who works as a person by that client, or a group that comes with its members.
     let mut person = school(town);
-    person.caller.user = Some(maj.parse().expect("an id"));
+    Arc::make_mut(&mut person.caller).user = Some(maj.parse().expect("an id"));
     set(town, &person, "add", &made[1], &maj).await;
     assert_eq!(listed(town, Some(Lack::Source)).await, 1);
     let body = json!({ "displayName": "choir", "members": [{ "value": bo }] });

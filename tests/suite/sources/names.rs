@@ -1,6 +1,8 @@
 //! Names that a client says although it leaves them to a policy: they are kept as its word, and never overwrite. And that what
 //! is said of any value is in the changes, so that replaying them rebuilds it.
 
+use std::sync::Arc;
+
 use matrikel::directory::Ctx;
 use serde_json::{Value, json};
 
@@ -10,7 +12,7 @@ use crate::lifecycle::town::{PERSON, Town};
 /// Personnel, which leaves names to the policy.
 fn personnel(office: &Office) -> Ctx {
     let mut ctx = office.now(&office.hr);
-    ctx.caller.generates_names = true;
+    Arc::make_mut(&mut ctx.caller).generates_names = true;
     ctx
 }
 

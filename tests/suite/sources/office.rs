@@ -1,5 +1,7 @@
 //! A town whose telephone exchange and personnel system both speak of numbers.
 
+use std::sync::Arc;
+
 use matrikel::directory::scope::Scopes;
 use matrikel::directory::{Ctx, Error, Role};
 use serde_json::{Value, json};
@@ -140,9 +142,9 @@ async fn client(town: &Town, name: &str) -> Ctx {
     let written =
         town.create(&town.admin(), "Client", json!({ "name": name, "role": "source" })).await.expect("a client");
     let mut ctx = town.source(name);
-    ctx.caller.id = body(&written)["id"].as_str().expect("an id").parse().expect("an id");
-    ctx.caller.domain = ctx.caller.id;
-    ctx.caller.scopes = Scopes::of(Role::Source);
+    Arc::make_mut(&mut ctx.caller).id = body(&written)["id"].as_str().expect("an id").parse().expect("an id");
+    Arc::make_mut(&mut ctx.caller).domain = ctx.caller.id;
+    Arc::make_mut(&mut ctx.caller).scopes = Scopes::of(Role::Source);
     ctx
 }
 

@@ -96,7 +96,7 @@ async fn who_has_no_word_is_refused_or_passed_over(town: Town) {
     let whole = Projection::whole(&definition);
     let new = office.town.create(&office.now(&school), "User", user("two", Some("9"))).await;
     assert_eq!(refused(&new.expect_err("not its own")).0, 403);
-    school.caller.writes = Arc::new(Writes { outside: Outside::Ignore, ..Writes::default() });
+    Arc::make_mut(&mut school.caller).writes = Arc::new(Writes { outside: Outside::Ignore, ..Writes::default() });
     let mut body = user("one", Some("9"));
     body["title"] = json!("Rector");
     let now = office.now(&school);
@@ -108,7 +108,7 @@ async fn who_has_no_word_is_refused_or_passed_over(town: Town) {
     assert_eq!(office.told(&id).await, "source: personnel 2");
     // Absence and the same are nothing that anybody would be refused.
     let mut strict = office.now(&office.school);
-    strict.caller.writes = Arc::default();
+    Arc::make_mut(&mut strict.caller).writes = Arc::default();
     let read = office.town.seen(&strict, &id).await.expect("there");
     office.town.replace(&strict, &id, read).await.expect("taken");
     office.town.replace(&strict, &id, user("one", None)).await.expect("taken");

@@ -86,9 +86,9 @@ impl Register {
         let mut ctx = self.ctx();
         let mut bytes = [7; 16];
         bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-        ctx.caller.id = ResourceId(Uuid::from_bytes(bytes));
-        ctx.caller.domain = ctx.caller.id;
-        ctx.caller.name = name.into();
+        Arc::make_mut(&mut ctx.caller).id = ResourceId(Uuid::from_bytes(bytes));
+        Arc::make_mut(&mut ctx.caller).domain = ctx.caller.id;
+        Arc::make_mut(&mut ctx.caller).name = name.into();
         ctx
     }
 

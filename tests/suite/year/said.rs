@@ -2,6 +2,7 @@
 //! simulation leaves nothing behind; what a simulation of rules says is what their activation does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::civil::date;
 use matrikel::cli::demo::play;
@@ -70,10 +71,9 @@ fn caller(town: &Town, source: Source) -> Ctx {
         Source::Phones => "phones",
         _ => "hr",
     };
-    Ctx {
-        caller: matrikel::directory::Caller { generates_names: source != Source::Phones, ..town.source(name).caller },
-        ..town.source(name)
-    }
+    let mut ctx = town.source(name);
+    Arc::make_mut(&mut ctx.caller).generates_names = source != Source::Phones;
+    ctx
 }
 
 /// What is answered, without what is drawn or counted anew.

@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map as Object, Value};
 use store::change::Op;
@@ -97,8 +98,9 @@ impl Directory {
         let mut client = self.feed_context(ctx, &feed).await?;
         // What it did it may undo, whatever it sees by now; and as a source, which withdraws and erases nothing at once.
         client.views = scim::view::Views::everything();
-        client.caller.writes = Default::default();
-        client.caller.scopes = crate::directory::scope::Scopes::of(crate::directory::Role::Source);
+        let caller = Arc::make_mut(&mut client.caller);
+        caller.writes = Default::default();
+        caller.scopes = crate::directory::scope::Scopes::of(crate::directory::Role::Source);
         let (tenant, client_id) = (ctx.tenant, feed.client);
         let read = self.store().read_for(tenant, move |reader| {
             let mut walk =
