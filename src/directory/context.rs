@@ -214,7 +214,7 @@ pub struct Ctx {
     pub request_id: Arc<str>,
     /// Grows with every change of the tenant's own schemas and resource types; 0 without any.
     pub schemas: i64,
-    /// The tenant's resource types when the request began; `None`: as they were last seen.
+    /// The tenant's resource types when a read began, which is short; `None`: as they were last seen.
     pub registry: Option<Arc<Registry>>,
     /// The key under which the request is done once, if it has one.
     pub once: Option<Arc<Once>>,

@@ -65,8 +65,10 @@ pub(super) struct Asked {
     pub(super) definition: Arc<Definition>,
 }
 
-/// Authenticates a request and makes its context. What seldom has to be waited for is boxed, here and in what is called from
-/// here: it would make each request larger, which is moved several times. Fails with 406 for a client that would not read the answer.
+/// Authenticates a request and makes its context. Fails with 406 for a client that would not read the answer.
+///
+/// What seldom has to be waited for is boxed, here and in what is called from here: a request is as large as the largest
+/// of what it may wait for, and is moved several times.
 pub(super) async fn context(request: &HttpRequest, state: &State) -> Result<Ctx, Failure> {
     let ctx = context_to_accept(request, state).await?;
     if !text(request, &header::ACCEPT)?.is_none_or(|value| accept::is_answerable(&value)) {
@@ -133,7 +135,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         by: means(request, state, principal.credential, has_people(catalog.registry())),
         request_id: request_id(request),
         schemas: catalog.registry().revision(),
-        registry: Some(Arc::clone(catalog.registry())),
+        registry: is_read(request).then(|| Arc::clone(catalog.registry())),
         once: None,
         simulate: false,
         weighed: false,
@@ -152,10 +154,14 @@ async fn note_meant(request: &HttpRequest, state: &State, shown: &Shown<'_>, ref
     Doors::note(request, shows, named);
 }
 
+fn is_read(request: &HttpRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 /// By what means a request came. Whose proxies are many to ask is asked of a read only where it may be remembered.
 fn means(request: &HttpRequest, state: &State, credential: Uuid, has_people: bool) -> By {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let address = if is_read && !has_people { None } else { proxy::client(request, &state.settings.trusted_proxies) };
+    let address =
+        if is_read(request) && !has_people { None } else { proxy::client(request, &state.settings.trusted_proxies) };
     By { credential: Some(credential), address, request: Some(request_id(request)) }
 }
 

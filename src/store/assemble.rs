@@ -276,25 +276,23 @@ fn push_instant(out: &mut String, micros: i64) {
     let Ok(year) = u32::try_from(at.year()) else { return out.push_str(&format!("{instant:.6}")) };
     // Two of these stand in every answer, and the formatting machinery takes longer than the rest of `meta`.
     let part = |number: i8| u32::try_from(number).unwrap_or_default();
-    push_digits::<4>(out, year);
+    push_digits(out, year, 4);
     for (before, number) in
-        [('-', at.month()), ('-', at.day()), ('T', at.hour()), (':', at.minute()), (':', at.second())]
+        [("-", at.month()), ("-", at.day()), ("T", at.hour()), (":", at.minute()), (":", at.second())]
     {
-        out.push(before);
-        push_digits::<2>(out, part(number));
+        out.push_str(before);
+        push_digits(out, part(number), 2);
     }
     out.push('.');
-    push_digits::<6>(out, u32::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default());
+    push_digits(out, u32::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default(), 6);
     out.push('Z');
 }
 
-fn push_digits<const WIDTH: usize>(out: &mut String, mut number: u32) {
-    let mut digits = [b'0'; WIDTH];
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
+fn push_digits(out: &mut String, number: u32, width: u32) {
+    for place in (0..width).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        out.push(char::from_digit(digit, 10).unwrap_or('0'));
     }
-    out.push_str(str::from_utf8(&digits).unwrap_or_default());
 }
 
 fn push_groups(out: &mut String, groups: &[GroupRef], base: &str, endpoint: &str) {
@@ -403,7 +401,8 @@ fn push_location(out: &mut String, base: &str, endpoint: &str, id: ResourceId) {
 
 /// Whether a text stands in JSON as it is.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    // To the end whatever is found, so that many bytes are compared at a time.
+    text.bytes().fold(true, |is_plain, byte| is_plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'))
 }
 
 fn push_text(out: &mut String, text: &str) {

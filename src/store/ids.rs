@@ -99,13 +99,18 @@ impl Hasher for Folded {
     }
 
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word) * u128::from(self.factor);
-        self.state = (product ^ product >> 64) as u64;
+        self.state = fold(self.state ^ word, self.factor);
     }
 
     fn finish(&self) -> u64 {
-        self.state
+        // What came last has met the factor once, which is too seldom for words that differ in their highest bits.
+        fold(self.state, self.factor)
     }
+}
+
+fn fold(word: u64, factor: u64) -> u64 {
+    let product = u128::from(word) * u128::from(factor);
+    (product ^ product >> 64) as u64
 }
 
 #[cfg(test)]

@@ -440,3 +440,16 @@ fn run<const BY: u8, const GROUPS: bool>(find: Find<'_, BY, GROUPS>, db: &mut Db
         Db::Postgres(connection) => find.load::<Row>(connection),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_ids_are_read_whatever_bytes_they_end_with() {
+        let ids = [u128::from(b','), 7, u128::MAX, u128::from(b',')].map(|id| ResourceId(uuid::Uuid::from_u128(id)));
+        let listed = ids.map(|id| id.bytes()).join(&b',');
+        assert_eq!(ids_of(&listed).expect("ids"), ids);
+        assert!(ids_of(&[]).expect("none").is_empty() && ids_of(&[1; 15]).is_err());
+    }
+}
