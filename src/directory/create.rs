@@ -228,13 +228,15 @@ impl Directory {
         ctx.tolerances.take_in(notes.iter());
         let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
-        let (caller, kind) = (ctx.clone(), definition.clone());
+        let (caller, kind, document) = (ctx.clone(), definition.clone(), creation.draft.doc.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
                 let state = creation.run(&caller, work)?;
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        // Let go of here: under the lock it would keep others waiting.
+        drop(document);
         self.note_policy(ctx.tenant, definition);
         self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;

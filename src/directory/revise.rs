@@ -309,7 +309,8 @@ impl Directory {
             self.remember_released(ctx, "read").await?;
             return Ok(written);
         }
-        let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });
+        let before = Arc::new(document);
+        let mut foreseen = Some(Foreseen { state, outcome, document: before.clone() });
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
@@ -319,6 +320,8 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        // Let go of here: under the lock it would keep others waiting.
+        drop(before);
         self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
         self.remember_named(ctx).await?;

@@ -54,7 +54,9 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Result<Parts, scim
 pub(super) fn put_together(record: &Record, external: Option<&str>) -> Result<Map<String, Value>, Error> {
     let mut document = document_of(record)?;
     if let Some(external) = external {
-        document.insert("externalId".into(), external.into());
+        // Where the schema has it, so that nothing has to be put in order: before all but `schemas`.
+        let first = usize::from(document.keys().next().is_some_and(|name| name == "schemas"));
+        document.shift_insert(first, "externalId".into(), external.into());
     }
     if Secrets::read(record.secret.as_deref())?.password.is_some() {
         document.insert("password".into(), password::KEPT.into());

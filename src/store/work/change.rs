@@ -13,6 +13,11 @@ use crate::secret::has_values;
 use crate::unique::{self, UniqueKey};
 use crate::{Error, Record, ResourceId};
 
+/// Bytes that the text of a new document has room for at first.
+const USUAL: usize = 1_024;
+/// Bytes by which a change mostly makes it no longer.
+const MORE: usize = 64;
+
 impl Work<'_> {
     /// Creates a resource. Fails with [`Error::Taken`] when its id, a unique value or the `externalId` is held by another.
     pub fn create(&mut self, draft: Draft) -> Result<Record, Error> {
@@ -35,7 +40,7 @@ impl Work<'_> {
             created_at: at,
             modified_at: at,
             label: draft.label.clone(),
-            doc: Arc::new(text_of(&draft.doc, draft.secret.as_deref())?),
+            doc: Arc::new(text_of(&draft.doc, draft.secret.as_deref(), USUAL)?),
             secret: draft.secret.clone(),
         };
         self.open.unique.extend(claimed);
@@ -46,7 +51,7 @@ impl Work<'_> {
     /// Changes a resource that exists. The caller has seen that something differs.
     pub fn update(&mut self, draft: Draft) -> Result<Record, Error> {
         let current = self.record(draft.id)?.ok_or(Error::NotFound)?;
-        let doc = text_of(&draft.doc, draft.secret.as_deref())?;
+        let doc = text_of(&draft.doc, draft.secret.as_deref(), current.doc.len() + MORE)?;
         let moved = doc != *current.doc;
         // What is sealed may be another where the text is the same.
         let is_resealed = draft.secret != current.secret

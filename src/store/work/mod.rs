@@ -319,9 +319,11 @@ pub fn document_of(record: &Record) -> Result<Map<String, Value>, Error> {
     Ok(document)
 }
 
-/// The text that is stored of a document.
-fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>) -> Result<String, Error> {
-    let text = |doc: &Map<String, Value>| serde_json::to_string(&*notes_first(doc));
-    let text = if secret::has_values(secret) { text(&secret::without_tokens(secret, doc)?) } else { text(doc) };
-    text.map_err(|error| Error::Corrupt(error.to_string()))
+/// The text that is stored of a document, which is expected to be so long.
+fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>, length: usize) -> Result<String, Error> {
+    let mut text = Vec::with_capacity(length);
+    let mut write = |doc: &Map<String, Value>| serde_json::to_writer(&mut text, &*notes_first(doc));
+    let written = if secret::has_values(secret) { write(&secret::without_tokens(secret, doc)?) } else { write(doc) };
+    written.map_err(|error| Error::Corrupt(error.to_string()))?;
+    String::from_utf8(text).map_err(|error| Error::Corrupt(error.to_string()))
 }
