@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Draft, Work, document_of, text_of};
+use super::{Draft, USUAL, Work, document_of, text_of};
 use crate::change::{Change, Delta, Op};
 use crate::external::{self, ExternalKey};
 use crate::membership::Membership;
@@ -13,8 +13,6 @@ use crate::secret::has_values;
 use crate::unique::{self, UniqueKey};
 use crate::{Error, Record, ResourceId};
 
-/// Bytes that the text of a new document has room for at first.
-const USUAL: usize = 1_024;
 /// Bytes by which a change mostly makes it no longer.
 const MORE: usize = 64;
 
@@ -40,7 +38,14 @@ impl Work<'_> {
             created_at: at,
             modified_at: at,
             label: draft.label.clone(),
-            doc: Arc::new(text_of(&draft.doc, draft.secret.as_deref(), USUAL)?),
+            doc: match self.foretold.take() {
+                Some((document, text))
+                    if Arc::ptr_eq(&document, &draft.doc) && !has_values(draft.secret.as_deref()) =>
+                {
+                    text
+                }
+                _ => Arc::new(text_of(&draft.doc, draft.secret.as_deref(), USUAL)?),
+            },
             secret: draft.secret.clone(),
         };
         self.open.unique.extend(claimed);

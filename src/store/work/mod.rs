@@ -97,6 +97,8 @@ pub struct Work<'d> {
     seen: HashMap<ResourceId, Option<Record>>,
     /// Their documents, by the version that they are of, as far as somebody needed them.
     read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
+    /// The text of a document that is about to be written, which was made before the lock.
+    foretold: Option<(Arc<Map<String, Value>>, Arc<String>)>,
     /// Memberships as the database has them, by group and member, read under the lock; `None`: there is none.
     seen_members: HashMap<(ResourceId, ResourceId), Option<Membership>>,
     settled: Layer,
@@ -143,6 +145,7 @@ impl<'d> Work<'d> {
             nesting: None,
             cached_nesting,
             seen: HashMap::new(),
+            foretold: None,
             seen_members: HashMap::new(),
             read: HashMap::new(),
             settled: Layer::default(),
@@ -185,6 +188,12 @@ impl<'d> Work<'d> {
     /// it from [`document_of`] that version.
     pub fn recall(&mut self, id: ResourceId, version: i64, document: &Arc<Map<String, Value>>) {
         self.read.insert(id, (version, document.clone()));
+    }
+
+    /// Gives the text of a document that the next creation may be of, from [`plain_text_of`], so that it is not made under the
+    /// lock. It stands for this very document: one that is changed meanwhile is another.
+    pub fn foretell(&mut self, document: &Arc<Map<String, Value>>, text: &Arc<String>) {
+        self.foretold = Some((document.clone(), text.clone()));
     }
 
     /// The document of a record of this work: as it was written, or as it was read.
@@ -318,6 +327,14 @@ pub fn document_of(record: &Record) -> Result<Map<String, Value>, Error> {
     secret::put_tokens(record.secret.as_deref(), &mut document)?;
     Ok(document)
 }
+
+/// The text that is stored of a document beside which no values are sealed.
+pub fn plain_text_of(document: &Map<String, Value>) -> Result<Arc<String>, Error> {
+    text_of(document, None, USUAL).map(Arc::new)
+}
+
+/// Bytes that the text of a new document has room for at first.
+const USUAL: usize = 1_024;
 
 /// The text that is stored of a document, which is expected to be so long.
 fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>, length: usize) -> Result<String, Error> {
