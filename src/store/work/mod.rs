@@ -190,8 +190,8 @@ impl<'d> Work<'d> {
         self.read.insert(id, (version, document.clone()));
     }
 
-    /// Gives the text of a document that the next creation may be of, from [`plain_text_of`], so that it is not made under the
-    /// lock. It stands for this very document: one that is changed meanwhile is another.
+    /// Gives the text of a document that is about to be written, from [`plain_text_of`], so that it is not made under the
+    /// lock. It stands for this very document: one that is changed meanwhile is another, as this one is held here.
     pub fn foretell(&mut self, document: &Arc<Map<String, Value>>, text: &Arc<String>) {
         self.foretold = Some((document.clone(), text.clone()));
     }
