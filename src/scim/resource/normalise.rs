@@ -18,12 +18,12 @@ pub fn normalise(def: &Definition, doc: &mut Map<String, Value>) {
     for (schema, _) in &def.extensions {
         if let Some(Value::Object(extension)) = find_mut(doc, &schema.id) {
             tidy_each(&schema.attributes.iter(), extension);
-            reorder(extension, schema.attributes.iter().map(|attribute| attribute.name.as_str()));
+            reorder(extension, &schema.attributes.iter().map(|attribute| attribute.name.as_str()));
         }
     }
     name_schemas(def, doc);
     let names = def.attributes().map(|attribute| attribute.name.as_str());
-    reorder(doc, names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
+    reorder(doc, &names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
 }
 
 /// A value by its name. Objects here have few names, and comparing these costs less than hashing one.
@@ -149,7 +149,7 @@ fn tidy(attribute: &Attribute, value: &mut Value) {
 
 fn tidy_object(attribute: &Attribute, value: &mut Value) {
     if let Value::Object(object) = value {
-        reorder(object, attribute.sub_attributes.iter().map(|sub| sub.name.as_str()));
+        reorder(object, &attribute.sub_attributes.iter().map(|sub| sub.name.as_str()));
     }
 }
 
@@ -226,7 +226,7 @@ pub(crate) fn absorb(first: &mut Value, again: Value) {
 }
 
 /// Puts the names in the given order; names that are not listed follow in theirs.
-fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n str> + Clone) {
+fn reorder<'n>(object: &mut Map<String, Value>, names: &(impl Iterator<Item = &'n str> + Clone)) {
     // Most are: what is stored has been here before, and most clients follow the schema.
     let mut left = object.keys().map(String::as_str).peekable();
     for name in names.clone() {

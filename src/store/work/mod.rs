@@ -84,6 +84,9 @@ pub struct Draft {
     pub external: Option<(ResourceId, Option<String>)>,
 }
 
+/// A document, and the text that is stored of it.
+type Foretold = (Arc<Map<String, Value>>, Arc<String>);
+
 /// The overlay of one batch in one tenant.
 pub struct Work<'d> {
     db: &'d mut Db,
@@ -98,7 +101,7 @@ pub struct Work<'d> {
     /// Their documents, by the version that they are of, as far as somebody needed them.
     read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
     /// The text of a document that is about to be written, which was made before the lock.
-    foretold: Option<(Arc<Map<String, Value>>, Arc<String>)>,
+    foretold: Option<Foretold>,
     /// Memberships as the database has them, by group and member, read under the lock; `None`: there is none.
     seen_members: HashMap<(ResourceId, ResourceId), Option<Membership>>,
     settled: Layer,
