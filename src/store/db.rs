@@ -47,9 +47,10 @@ pub(crate) enum Purpose {
 }
 
 /// SQLite: a write is durable when it is answered (WAL with synchronous=FULL); readers never wait for the writer. The log
-/// is carried over after 32 MB: pages that every write changes are then carried over once for many.
+/// is carried over after 32 MB: pages that every write changes are then carried over once for many. Where a server writes,
+/// [`log`](crate::log) does that instead.
 const SQLITE: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; \
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 167772160; \
      PRAGMA wal_autocheckpoint = 8000;";
 
 /// PostgreSQL: a session that died with its node lets go of its locks by itself.
@@ -70,7 +71,9 @@ impl Db {
                 let cache = match purpose {
                     Purpose::Read => "PRAGMA cache_size = -4096; PRAGMA query_only = ON;",
                     Purpose::Write => "PRAGMA cache_size = -8192;",
-                    Purpose::Batches => "PRAGMA cache_size = -8192; PRAGMA busy_timeout = 0;",
+                    Purpose::Batches => {
+                        "PRAGMA cache_size = -8192; PRAGMA busy_timeout = 0; PRAGMA wal_autocheckpoint = 64000;"
+                    }
                 };
                 connection.batch_execute(cache).map_err(|error| connect(&error))?;
                 Ok(Db::Sqlite(connection))

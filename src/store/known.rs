@@ -202,6 +202,7 @@ mod tests {
             registry: Arc::new(Registry::builtin().expect("the schemas")),
             queue: Arc::new(Queue::new(1)),
             losses: Default::default(),
+            log: Default::default(),
             meter: Default::default(),
             totals: Totals::new(1),
             arrangements: Arrangements::new(1),

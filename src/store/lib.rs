@@ -40,6 +40,7 @@ mod index;
 mod known;
 mod lease;
 mod link;
+mod log;
 pub mod membership;
 pub mod meter;
 mod migrate;

@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::db::{Address, Db, Purpose};
 use crate::hold::{self, Hold};
 use crate::known::Known;
+use crate::log::Log;
 use crate::meter::{self, Figures, Meter};
 use crate::queue::{Call, Op, Queue};
 use crate::reader::{Job, Reader};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     /// How often the connections of readers were found to be lost.
     pub(crate) losses: AtomicUsize,
     pub(crate) meter: Meter,
+    pub(crate) log: Log,
     /// How many resources match what was asked before.
     pub(crate) totals: Totals,
     /// Who matches what was asked before, in order.
@@ -80,6 +82,7 @@ impl Drop for Inner {
     /// A store that was not closed lets go of its threads all the same; what waits is still written.
     fn drop(&mut self) {
         self.shared.queue.close();
+        self.shared.log.close();
         self.reads.close();
     }
 }
@@ -103,6 +106,7 @@ impl Store {
             queue: Arc::new(Queue::new(options.queue)),
             losses: AtomicUsize::new(0),
             meter: Meter::default(),
+            log: Log::default(),
             totals: Totals::new(options.keep_from),
             arrangements: Arrangements::new(options.keep_from),
             known: Known::new(options.tenants),
@@ -112,6 +116,10 @@ impl Store {
         for n in 0..writers {
             let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Batches)?);
             threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
+        }
+        if matches!(address, Address::Sqlite(_)) {
+            let (db, shared) = (Db::open(&address, Purpose::Write)?, shared.clone());
+            threads.push(spawn("log".into(), move || shared.log.carry(db))?);
         }
         let reads = Arc::new(Turns::new(options.queue));
         for n in 0..options.readers.max(1) {
@@ -356,6 +364,7 @@ impl Store {
     /// Finishes what waits and stops the threads. What comes later is refused.
     pub fn close(&self) {
         self.0.shared.queue.close();
+        self.0.shared.log.close();
         self.0.reads.close();
         self.0.points.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,0 +1,196 @@
+//! SQLite's log, carried over into the file beside the writes. A commit appends its pages to the log; each of them has to be
+//! written to its place in the file later on, and be made durable there, which takes tens of milliseconds for some thousand
+//! pages. A writer that does so itself keeps everyone waiting meanwhile. So a thread with a connection of its own carries
+//! over what is there again and again, while writes go on; the writer only does the little that is left when the log has
+//! become long, after it has answered, and begins the log anew. Without this thread all works as well: SQLite carries the
+//! log over by itself when it has become twice as long ([`db`](crate::db)).
+//!
+//! Nothing here makes a write durable: that it is when the log has it.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use diesel::sql_types::Integer;
+use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+
+use crate::db::Db;
+
+/// Pages that are carried over at a time, 32 MiB: one that many commits have changed is written once for all of them.
+const STEP: u64 = 8_000;
+/// Pages with which a log is long enough to be begun anew, 128 MiB: the writer has to wait for that.
+const LONG: u64 = 32_000;
+/// Pages that an operation is taken to write until it is known.
+const GUESS: u64 = 10;
+
+/// How far the log has come, and whose turn it is.
+pub(crate) struct Log {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Operations committed since it was last carried over.
+    operations: u64,
+    /// Operations that write [`STEP`] pages.
+    step: u64,
+    /// Pages in the log when it was last carried over.
+    pages: u64,
+    /// Whether the writer should do the rest.
+    ending: bool,
+    closed: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        let state = State { operations: 0, step: STEP / GUESS, pages: 0, ending: false, closed: false };
+        Log { state: Mutex::new(state), changed: Condvar::new() }
+    }
+}
+
+impl Log {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that so many operations were committed; `true` when the writer should [`end`] the log now.
+    pub(crate) fn grow(&self, operations: usize) -> bool {
+        let mut state = self.lock();
+        state.operations += operations as u64;
+        if state.operations >= state.step {
+            self.changed.notify_one();
+        }
+        std::mem::take(&mut state.ending)
+    }
+
+    /// Lets the thread that carries over stop.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Carries over, a step at a time, until it is closed.
+    pub(crate) fn carry(&self, mut db: Db) {
+        let Db::Sqlite(connection) = &mut db else { return };
+        while let Some(operations) = self.wait() {
+            match carry_over(connection) {
+                Ok(carried) => self.note(operations, u64::try_from(carried.log).unwrap_or(0)),
+                // The writer meets the same fault, and tells those who wait.
+                Err(error) => tracing::warn!(%error, "the log could not be carried over; it is tried again"),
+            }
+        }
+    }
+
+    /// Waits for a step; `None` when it is closed.
+    fn wait(&self) -> Option<u64> {
+        let idle = |state: &mut State| state.operations < state.step && !state.closed;
+        let mut state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        (!state.closed).then(|| std::mem::take(&mut state.operations))
+    }
+
+    /// Learns from a step how many pages an operation writes.
+    fn note(&self, operations: u64, pages: u64) {
+        let mut state = self.lock();
+        // Shorter than before: it has been begun anew.
+        let grown = pages.checked_sub(state.pages).unwrap_or(pages);
+        if let Some(step) = (operations * STEP).checked_div(grown) {
+            state.step = step.clamp(1, STEP);
+        }
+        state.pages = pages;
+        state.ending = pages >= LONG;
+    }
+}
+
+/// What SQLite says of carrying its log over: -1 each where there is none.
+#[derive(Debug, PartialEq, Eq, diesel::QueryableByName)]
+struct Carried {
+    /// Pages that the log has.
+    #[diesel(sql_type = Integer)]
+    log: i32,
+    /// How many of these lie in the file as well.
+    #[diesel(sql_type = Integer)]
+    checkpointed: i32,
+}
+
+/// Carries over what nobody reads from the log any more; waits for no one and keeps no one waiting.
+fn carry_over(connection: &mut SqliteConnection) -> QueryResult<Carried> {
+    diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)
+}
+
+/// Carries over the rest, on the connection that writes and between two writes: the next one begins the log anew, unless
+/// somebody reads from it still.
+pub(crate) fn end(db: &mut Db) {
+    let Db::Sqlite(connection) = db else { return };
+    if let Err(error) = carry_over(connection) {
+        tracing::debug!(%error, "the rest of the log was not carried over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::Connection;
+    use diesel::connection::SimpleConnection;
+
+    use super::*;
+    use crate::db::{Address, Purpose};
+
+    #[test]
+    fn a_step_is_as_many_operations_as_write_its_pages() {
+        let log = Log::default();
+        log.note(100, 2_000);
+        assert_eq!(log.lock().step, 400, "20 pages each");
+        log.note(100, 2_500);
+        assert_eq!(log.lock().step, 1_600, "5 pages each");
+        log.note(10, 800);
+        assert_eq!(log.lock().step, 100, "80 pages each, of a log that was begun anew");
+        log.note(10, 800);
+        assert_eq!(log.lock().step, 100, "nothing was written");
+        log.note(1, 20_000);
+        assert_eq!(log.lock().step, 1, "one at least");
+    }
+
+    #[test]
+    fn the_writer_is_asked_once_to_end_a_log_that_has_become_long() {
+        let log = Log::default();
+        log.note(100, LONG - 1);
+        assert!(!log.grow(1));
+        log.note(100, LONG);
+        assert!(log.grow(1));
+        assert!(!log.grow(1));
+    }
+
+    #[test]
+    fn whoever_carries_over_waits_for_a_step_and_stops_when_it_is_closed() {
+        let log = Log::default();
+        log.grow(1);
+        log.grow(1_000);
+        assert_eq!(log.wait(), Some(1_001));
+        log.close();
+        assert_eq!(log.wait(), None);
+    }
+
+    #[test]
+    fn what_is_carried_over_beside_a_writer_makes_room_for_a_log_from_its_beginning() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = Address::Sqlite(folder.path().join("register.db").to_string_lossy().into_owned());
+        let mut writer = Db::open(&address, Purpose::Batches).expect("opens");
+        let Db::Sqlite(mut beside) = Db::open(&address, Purpose::Write).expect("opens") else { panic!("SQLite") };
+        writer.batch_execute("CREATE TABLE t (a BLOB)").expect("a table");
+        for _ in 0..20 {
+            writer.batch_execute("INSERT INTO t VALUES (randomblob(40000))").expect("a row");
+        }
+        let carried = carry_over(&mut beside).expect("carried over");
+        assert!(carried.log > 200 && carried.checkpointed == carried.log, "{carried:?}");
+
+        writer.batch_execute("BEGIN IMMEDIATE; INSERT INTO t VALUES (randomblob(40000))").expect("a row");
+        let meanwhile = carry_over(&mut beside).expect("keeps nobody waiting");
+        assert!(meanwhile.log <= carried.log + 30, "{meanwhile:?}");
+        writer.batch_execute("COMMIT").expect("a writer is not kept from its commit");
+
+        end(&mut writer);
+        writer.batch_execute("INSERT INTO t VALUES (randomblob(40000))").expect("a row");
+        let anew = carry_over(&mut beside).expect("carried over");
+        assert!(anew.log < 30, "{anew:?}");
+        let rows = beside
+            .transaction(|db| diesel::sql_query("SELECT count(*) AS log, 0 AS checkpointed FROM t").get_result(db));
+        assert_eq!(rows, Ok(Carried { log: 22, checkpointed: 0 }));
+    }
+}
