@@ -10,7 +10,7 @@ use scim::patch::RelationChange;
 use scim::resource::{MEMBERS, Notes, Projection, check_new, label, normalise, validate};
 use scim::schema::Definition;
 use store::secret::Secrets;
-use store::work::{Draft, document_of};
+use store::work::{Draft, document_of, plain_text_of};
 use store::{Record, ResourceId, Work};
 
 use super::audit::note_protected;
@@ -28,6 +28,8 @@ pub(super) struct Creation {
     definition: Arc<Definition>,
     /// The members are worked out under the lock.
     draft: Draft,
+    /// The text of its document, if nothing of it is sealed.
+    text: Option<Arc<String>>,
     sealer: Option<Sealer>,
     relation: Vec<RelationChange>,
     /// The names that its client says, where it leaves names to a policy.
@@ -39,7 +41,15 @@ pub(super) struct Creation {
 impl Creation {
     /// One that comes back as it was, under the id that it had.
     pub(super) fn again(definition: Arc<Definition>, draft: Draft) -> Self {
-        Creation { definition, draft, sealer: None, relation: Vec::new(), wished: None, enclosed: Vec::new() }
+        Creation {
+            definition,
+            draft,
+            text: None,
+            sealer: None,
+            relation: Vec::new(),
+            wished: None,
+            enclosed: Vec::new(),
+        }
     }
 
     /// Carries it out. Fails with 409 uniqueness for a value that is taken, 400 for a member that cannot be one, and as
@@ -108,6 +118,9 @@ impl Creation {
         }
         note_protected(work, &draft.kind, &draft.doc)?;
         settle::claim_addresses(work, (&draft.kind, id), None, &draft.doc)?;
+        if let Some(text) = &self.text {
+            work.foretell(&self.draft.doc, text);
+        }
         let mut record = work.create(draft)?;
         for (place, sealed) in &self.enclosed {
             work.put_run_item(id, simulations::ENCLOSED, *place, sealed.clone());
@@ -228,13 +241,15 @@ impl Directory {
         ctx.tolerances.take_in(notes.iter());
         let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
-        let (caller, kind) = (ctx.clone(), definition.clone());
+        let (caller, kind, document) = (ctx.clone(), definition.clone(), creation.draft.doc.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
                 let state = creation.run(&caller, work)?;
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        // Let go of here: under the lock it would keep others waiting.
+        drop(document);
         self.note_policy(ctx.tenant, definition);
         self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
@@ -289,7 +304,8 @@ impl Directory {
             members => vec![RelationChange::Add(members)],
         };
         let sealer = self.sealer(ctx, definition).await?;
-        Ok(Creation { definition: definition.clone(), draft, sealer, relation, wished, enclosed })
+        let text = if sealer.is_none() { Some(plain_text_of(&draft.doc)?) } else { None };
+        Ok(Creation { definition: definition.clone(), draft, text, sealer, relation, wished, enclosed })
     }
 }
 

@@ -12,7 +12,7 @@ use scim::resource::{MEMBERS, Notes, Projection, equals, label};
 use scim::schema::{Definition, Registry};
 use scim::view::{View, write_back};
 use store::secret::Secrets;
-use store::work::Draft;
+use store::work::{Draft, plain_text_of};
 use store::{Eyes, GroupRef, Reader, Reading, Record, ResourceId, Work};
 
 use super::commit::conclude;
@@ -56,6 +56,9 @@ pub(super) trait Revision: Send + Sync {
 
 /// What a revision makes of a record.
 struct Outcome {
+    /// What is stored.
+    doc: Arc<Map<String, Value>>,
+    /// What leaves the document before that; its own is empty.
     parts: Parts,
     label: String,
     is_changed: bool,
@@ -74,9 +77,9 @@ impl Outcome {
     ) -> Result<settle::Follow, Error> {
         let (absence, wished) = (revision.absence(), revision.wished());
         let voice = settle::Voice { absence, names: &|site| revision.names(site), number: None, wished };
-        let follow = settle::settle(ctx, work, of, Some(before), &mut self.parts.doc, &voice)?;
-        self.label = label(&self.parts.doc);
-        self.is_changed = self.is_changed_beside || !equals(&self.parts.doc, before);
+        let follow = settle::settle(ctx, work, of, Some(before), Arc::make_mut(&mut self.doc), &voice)?;
+        self.label = label(&self.doc);
+        self.is_changed = self.is_changed_beside || !equals(&self.doc, before);
         Ok(follow)
     }
 }
@@ -88,7 +91,7 @@ struct Sealed {
 }
 
 /// A document as it is stored, and what lies sealed beside it.
-type Sealing = (Map<String, Value>, Option<Vec<u8>>);
+type Sealing = (Arc<Map<String, Value>>, Option<Vec<u8>>);
 
 /// What was worked out of a state before the lock. It holds under the lock for the same version.
 struct Foreseen {
@@ -96,6 +99,8 @@ struct Foreseen {
     outcome: Outcome,
     /// What `state` says, as it is stored.
     document: Arc<Map<String, Value>>,
+    /// The text of the document that shall be, if nothing of it is sealed.
+    text: Option<Arc<String>>,
 }
 
 /// A revision of one resource with all done that needs no lock.
@@ -151,8 +156,12 @@ impl Revising {
         }
         self.precondition.check(record.version)?;
         let (external, mut next, before, known_groups) = match foreseen {
-            Some(Foreseen { state, outcome, document }) => {
+            Some(Foreseen { state, outcome, document, text }) => {
                 work.recall(id, record.version, &document);
+                // Where more becomes of the document, it would be copied only to be another one.
+                if let Some(text) = text.filter(|_| !settle::follows(definition, work)) {
+                    work.foretell(&outcome.doc, &text);
+                }
                 let groups = (state.record.groups_seq, state.nesting_seq, (state.groups, state.in_groups));
                 (state.external, outcome, document, Some(groups))
             }
@@ -175,7 +184,7 @@ impl Revising {
         let sealer = self.sealer.as_ref();
         let claim =
             settle::Claim { kind: definition.name(), id, before: Some(&before), secrets: &secrets, sealer, domain };
-        let sharing = claim.look(work, &next.parts.doc)?;
+        let sharing = claim.look(work, &next.doc)?;
         let mut follow = match settle::follows(definition, work) {
             true => Some(next.settle(ctx, work, (definition, id), (&before, &*self.revision))?),
             false => None,
@@ -183,7 +192,7 @@ impl Revising {
         let known_as = next.parts.external.as_deref();
         let write = particular::Write { ctx, definition, id, before: Some(&record), external: known_as };
         let particular = match particular::of(definition).filter(|_| next.is_changed) {
-            Some(attend) => attend(&write, Some(&mut next.parts.doc), work)?,
+            Some(attend) => attend(&write, Some(Arc::make_mut(&mut next.doc)), work)?,
             None => None,
         };
         let moves = moves_of(ctx, &*self.revision, id, work)?;
@@ -193,25 +202,25 @@ impl Revising {
             false => Vec::new(),
         };
         rules::keep_ruled(ctx, id, self.revision.relation(), &mut members, work)?;
-        let over = claim.check(work, &next.parts.doc, &sharing)?;
+        let over = claim.check(work, &next.doc, &sharing)?;
         let mut written = None;
         if next.is_changed || !members.is_empty() {
-            let (mut doc, secret) = self.seal(work, &record, next.parts.doc, next.parts.password.as_deref())?;
+            let (mut doc, secret) = self.seal(work, &record, next.doc, next.parts.password.as_deref())?;
             if persons::concern(&record.kind, work) {
-                let is_linked = persons::settle(ctx, work, id, Some(&before), &mut doc)?;
+                let is_linked = persons::settle(ctx, work, id, Some(&before), Arc::make_mut(&mut doc))?;
                 follow.iter_mut().filter(|_| is_linked).for_each(|follow| follow.look_again(Some(ctx.now)));
                 if let Some(follow) = &mut follow {
-                    settle::choose(ctx, work, id, &mut doc, follow)?;
+                    settle::choose(ctx, work, id, Arc::make_mut(&mut doc), follow)?;
                 }
             }
             settle::claim_addresses(work, (&record.kind, id), Some(&before), &doc)?;
-            views::note(ctx.now, work, (&record.kind, id), &mut doc)?;
+            views::note_in_shared(ctx.now, work, (&record.kind, id), &mut doc)?;
             let record = work.update(Draft {
                 id,
                 kind: record.kind.clone(),
                 label: next.label,
                 secret,
-                doc: doc.into(),
+                doc,
                 members,
                 external: (next.parts.external != external).then(|| (ctx.caller.domain, next.parts.external.clone())),
             })?;
@@ -253,7 +262,7 @@ impl Revising {
         &self,
         work: &mut Work<'_>,
         record: &Record,
-        doc: Map<String, Value>,
+        doc: Arc<Map<String, Value>>,
         password: Option<&str>,
     ) -> Result<Sealing, Error> {
         let before = Secrets::read(record.secret.as_deref())?;
@@ -269,7 +278,7 @@ impl Revising {
         match &self.sealer {
             Some(sealer) => {
                 let (doc, secret) = sealer.seal(work, record.id, &doc, &before, password)?;
-                Ok((doc.into_owned(), secret))
+                Ok((doc.into_owned().into(), secret))
             }
             // Nothing of it is secret, or nothing that is secret is touched.
             None => Ok((doc, Secrets { password, ..before }.bytes()?)),
@@ -309,8 +318,10 @@ impl Directory {
             self.remember_released(ctx, "read").await?;
             return Ok(written);
         }
-        let mut foreseen = Some(Foreseen { state, outcome, document: Arc::new(document) });
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
+        let text = if revising.sealer.is_none() { Some(plain_text_of(&outcome.doc)?) } else { None };
+        let before = Arc::new(document);
+        let mut foreseen = Some(Foreseen { state, outcome, document: before.clone(), text });
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
             .commit(ctx, move |work| {
@@ -319,6 +330,8 @@ impl Directory {
                 conclude(&caller, &kind, state, with_members, work)
             })
             .await?;
+        // Let go of here: under the lock it would keep others waiting.
+        drop(before);
         self.remember_keys(ctx, definition, projection).await;
         let written = self.written(ctx, definition, &state, projection, &notes, changes)?;
         self.remember_named(ctx).await?;
@@ -471,5 +484,6 @@ fn foresee(
     }
     let is_changed_beside = parts.external != before.external || parts.password != before.password;
     is_changed |= is_changed_beside || !equals(&parts.doc, &before.doc);
-    Ok((Outcome { parts, label, is_changed, is_changed_beside }, before.doc))
+    let doc = Arc::new(std::mem::take(&mut parts.doc));
+    Ok((Outcome { doc, parts, label, is_changed, is_changed_beside }, before.doc))
 }

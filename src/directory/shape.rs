@@ -34,15 +34,15 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Result<Parts, scim
     };
     // In the form it is compared in, so that one name has one spelling. Clients that have no name of their own send an
     // empty one; two such must not collide.
-    let external = text(document.shift_remove("externalId")).filter(|name| !name.is_empty());
+    let external = text(take(&mut document, "externalId")).filter(|name| !name.is_empty());
     let external = external.map(|name| of_text(&name, TextRule::Exact));
-    let password = text(document.shift_remove("password"));
-    let members = match document.shift_remove("members") {
+    let password = text(take(&mut document, "password"));
+    let members = match take(&mut document, "members") {
         Some(Value::Array(members)) => members,
         _ => Vec::new(),
     };
     for derived in ["id", "meta", "groups"] {
-        document.shift_remove(derived);
+        take(&mut document, derived);
     }
     if external.as_ref().is_some_and(|name| name.len() > MAX_EXTERNAL) {
         return Err(scim::Error::invalid_value(format!("externalId must not be longer than {MAX_EXTERNAL} bytes.")));
@@ -50,11 +50,18 @@ pub(super) fn take_apart(mut document: Map<String, Value>) -> Result<Parts, scim
     Ok(Parts { doc: document, external, members, password })
 }
 
+/// Takes a value out. Most are not there, which comparing a few names tells for less than hashing one.
+fn take(document: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if document.keys().any(|known| known == name) { document.shift_remove(name) } else { None }
+}
+
 /// The document as its client would write it, without members.
 pub(super) fn put_together(record: &Record, external: Option<&str>) -> Result<Map<String, Value>, Error> {
     let mut document = document_of(record)?;
     if let Some(external) = external {
-        document.insert("externalId".into(), external.into());
+        // Where the schema has it, so that nothing has to be put in order: before all but `schemas`.
+        let first = usize::from(document.keys().next().is_some_and(|name| name == "schemas"));
+        document.shift_insert(first, "externalId".into(), external.into());
     }
     if Secrets::read(record.secret.as_deref())?.password.is_some() {
         document.insert("password".into(), password::KEPT.into());

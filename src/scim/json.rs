@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Arrays and objects within each other; SCIM itself needs five.
@@ -88,11 +89,13 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if members.contains_key(&name) {
-                return Err(de::Error::custom(format!("the member {name:?} stands twice in one object")));
+            match members.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(map.next_value_seed(inner)?)),
+                Entry::Occupied(known) => {
+                    let name = known.key();
+                    return Err(de::Error::custom(format!("the member {name:?} stands twice in one object")));
+                }
             }
-            let value = map.next_value_seed(inner)?;
-            members.insert(name, value);
         }
         Ok(Value::Object(members))
     }

@@ -103,7 +103,8 @@ pub(crate) fn append(db: &mut Db, tenant: TenantId, entries: Vec<Entry>, random:
     }
     let mut head = head(db, tenant)?;
     let mut rows = Vec::with_capacity(entries.len());
-    for (salt, Entry { at, kind, content }) in random.salts(entries.len())?.into_iter().zip(entries) {
+    for Entry { at, kind, content } in entries {
+        let salt = random.salt()?;
         let commitment = commit(&salt, &content)?;
         head.n += 1;
         head.last_at = head.last_at.max(at);
@@ -114,7 +115,7 @@ pub(crate) fn append(db: &mut Db, tenant: TenantId, entries: Vec<Entry>, random:
             head.last_at.into(),
             kind.into(),
             Some(content).into(),
-            Some(salt.to_vec()).into(),
+            Some(salt).into(),
             commitment.into(),
             head.digest.clone().into(),
         ]);

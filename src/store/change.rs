@@ -182,8 +182,8 @@ pub(crate) fn append(
     random: &Random,
 ) -> Result<Vec<u8>, Error> {
     let mut kept = Vec::with_capacity(changes.len());
-    for (salt, mut change) in random.salts(changes.len())?.into_iter().zip(changes) {
-        let salt = salt.to_vec();
+    for mut change in changes {
+        let salt = random.salt()?;
         let chunks = change.member_chunks();
         change.members = Vec::new();
         let external = change.external_text();

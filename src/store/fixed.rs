@@ -39,6 +39,17 @@ impl<Name: 'static> Fixed<Name> {
 }
 
 impl<Name: 'static, Row> Fixed<Name, Row> {
+    /// The rows.
+    pub(crate) fn load<'q, U>(self, db: &mut Db) -> QueryResult<Vec<U>>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U> + LoadQuery<'q, PgConnection, U>,
+    {
+        match db {
+            Db::Sqlite(connection) => RunQueryDsl::load(self, connection),
+            Db::Postgres(connection) => RunQueryDsl::load(self, connection),
+        }
+    }
+
     /// The first row; fails when there is none.
     pub(crate) fn get_result<'q, U>(self, db: &mut Db) -> QueryResult<U>
     where
@@ -77,7 +88,7 @@ impl<Name, Row> QueryFragment<Pg> for Fixed<Name, Row> {
 
 /// A way in which rows are written, and the text of it. No two have the same.
 pub(crate) trait Writing: 'static {
-    /// The table and its columns: `resource (tenant_id, …)`.
+    /// The table and its columns: `resource (tenant_id, …)`. All rows that are written at once are of one tenant.
     const INTO: &'static str;
     /// What follows the rows.
     const TAIL: &'static str = "";
@@ -98,7 +109,13 @@ impl<W, const ROWS: usize> RunQueryDsl<SqliteConnection> for Insertion<W, ROWS> 
 impl<W, const ROWS: usize> RunQueryDsl<PgConnection> for Insertion<W, ROWS> {}
 
 impl<W: Writing, const ROWS: usize> Insertion<W, ROWS> {
-    fn write<'b, DB: Backend + Binds>(&'b self, verb: &str, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+    /// `first`: how the first value that was bound is named again.
+    fn write<'b, DB: Backend + Binds>(
+        &'b self,
+        verb: &str,
+        first: &str,
+        mut out: AstPass<'_, 'b, DB>,
+    ) -> QueryResult<()> {
         out.push_sql(verb);
         out.push_sql(W::INTO);
         out.push_sql(" VALUES ");
@@ -108,7 +125,10 @@ impl<W: Writing, const ROWS: usize> Insertion<W, ROWS> {
                 if column > 0 {
                     out.push_sql(", ");
                 }
-                push_value(value, &mut out)?;
+                match (n, column) {
+                    (1.., 0) => out.push_sql(first),
+                    _ => push_value(value, &mut out)?,
+                }
             }
             out.push_sql(")");
         }
@@ -129,13 +149,13 @@ impl<W: Writing, const ROWS: usize> Insertion<W, ROWS> {
 /// [`crate::dialect::insert_all`].
 impl<W: Writing, const ROWS: usize> QueryFragment<Sqlite> for Insertion<W, ROWS> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.write("INSERT OR FAIL INTO ", out)
+        self.write("INSERT OR FAIL INTO ", "?1", out)
     }
 }
 
 impl<W: Writing, const ROWS: usize> QueryFragment<Pg> for Insertion<W, ROWS> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.write("INSERT INTO ", out)
+        self.write("INSERT INTO ", "$1", out)
     }
 }
 
@@ -143,6 +163,7 @@ impl<W: Writing, const ROWS: usize> QueryFragment<Pg> for Insertion<W, ROWS> {
 /// be written: the transaction must not be committed.
 pub(crate) fn insert<W: Writing>(db: &mut Db, rows: Vec<Vec<Value>>) -> QueryResult<()> {
     debug_assert!(rows.iter().all(|row| row.len() == W::INTO.matches(',').count() + 1), "{} values", W::INTO);
+    debug_assert!(rows.iter().all(|row| row.first() == rows.first().and_then(|row| row.first())), "one tenant");
     for run in runs(rows) {
         match run.len() {
             1 => Insertion::<W, 1>::run(run, db),

@@ -64,13 +64,19 @@ pub(crate) fn among(
         .bind(tenant)
         .sql(" AND group_id = ")
         .bind(group);
-        let rows = chosen(statement, "member_id", members).load::<(Vec<u8>, String, i64)>(db)?;
+        let rows = match members {
+            [member] => statement.sql(" AND member_id = ").bind(*member).fixed::<One>().load(db)?,
+            members => chosen(statement, "member_id", members).load::<(Vec<u8>, String, i64)>(db)?,
+        };
         for (id, kind, since) in rows {
             found.insert(resource_id(&id)?, Membership { kind, since });
         }
     }
     Ok(found)
 }
+
+/// The statement that looks for one member.
+struct One;
 
 /// Which of these changes a client made.
 pub(crate) fn made_by(

@@ -76,17 +76,9 @@ impl Random {
         Ok(out)
     }
 
-    /// So many salts, asked for at once: the system's generator costs more to ask than to answer.
-    pub(crate) fn salts(&self, count: usize) -> Result<Vec<[u8; 16]>, Error> {
-        match &self.0 {
-            Source::Os => {
-                let mut drawn = vec![0; count * 16];
-                openssl::rand::rand_bytes(&mut drawn)
-                    .map_err(|error| Error::Unavailable(format!("no random bytes: {error}")))?;
-                Ok(drawn.as_chunks::<16>().0.to_vec())
-            }
-            Source::Seeded(_) => (0..count).map(|_| self.bytes::<16>()).collect(),
-        }
+    /// A salt of what is committed to.
+    pub(crate) fn salt(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.bytes::<16>()?.to_vec())
     }
 
     /// A new resource id: UUID version 7, so that ids grow with time and the tables fill from the end.

@@ -149,22 +149,29 @@ pub(crate) fn kinds(
     // In order and with both ends named: see `touch_groups`.
     for ids in ids.chunks(RUN) {
         let (Some(first), Some(last)) = (ids.first(), ids.last()) else { continue };
-        let rows =
+        let statement =
             Statement::<(Binary, Text, Text)>::new("SELECT resource_id, kind, label FROM resource WHERE tenant_id = ")
-                .bind(tenant)
+                .bind(tenant);
+        let rows = match ids {
+            [id] => statement.sql(" AND resource_id = ").bind(*id).fixed::<Kind>().load(db)?,
+            ids => statement
                 .sql(" AND resource_id >= ")
                 .bind(*first)
                 .sql(" AND resource_id <= ")
                 .bind(*last)
                 .sql(" AND resource_id IN ")
                 .list(ids.iter().copied())
-                .load::<(Vec<u8>, String, String)>(db)?;
+                .load::<(Vec<u8>, String, String)>(db)?,
+        };
         for (id, kind, label) in rows {
             found.insert(resource_id(&id)?, (kind, label));
         }
     }
     Ok(found)
 }
+
+/// The statement that finds the kind of one.
+struct Kind;
 
 /// What each of the resources is called, of those that exist. They may lie far apart, so other than in [`kinds`] their
 /// ends are not named: PostgreSQL might walk through all that lies between. Each is spelled out with the whole key

@@ -269,15 +269,13 @@ pub(in crate::directory) fn claim_addresses(
     before: Option<&Map<String, Value>>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
-    let known = before.map(compared).unwrap_or_default();
-    let new: Vec<String> = match kind == USER {
-        true => compared(after).into_iter().filter(|address| !known.contains(address)).collect(),
-        false => Vec::new(),
-    };
-    let name = login(after).filter(|name| kind == USER && name.contains('@') && before.and_then(login) != Some(name));
-    if (new.is_empty() && name.is_none()) || Book::of(work)?.policy_of(after).is_none() {
+    let is_same = |before: &Map<String, Value>| login(before) == login(after) && addresses(before).eq(addresses(after));
+    if kind != USER || before.is_some_and(is_same) || Book::of(work)?.policy_of(after).is_none() {
         return Ok(());
     }
+    let known = before.map(compared).unwrap_or_default();
+    let new: Vec<String> = compared(after).into_iter().filter(|address| !known.contains(address)).collect();
+    let name = login(after).filter(|name| name.contains('@') && before.and_then(login) != Some(name));
     let person = persons::person_of(after);
     let wanted = new.iter().map(|address| (address.as_str(), "emails.value"));
     for (address, path) in wanted.chain(name.map(|name| (name, "userName"))) {

@@ -6,6 +6,8 @@
 //! When the view itself becomes another one, what it showed before stands in it (`former`) until every user that it lets go
 //! has its note, slice by slice in the background. Never says who may see what: that is the view made of this.
 
+use std::sync::Arc;
+
 use provisioning::calendar::instant;
 use scim::filter::{Checked, Filter, NOTED, NOTED_VIEW, NOTES};
 use scim::key;
@@ -176,6 +178,19 @@ pub(in crate::directory) fn note(
         work.put_due(id, Some(Due::at(next)));
     }
     Ok(())
+}
+
+/// The same in a document that others hold too: it is copied only where something may be said in it.
+pub(in crate::directory) fn note_in_shared(
+    now: i64,
+    work: &mut Work<'_>,
+    (kind, id): (&str, ResourceId),
+    document: &mut Arc<Map<String, Value>>,
+) -> Result<(), Error> {
+    match kind == USER && work.keeps_notes(USER) {
+        true => note(now, work, (kind, id), Arc::make_mut(document)),
+        false => note_protected(work, kind, document),
+    }
 }
 
 /// Checks what a view says of those who leave it. Fails with 400 invalidValue that names the place.

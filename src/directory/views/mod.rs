@@ -31,7 +31,7 @@ use super::particular::{Follow, Write};
 use super::{Directory, Error};
 
 pub(super) use check::check;
-pub(super) use leaving::{Leaving, next as next_leaving, note, spread};
+pub(super) use leaving::{Leaving, next as next_leaving, note, note_in_shared, spread};
 pub use preview::{Preview, Previewed};
 pub use protect::Protected;
 pub(super) use usage::refuse_missing;

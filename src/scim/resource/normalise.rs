@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use crate::key::{self, TextRule};
-use crate::schema::{Attribute, Definition, Mutability};
+use crate::schema::{Attribute, Definition, Mutability, Type};
 
 /// Brings a document with canonical names into canonical form. Where several elements of an array have
 /// `primary: true` the last keeps it; elements with the same type and value become one, at the place of the first,
@@ -18,12 +18,12 @@ pub fn normalise(def: &Definition, doc: &mut Map<String, Value>) {
     for (schema, _) in &def.extensions {
         if let Some(Value::Object(extension)) = find_mut(doc, &schema.id) {
             tidy_each(&schema.attributes.iter(), extension);
-            reorder(extension, schema.attributes.iter().map(|attribute| attribute.name.as_str()));
+            reorder(extension, &schema.attributes.iter().map(|attribute| attribute.name.as_str()));
         }
     }
     name_schemas(def, doc);
     let names = def.attributes().map(|attribute| attribute.name.as_str());
-    reorder(doc, names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
+    reorder(doc, &names.chain(def.extensions.iter().map(|(schema, _)| schema.id.as_str())));
 }
 
 /// A value by its name. Objects here have few names, and comparing these costs less than hashing one.
@@ -149,7 +149,7 @@ fn tidy(attribute: &Attribute, value: &mut Value) {
 
 fn tidy_object(attribute: &Attribute, value: &mut Value) {
     if let Value::Object(object) = value {
-        reorder(object, attribute.sub_attributes.iter().map(|sub| sub.name.as_str()));
+        reorder(object, &attribute.sub_attributes.iter().map(|sub| sub.name.as_str()));
     }
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn set_secondary(element: &mut Value) {
 }
 
 fn collapse(attribute: &Attribute, elements: &mut Vec<Value>) {
-    if elements.len() < 2 {
+    if elements.len() < 2 || have_other_values(attribute, elements) {
         return;
     }
     let identities: Vec<String> = elements.iter().map(|element| identity(attribute, element)).collect();
@@ -183,9 +183,31 @@ fn collapse(attribute: &Attribute, elements: &mut Vec<Value>) {
     *elements = kept;
 }
 
-/// Whether no text stands there twice. A few are compared with one another, which costs less than hashing them.
+/// So many elements are compared with one another, which costs less than hashing them.
+const FEW: usize = 8;
+
+/// Whether the elements all have texts of ASCII that differ in more than case. By every rule these are others, which is told
+/// without bringing them into the form that they are compared in. `false`: they may be others or not.
+fn have_other_values(attribute: &Attribute, elements: &[Value]) -> bool {
+    let is_text = |kind: Type| matches!(kind, Type::String | Type::Reference | Type::Binary);
+    if elements.len() > FEW || !is_text(attribute.sub("value").unwrap_or(attribute).kind) {
+        return false;
+    }
+    elements.iter().enumerate().all(|(n, one)| {
+        let mut others = elements.iter().skip(n + 1);
+        let differs =
+            |one: &str| others.all(|other| text_of(other).is_some_and(|other| !one.eq_ignore_ascii_case(other)));
+        text_of(one).filter(|one| one.is_ascii()).is_some_and(differs)
+    })
+}
+
+/// What an element says, or its value does, where that is text.
+fn text_of(element: &Value) -> Option<&str> {
+    element.as_object().map_or(Some(element), |object| find(object, "value"))?.as_str()
+}
+
+/// Whether no text stands there twice.
 fn are_distinct(texts: &[String]) -> bool {
-    const FEW: usize = 8;
     if texts.len() > FEW {
         return texts.iter().collect::<HashSet<_>>().len() == texts.len();
     }
@@ -204,7 +226,7 @@ pub(crate) fn absorb(first: &mut Value, again: Value) {
 }
 
 /// Puts the names in the given order; names that are not listed follow in theirs.
-fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n str> + Clone) {
+fn reorder<'n>(object: &mut Map<String, Value>, names: &(impl Iterator<Item = &'n str> + Clone)) {
     // Most are: what is stored has been here before, and most clients follow the schema.
     let mut left = object.keys().map(String::as_str).peekable();
     for name in names.clone() {
@@ -213,12 +235,8 @@ fn reorder<'n>(object: &mut Map<String, Value>, names: impl Iterator<Item = &'n 
     if left.peek().is_none() {
         return;
     }
-    let mut ordered = Map::with_capacity(object.len());
-    for name in names {
-        if let Some((name, value)) = object.shift_remove_entry(name) {
-            ordered.insert(name, value);
-        }
-    }
-    ordered.append(object);
-    *object = ordered;
+    // By place, not by looking each listed name up: many more are listed than there are.
+    let mut entries: Vec<(String, Value)> = std::mem::take(object).into_iter().collect();
+    entries.sort_by_cached_key(|(name, _)| names.clone().position(|known| known == name).unwrap_or(usize::MAX));
+    object.extend(entries);
 }

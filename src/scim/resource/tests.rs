@@ -116,3 +116,21 @@ fn what_the_server_lists_without_values_stays_apart() {
     normalise(&run, &mut document);
     assert_eq!(document["tripped"], tripped);
 }
+
+#[test]
+fn values_that_differ_in_case_alone_become_one_whatever_their_letters() {
+    let user = definition("User");
+    let table = [
+        (["a@x.example", "b@x.example"], 2),
+        (["a@x.example", "A@X.example"], 1),
+        (["k@x.example", "\u{212a}@x.example"], 1),
+        (["\u{e5}@x.example", "\u{c5}@x.example"], 1),
+        (["\u{e5}@x.example", "a@x.example"], 2),
+    ];
+    for (values, expected) in table {
+        let emails: Vec<Value> = values.iter().map(|value| json!({ "value": value, "type": "work" })).collect();
+        let mut document = json!({ "emails": emails }).as_object().unwrap().clone();
+        normalise(&user, &mut document);
+        assert_eq!(document["emails"].as_array().unwrap().len(), expected, "{values:?}");
+    }
+}

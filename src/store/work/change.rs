@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Draft, Work, document_of, text_of};
+use super::{Draft, USUAL, Work, document_of, text_of};
 use crate::change::{Change, Delta, Op};
 use crate::external::{self, ExternalKey};
 use crate::membership::Membership;
 use crate::secret::has_values;
 use crate::unique::{self, UniqueKey};
 use crate::{Error, Record, ResourceId};
+
+/// Bytes by which a change mostly makes it no longer.
+const MORE: usize = 64;
 
 impl Work<'_> {
     /// Creates a resource. Fails with [`Error::Taken`] when its id, a unique value or the `externalId` is held by another.
@@ -35,7 +38,7 @@ impl Work<'_> {
             created_at: at,
             modified_at: at,
             label: draft.label.clone(),
-            doc: Arc::new(text_of(&draft.doc, draft.secret.as_deref())?),
+            doc: self.text_of(&draft, USUAL)?,
             secret: draft.secret.clone(),
         };
         self.open.unique.extend(claimed);
@@ -46,8 +49,8 @@ impl Work<'_> {
     /// Changes a resource that exists. The caller has seen that something differs.
     pub fn update(&mut self, draft: Draft) -> Result<Record, Error> {
         let current = self.record(draft.id)?.ok_or(Error::NotFound)?;
-        let doc = text_of(&draft.doc, draft.secret.as_deref())?;
-        let moved = doc != *current.doc;
+        let doc = self.text_of(&draft, current.doc.len() + MORE)?;
+        let moved = doc != current.doc;
         // What is sealed may be another where the text is the same.
         let is_resealed = draft.secret != current.secret
             && (has_values(draft.secret.as_deref()) || has_values(current.secret.as_deref()));
@@ -69,7 +72,7 @@ impl Work<'_> {
             seq,
             modified_at: at,
             label: draft.label.clone(),
-            doc: Arc::new(doc),
+            doc,
             secret: draft.secret.clone(),
             ..current
         };
@@ -159,6 +162,15 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The text that is stored of a draft, which is expected to be so long: made before the lock, or now.
+    fn text_of(&mut self, draft: &Draft, length: usize) -> Result<Arc<String>, Error> {
+        let secret = draft.secret.as_deref();
+        match self.foretold.take() {
+            Some((document, text)) if Arc::ptr_eq(&document, &draft.doc) && !has_values(secret) => Ok(text),
+            _ => text_of(&draft.doc, secret, length).map(Arc::new),
+        }
     }
 
     fn put(&mut self, record: Record, draft: Draft, op: Op, doc: Option<Arc<String>>) -> Result<Record, Error> {

@@ -1,6 +1,7 @@
 //! One layer of the overlay: what it says about a thing wins over what lies under it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -117,38 +118,38 @@ impl Layer {
 
     /// Takes all that `upper` says over what this layer said.
     pub(super) fn absorb(&mut self, upper: Layer) {
-        self.resources.extend(upper.resources);
-        self.documents.extend(upper.documents);
-        self.unique.extend(upper.unique);
-        self.external.extend(upper.external);
-        self.external_of.extend(upper.external_of);
+        pour(&mut self.resources, upper.resources);
+        pour(&mut self.documents, upper.documents);
+        pour(&mut self.unique, upper.unique);
+        pour(&mut self.external, upper.external);
+        pour(&mut self.external_of, upper.external_of);
         for (group, memberships) in upper.memberships {
-            self.memberships.entry(group).or_default().extend(memberships);
+            pour(self.memberships.entry(group).or_default(), memberships);
         }
         for (member, groups) in upper.groups_by_member {
             self.groups_by_member.entry(member).or_default().extend(groups);
         }
-        self.touched.extend(upper.touched);
+        pour(&mut self.touched, upper.touched);
         self.sweeps.extend(upper.sweeps);
-        self.credentials.extend(upper.credentials);
-        self.used.extend(upper.used);
-        self.routes.extend(upper.routes);
-        self.seal_keys.extend(upper.seal_keys);
-        self.deferred.extend(upper.deferred);
-        self.outcomes.extend(upper.outcomes);
-        self.keyed.extend(upper.keyed);
-        self.feed_records.extend(upper.feed_records);
+        pour(&mut self.credentials, upper.credentials);
+        pour(&mut self.used, upper.used);
+        pour(&mut self.routes, upper.routes);
+        pour(&mut self.seal_keys, upper.seal_keys);
+        pour(&mut self.deferred, upper.deferred);
+        pour(&mut self.outcomes, upper.outcomes);
+        pour(&mut self.keyed, upper.keyed);
+        pour(&mut self.feed_records, upper.feed_records);
         self.forgotten_feeds.extend(upper.forgotten_feeds);
-        self.run_items.extend(upper.run_items);
+        pour(&mut self.run_items, upper.run_items);
         self.dropped_items.extend(upper.dropped_items);
         self.forget = self.forget.max(upper.forget);
         self.changes.extend(upper.changes);
         self.audit.extend(upper.audit);
         self.sealing_keys.extend(upper.sealing_keys);
-        self.due.extend(upper.due);
-        self.grants.extend(upper.grants);
-        self.tombstones.extend(upper.tombstones);
-        self.erasures.extend(upper.erasures);
+        pour(&mut self.due, upper.due);
+        pour(&mut self.grants, upper.grants);
+        pour(&mut self.tombstones, upper.tombstones);
+        pour(&mut self.erasures, upper.erasures);
         for (key, n) in upper.counts {
             *self.counts.entry(key).or_default() += n;
         }
@@ -162,5 +163,14 @@ impl Layer {
             .into_iter()
             .flat_map(|(group, members)| members.into_iter().map(move |(member, is)| ((group, member), is)))
             .collect()
+    }
+}
+
+/// Puts what one map says over what another one does. Most are empty.
+fn pour<K: Eq + Hash, V>(into: &mut HashMap<K, V>, upper: HashMap<K, V>) {
+    match (into.is_empty(), upper.is_empty()) {
+        (_, true) => {}
+        (true, false) => *into = upper,
+        (false, false) => into.extend(upper),
     }
 }

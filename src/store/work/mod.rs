@@ -84,6 +84,9 @@ pub struct Draft {
     pub external: Option<(ResourceId, Option<String>)>,
 }
 
+/// A document, and the text that is stored of it.
+type Foretold = (Arc<Map<String, Value>>, Arc<String>);
+
 /// The overlay of one batch in one tenant.
 pub struct Work<'d> {
     db: &'d mut Db,
@@ -97,6 +100,8 @@ pub struct Work<'d> {
     seen: HashMap<ResourceId, Option<Record>>,
     /// Their documents, by the version that they are of, as far as somebody needed them.
     read: HashMap<ResourceId, (i64, Arc<Map<String, Value>>)>,
+    /// The text of a document that is about to be written, which was made before the lock.
+    foretold: Option<Foretold>,
     /// Memberships as the database has them, by group and member, read under the lock; `None`: there is none.
     seen_members: HashMap<(ResourceId, ResourceId), Option<Membership>>,
     settled: Layer,
@@ -143,6 +148,7 @@ impl<'d> Work<'d> {
             nesting: None,
             cached_nesting,
             seen: HashMap::new(),
+            foretold: None,
             seen_members: HashMap::new(),
             read: HashMap::new(),
             settled: Layer::default(),
@@ -185,6 +191,12 @@ impl<'d> Work<'d> {
     /// it from [`document_of`] that version.
     pub fn recall(&mut self, id: ResourceId, version: i64, document: &Arc<Map<String, Value>>) {
         self.read.insert(id, (version, document.clone()));
+    }
+
+    /// Gives the text of a document that is about to be written, from [`plain_text_of`], so that it is not made under the
+    /// lock. It stands for this very document: one that is changed meanwhile is another, as this one is held here.
+    pub fn foretell(&mut self, document: &Arc<Map<String, Value>>, text: &Arc<String>) {
+        self.foretold = Some((document.clone(), text.clone()));
     }
 
     /// The document of a record of this work: as it was written, or as it was read.
@@ -319,9 +331,19 @@ pub fn document_of(record: &Record) -> Result<Map<String, Value>, Error> {
     Ok(document)
 }
 
-/// The text that is stored of a document.
-fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>) -> Result<String, Error> {
-    let text = |doc: &Map<String, Value>| serde_json::to_string(&*notes_first(doc));
-    let text = if secret::has_values(secret) { text(&secret::without_tokens(secret, doc)?) } else { text(doc) };
-    text.map_err(|error| Error::Corrupt(error.to_string()))
+/// The text that is stored of a document beside which no values are sealed.
+pub fn plain_text_of(document: &Map<String, Value>) -> Result<Arc<String>, Error> {
+    text_of(document, None, USUAL).map(Arc::new)
+}
+
+/// Bytes that the text of a new document has room for at first.
+const USUAL: usize = 1_024;
+
+/// The text that is stored of a document, which is expected to be so long.
+fn text_of(doc: &Map<String, Value>, secret: Option<&[u8]>, length: usize) -> Result<String, Error> {
+    let mut text = Vec::with_capacity(length);
+    let mut write = |doc: &Map<String, Value>| serde_json::to_writer(&mut text, &*notes_first(doc));
+    let written = if secret::has_values(secret) { write(&secret::without_tokens(secret, doc)?) } else { write(doc) };
+    written.map_err(|error| Error::Corrupt(error.to_string()))?;
+    String::from_utf8(text).map_err(|error| Error::Corrupt(error.to_string()))
 }
