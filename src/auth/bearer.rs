@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use serde_json::{Map, Value};
-use store::{CredentialKind, Keyed, TenantId};
+use store::{CredentialKind, IdHash, TenantId};
 use uuid::Uuid;
 
 use super::certificate::PeerCertificate;
@@ -106,7 +106,7 @@ pub struct Authenticator {
     /// The keys of foreign issuers.
     pub(super) issuers: Keys,
     pub(super) members: Members,
-    remembered: Cache<[u8; 32], Arc<Principal>, Keyed>,
+    remembered: Cache<[u8; 32], Arc<Principal>, IdHash>,
     /// Clients behind signed tokens.
     pub(super) standings: Cache<Whose, Arc<Standing>>,
     /// How often everything was forgotten.
@@ -122,7 +122,7 @@ impl Authenticator {
     /// An authenticator over the credentials of the directory's store and the members of a federation.
     pub fn new(directory: Directory, members: Members, oauth: oauth::Settings, issuers: keys::Settings) -> Self {
         let remembered = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER);
-        let remembered = remembered.build_with_hasher(Keyed::default());
+        let remembered = remembered.build_with_hasher(IdHash::default());
         let standings = Cache::builder().max_capacity(REMEMBER_AT_MOST).time_to_live(REMEMBER).build();
         let (oauth, keyring) = (Arc::new(oauth), Keyring::new(directory.store().clone(), directory.master_keys()));
         let issuers = Keys::new(issuers);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use store::{ById, Keyed, ResourceId, TenantId};
+use store::{ById, IdHash, ResourceId, TenantId};
 
 use crate::directory::{Caller, Rate};
 
@@ -105,12 +105,12 @@ impl Gauge {
 #[derive(Debug)]
 struct Gauges<K> {
     parts: [RwLock<ById<K, Arc<Gauge>>>; SHARDS],
-    hash: Keyed,
+    hash: IdHash,
 }
 
 impl<K: Hash + Eq + Copy> Gauges<K> {
     fn new() -> Self {
-        Gauges { parts: std::array::from_fn(|_| RwLock::default()), hash: Keyed::default() }
+        Gauges { parts: std::array::from_fn(|_| RwLock::default()), hash: IdHash::default() }
     }
 
     fn of(&self, key: K, now: u64) -> Arc<Gauge> {

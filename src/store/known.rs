@@ -18,7 +18,7 @@ use scim::schema::Registry;
 use crate::bearing::{self, Unborne};
 use crate::catalog::{self, Catalog};
 use crate::db::Db;
-use crate::ids::Keyed;
+use crate::ids::IdHash;
 use crate::index::Indexes;
 use crate::nesting::Nesting;
 use crate::point::Names;
@@ -51,7 +51,7 @@ pub(crate) struct Booked {
 pub(crate) type Books = Cache<TenantId, Booked>;
 
 /// Of each tenant one thing.
-type Remembered<V> = Cache<TenantId, V, Keyed>;
+type Remembered<V> = Cache<TenantId, V, IdHash>;
 
 /// What is remembered, each tenant at one state.
 pub(crate) struct Known {
@@ -76,20 +76,20 @@ impl Known {
             plain: Cache::builder()
                 .max_capacity(tenants)
                 .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(Keyed::default()),
-            own: Cache::builder().time_to_idle(IDLE).build_with_hasher(Keyed::default()),
+                .build_with_hasher(IdHash::default()),
+            own: Cache::builder().time_to_idle(IDLE).build_with_hasher(IdHash::default()),
             catalogs: Mutex::new(()),
             nesting: Cache::builder()
                 .max_capacity(EDGES)
                 .weigher(move |_, (_, nesting): &(Seq, Arc<Nesting>)| weight(nesting, tenants))
                 .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(Keyed::default()),
+                .build_with_hasher(IdHash::default()),
             unborne: bearing::unborne(tenants),
             books: Cache::builder().max_capacity(tenants).eviction_policy(EvictionPolicy::lru()).build(),
             names: Cache::builder()
                 .max_capacity(tenants)
                 .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(Keyed::default()),
+                .build_with_hasher(IdHash::default()),
             named: Arc::default(),
         }
     }

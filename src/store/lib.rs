@@ -87,7 +87,7 @@ pub use external::ExternalKey;
 pub use grant::{Grant, GrantKey};
 pub use guard::{Pass, PassState};
 pub use held::Holding;
-pub use ids::{ById, Keyed, ResourceId, Seq, TenantId};
+pub use ids::{ById, IdHash, ResourceId, Seq, TenantId};
 pub use known::Book;
 pub use link::{GROUP_MEMBERSHIP, GROUP_MEMBERSHIP_URN, Link, MembershipId};
 pub use migrate::{migrate, pending};
