@@ -67,15 +67,17 @@ impl Log {
         self.changed.notify_one();
     }
 
-    /// Carries over, a step at a time, until it is closed.
+    /// Carries over what is there, as a kill leaves it, and then a step at a time until it is closed.
     pub(crate) fn carry(&self, mut db: Db) {
         let Db::Sqlite(connection) = &mut db else { return };
-        while let Some(operations) = self.wait() {
+        let mut step = Some(0);
+        while let Some(operations) = step {
             match carry_over(connection) {
                 Ok(carried) => self.note(operations, u64::try_from(carried.log).unwrap_or(0)),
                 // The writer meets the same fault, and tells those who wait.
                 Err(error) => tracing::warn!(%error, "the log could not be carried over; it is tried again"),
             }
+            step = self.wait();
         }
     }
 
@@ -91,7 +93,8 @@ impl Log {
         let mut state = self.lock();
         // Shorter than before: it has been begun anew.
         let grown = pages.checked_sub(state.pages).unwrap_or(pages);
-        if let Some(step) = (operations * STEP).checked_div(grown) {
+        let step = (operations * STEP).checked_div(grown);
+        if let Some(step) = step.filter(|_| operations > 0) {
             state.step = step.clamp(1, STEP);
         }
         state.pages = pages;
@@ -145,6 +148,8 @@ mod tests {
         assert_eq!(log.lock().step, 100, "nothing was written");
         log.note(1, 20_000);
         assert_eq!(log.lock().step, 1, "one at least");
+        log.note(0, 30_000);
+        assert_eq!(log.lock().step, 1, "what others wrote says nothing");
     }
 
     #[test]
@@ -165,6 +170,21 @@ mod tests {
         assert_eq!(log.wait(), Some(1_001));
         log.close();
         assert_eq!(log.wait(), None);
+    }
+
+    #[test]
+    fn what_a_kill_has_left_is_carried_over_at_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("register.db");
+        let address = Address::Sqlite(path.to_string_lossy().into_owned());
+        let mut before = Db::open(&address, Purpose::Batches).expect("opens");
+        before.batch_execute("CREATE TABLE t (a BLOB); INSERT INTO t VALUES (randomblob(400000))").expect("a row");
+        let length = || std::fs::metadata(&path).expect("a file").len();
+        assert!(length() < 400_000, "it lies in the log");
+        let log = Log::default();
+        log.close();
+        log.carry(Db::open(&address, Purpose::Write).expect("opens"));
+        assert!(length() > 400_000, "{}", length());
     }
 
     #[test]
