@@ -11,7 +11,7 @@ use crate::support::api::{Api, verify};
 use crate::support::client::Client;
 use crate::support::messages::{group, patch, user};
 use crate::support::server::Server;
-use crate::support::statements::{ABOUT_ALL, Entry, Log, laid_out};
+use crate::support::statements::{ABOUT_ALL, Entry, Log, fault, laid_out};
 use crate::{audit, deferred, extension, operating, points, protocol, secrets, security, types};
 
 /// A server on tables that are laid out by tenant, and the log of what it asks.
@@ -138,6 +138,23 @@ async fn what_reads_several_tenants_is_seen() {
     let seen = log.faults();
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen.iter().all(|fault| fault.contains("resource_part7") || fault.contains("sweep_part")), "{seen:?}");
+}
+
+#[test]
+fn what_writes_for_several_tenants_is_seen() {
+    let table: [(&str, &[&str], bool); 6] = [
+        ("(tenant_id, seq) VALUES ($1, $2), ($3, $4)", &["1", "5", "1", "6"], false),
+        ("(tenant_id, seq) VALUES ($1, $2), ($1, $3) ON CONFLICT (tenant_id, seq) DO NOTHING", &["1", "5", "6"], false),
+        ("(tenant_id, seq) VALUES ($1, $2), ($3, $4)", &["1", "5", "2", "6"], true),
+        ("(tenant_id, seq) VALUES ($1, $2), ($2, $3)", &["1", "5", "6"], true),
+        ("(tenant_id, seq) VALUES (1, $1), ($2, $3)", &["5", "1", "6"], true),
+        ("(seq, tenant_id) VALUES ($1, $2)", &["5", "1"], true),
+    ];
+    for (rows, values, is_fault) in table {
+        let values = values.iter().map(|value| Some((*value).to_owned())).collect();
+        let entry = Entry::Statement { text: format!("INSERT INTO change {rows}"), values };
+        assert_eq!(fault(&entry).is_some(), is_fault, "{rows}");
+    }
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Drop for Watch {
 }
 
 /// What is wrong with an entry; `None`: it is a tenant's, or on no table of tenants.
-fn fault(entry: &Entry) -> Option<String> {
+pub(crate) fn fault(entry: &Entry) -> Option<String> {
     match entry {
         Entry::Plan { text, parts } => {
             let number = |name: &String| name.rsplit_once(PART).map(|(_, number)| number.to_owned());
@@ -257,10 +257,14 @@ fn fault(entry: &Entry) -> Option<String> {
             if table.starts_with('_') || CITUS.contains(&format!("create_reference_table('{table}')")) {
                 return None;
             }
-            let (columns, _) = rest.split_once(')')?;
-            let width = columns.split(", ").count();
-            let tenants: BTreeSet<_> = values.iter().step_by(width).collect();
-            let is_one = columns.starts_with("tenant_id, ") && values.len() % width == 0 && tenants.len() == 1;
+            let (columns, rows) = rest.split_once(')')?;
+            let rows = rows.split_once(" ON CONFLICT").map_or(rows, |(rows, _)| rows);
+            // The value that each row begins with, which several may name: `($1, $2), ($1, $3)`.
+            let first = |row: &str| row.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok();
+            let begins: Vec<_> = rows.split("($").skip(1).map(first).collect();
+            let tenants: BTreeSet<_> = begins.iter().map(|first| values.get(first.as_ref()?.checked_sub(1)?)).collect();
+            let all_begin_so = begins.len() == rows.matches('(').count() && !tenants.contains(&None);
+            let is_one = columns.starts_with("tenant_id, ") && all_begin_so && tenants.len() == 1;
             (!is_one).then(|| format!("{text}\n  inserts for {tenants:?}"))
         }
     }
