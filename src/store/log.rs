@@ -188,6 +188,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_in_a_log_that_all_have_closed() {
+        for ends_last in ["writer", "log", "reader"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("register.db");
+            let address = Address::Sqlite(path.to_string_lossy().into_owned());
+            let mut writer = Db::open(&address, Purpose::Batches).expect("opens");
+            let mut reader = Db::open(&address, Purpose::Read).expect("opens");
+            let mut beside = Db::open(&address, Purpose::Write).expect("opens");
+            writer.batch_execute("CREATE TABLE t (a BLOB); INSERT INTO t VALUES (randomblob(400000))").expect("a row");
+            reader.batch_execute("SELECT count(*) FROM t").expect("a read");
+            if let Db::Sqlite(beside) = &mut beside {
+                carry_over(beside).expect("carried over");
+            }
+            writer.batch_execute("INSERT INTO t VALUES (randomblob(400000))").expect("a row");
+            match ends_last {
+                "writer" => drop((reader, beside, writer)),
+                "log" => drop((reader, writer, beside)),
+                _ => drop((writer, beside, reader)),
+            }
+            let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+            assert_eq!(left, 1, "{ends_last} ends last");
+        }
+    }
+
+    #[test]
     fn what_is_carried_over_beside_a_writer_makes_room_for_a_log_from_its_beginning() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = Address::Sqlite(folder.path().join("register.db").to_string_lossy().into_owned());

@@ -74,6 +74,8 @@ struct Inner {
     /// Idle connections for reads on the caller's own thread.
     points: Mutex<Vec<Reader>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Carries SQLite's log over.
+    carrier: Mutex<Option<JoinHandle<()>>>,
     /// Says that the file is in use, until the store is closed.
     hold: Mutex<Option<Hold>>,
 }
@@ -117,10 +119,13 @@ impl Store {
             let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Batches)?);
             threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
         }
-        if matches!(address, Address::Sqlite(_)) {
-            let (db, shared) = (Db::open(&address, Purpose::Write)?, shared.clone());
-            threads.push(spawn("log".into(), move || shared.log.carry(db))?);
-        }
+        let carrier = match address {
+            Address::Sqlite(_) => {
+                let (db, shared) = (Db::open(&address, Purpose::Write)?, shared.clone());
+                Some(spawn("log".into(), move || shared.log.carry(db))?)
+            }
+            Address::Postgres(_) => None,
+        };
         let reads = Arc::new(Turns::new(options.queue));
         for n in 0..options.readers.max(1) {
             let reader = Reader::open(&address, shared.clone())?;
@@ -140,6 +145,7 @@ impl Store {
             reads,
             points: Mutex::new(points?),
             threads: Mutex::new(threads),
+            carrier: Mutex::new(carrier),
             hold: Mutex::new(hold),
         }));
         store.resume()?;
@@ -364,15 +370,12 @@ impl Store {
     /// Finishes what waits and stops the threads. What comes later is refused.
     pub fn close(&self) {
         self.0.shared.queue.close();
-        self.0.shared.log.close();
         self.0.reads.close();
         self.0.points.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a store thread had broken off");
-            }
-        }
+        join(std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)));
+        // Last, and alone: SQLite leaves nothing in the log when the last connection closes, unless two close at one instant.
+        self.0.shared.log.close();
+        join(self.0.carrier.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -404,6 +407,14 @@ impl Store {
             Err(error) => tracing::debug!(%error, "no indexes to build could be read"),
         }
         Ok(())
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a store thread had broken off");
+        }
     }
 }
 

@@ -317,3 +317,17 @@ async fn a_closed_store_refuses_and_says_so(fixture: Fixture) {
     let fixture = fixture.reopen();
     assert_eq!(fixture.count("User").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_that_is_closed_lies_in_one_file() {
+    let mut fixture = Fixture::sqlite();
+    let log = format!("{}-wal", fixture.url().trim_start_matches("sqlite:"));
+    for n in 1..=40 {
+        fixture.create(user(n, &format!("user{n}"))).await.unwrap();
+        assert!(std::fs::exists(&log).unwrap(), "{log}");
+        fixture.store.close();
+        assert!(!std::fs::exists(&log).unwrap(), "round {n}");
+        fixture = fixture.reopen();
+    }
+    assert_eq!(fixture.count("User").await, 40);
+}
