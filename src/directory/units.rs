@@ -13,6 +13,7 @@ use store::work::{Draft, document_of};
 use store::{Record, ResourceId, Work};
 
 use super::particular::{Follow, Write};
+use super::work_items::{self, Kind};
 use super::{Error, settle};
 
 pub(super) use moves::{keep_planned, move_all, move_on};
@@ -37,8 +38,11 @@ pub(super) fn attend(
     Ok(Some(Box::new(move |write, after, work| {
         settle::note_change(write.ctx, work, KIND);
         match after {
-            Some(record) => moves::note(work, write.id, &document_of(record)?)?,
-            None => work.put_due(write.id, None),
+            Some(record) => moves::note(write.ctx, work, write.id, &document_of(record)?)?,
+            None => {
+                work.put_due(write.id, None);
+                work_items::close(write.ctx, work, Kind::PlannedMove, write.id, true)?;
+            }
         }
         known.extend(keys(work, write.id)?);
         let is_led_by = unit(work, write.id)?.and_then(|unit| unit.manager);
@@ -104,7 +108,9 @@ fn keys(work: &mut Work<'_>, id: ResourceId) -> Result<BTreeSet<String>, Error> 
 /// Gives what lies below a unit its path. `keys` are those that the unit had or has; they come back with those of all units
 /// whose path changed.
 fn spread(work: &mut Work<'_>, id: ResourceId, keys: BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
-    refuse_circle(work, id)?;
+    if let Some(unit) = unit(work, id)? {
+        refuse_circle(work, unit)?;
+    }
     let mut moved = keys.clone();
     let mut seen = BTreeSet::from([id]);
     let mut open = VecDeque::from([(id, keys)]);
@@ -165,13 +171,13 @@ fn write(work: &mut Work<'_>, record: Record, document: Map<String, Value>) -> R
 }
 
 /// 400 when the way up from a unit leads back to it.
-fn refuse_circle(work: &mut Work<'_>, id: ResourceId) -> Result<(), Error> {
-    let Some(mut at) = unit(work, id)? else { return Ok(()) };
-    let mut codes = vec![at.code.clone()];
+fn refuse_circle(work: &mut Work<'_>, unit: Unit) -> Result<(), Error> {
+    let (id, mut codes) = (unit.id.clone(), vec![unit.code.clone()]);
+    let mut at = unit;
     while codes.len() <= DEEPEST {
         let Some(above) = above(work, &at)? else { return Ok(()) };
         codes.push(above.code.clone());
-        if above.id == id.to_string() {
+        if above.id == id {
             return Err(units::circle(&codes).into());
         }
         at = above;

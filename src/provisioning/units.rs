@@ -88,9 +88,9 @@ fn moves(document: &Map<String, Value>) -> Vec<(Date, Map<String, Value>)> {
     moves
 }
 
-/// The first day of the next planned move.
-pub fn next_move(document: &Map<String, Value>) -> Option<Date> {
-    moves(document).first().map(|(from, _)| *from)
+/// The days of planned moves, the next one first.
+pub fn planned(document: &Map<String, Value>) -> impl Iterator<Item = Date> + use<> {
+    moves(document).into_iter().map(|(from, _)| from)
 }
 
 /// The document once the moves that are planned until a day are done; `None`: there is none.

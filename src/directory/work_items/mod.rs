@@ -45,6 +45,8 @@ pub enum Kind {
     Sponsorship,
     /// A feed speaks of somebody without HR.
     Takeover,
+    /// A unit's move that was planned cannot be made.
+    PlannedMove,
 }
 
 impl Kind {
@@ -61,11 +63,12 @@ impl Kind {
             Kind::OverPermitted => "overPermitted",
             Kind::Sponsorship => "sponsorship",
             Kind::Takeover => "takeover",
+            Kind::PlannedMove => "plannedMove",
         }
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::HeldRun,
         Kind::HeldChange,
         Kind::Simulation,
@@ -76,6 +79,7 @@ impl Kind {
         Kind::OverPermitted,
         Kind::Sponsorship,
         Kind::Takeover,
+        Kind::PlannedMove,
     ];
 
     /// Every kind that is about somebody.

@@ -12,6 +12,8 @@ use crate::support::register::id;
 on_both_databases!(Town:
     a_move_is_seen_before_it_is_made_and_made_as_it_was_seen,
     a_planned_move_is_seen_ahead_and_carried_out_on_its_day,
+    planned_moves_are_seen_ahead_in_the_order_of_their_days,
+    a_planned_move_that_cannot_be_made_is_a_persons_to_decide,
     what_a_unit_cannot_be_is_refused,
 );
 
@@ -164,6 +166,75 @@ async fn a_planned_move_is_seen_ahead_and_carried_out_on_its_day(town: &Town) {
     town.delete(&town.admin(), KIND, &world.school).await.expect("deleted");
     town.wait_until("2026-04-02").await;
     assert_eq!(world.of(&world.maj).await, (String::new(), Vec::new()));
+}
+
+/// Plans a move of a unit to below another on a day.
+async fn plan(town: &Town, unit: &str, day: &str, to: &str) {
+    let moves = json!([{ "op": "add", "path": "moves", "value": [{ "from": day, "code": to }] }]);
+    town.patch(&town.admin(), KIND, unit, moves).await.expect("planned");
+}
+
+async fn planned_moves_are_seen_ahead_in_the_order_of_their_days(town: &Town) {
+    let world = World::new(town).await;
+    let sub = id(&town.create(&town.admin(), KIND, unit("SUB", Some("SKL"))).await.expect("a unit"));
+    // Only as the one below has left by then, though it is the younger one.
+    plan(town, &world.school, "2026-02-02", "SUB").await;
+    plan(town, &sub, "2026-02-01", "TEK").await;
+    let (simulation, told) = simulated(town, json!({ "asOf": "2026-02-03T00:00:00Z" })).await;
+    assert_eq!(told["state"], "ready", "{told}");
+    assert_eq!(world.told(&simulation).await, elsewhere());
+    assert_eq!(world.school().await["path"], "/KER/SIV/SKL/", "nothing is stored");
+    town.wait_until("2026-02-03").await;
+    assert_eq!(world.school().await["path"], "/KER/TEK/SUB/SKL/");
+    // What cannot be is said where it is looked ahead.
+    plan(town, &sub, "2026-03-01", "SKL").await;
+    let (_, told) = simulated(town, json!({ "asOf": "2026-03-02T00:00:00Z" })).await;
+    assert_eq!(told["state"], "failed", "{told}");
+    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("circle")), "{told}");
+}
+
+async fn a_planned_move_that_cannot_be_made_is_a_persons_to_decide(town: &Town) {
+    let world = World::new(town).await;
+    let sub = id(&town.create(&town.admin(), KIND, unit("SUB", Some("SKL"))).await.expect("a unit"));
+    let asked = async || {
+        let found = town.register.search(&town.admin(), "WorkItem", &[]).await.expect("found");
+        let all = found["Resources"].as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|item| item["kind"] == "plannedMove").collect::<Vec<_>>()
+    };
+    plan(town, &world.school, "2026-02-01", "SUB").await;
+    let done = town.wait_until("2026-02-01T08:00:00Z").await;
+    assert_eq!(done.put_off, 0, "{done:?}");
+    let school = world.school().await;
+    assert_eq!((&school["path"], &school["moves"][0]["code"]), (&json!("/KER/SIV/SKL/"), &json!("SUB")), "as it was");
+    let items = asked().await;
+    assert_eq!(
+        (items.len(), &items[0]["about"]["value"], &items[0]["state"]),
+        (1, &json!(world.school), &json!("open"))
+    );
+    assert!(items[0]["details"][0].as_str().is_some_and(|detail| detail.contains("circle")), "{items:?}");
+    // Asked once, however often it is tried; and made when nothing stands in the way any more.
+    town.wait_until("2026-02-01T12:00:00Z").await;
+    assert_eq!(asked().await, items);
+    let out = json!([{ "op": "replace", "path": "parent", "value": { "code": "TEK" } }]);
+    town.patch(&town.admin(), KIND, &sub, out).await.expect("moved");
+    town.wait_until("2026-02-01T14:00:00Z").await;
+    assert_eq!(world.of(&world.maj).await, ("/KER/TEK/SUB/SKL/".to_owned(), vec!["technics".to_owned()]));
+    let items = asked().await;
+    assert_eq!((items.len(), &items[0]["state"], items[0].get("decidedBy")), (1, &json!("done"), None));
+    // One that is taken back is decided, and so is one of a unit that is removed.
+    for (day, next) in [("2026-02-10", "2026-02-11"), ("2026-02-20", "2026-02-21")] {
+        plan(town, &sub, day, "SKL").await;
+        town.wait_until(next).await;
+        assert_eq!(asked().await.iter().filter(|item| item["state"] == "open").count(), 1);
+        match day {
+            "2026-02-10" => {
+                let back = json!([{ "op": "remove", "path": "moves" }]);
+                town.patch(&town.admin(), KIND, &sub, back).await.expect("taken back");
+            }
+            _ => town.delete(&town.admin(), KIND, &sub).await.expect("deleted"),
+        }
+        assert_eq!(asked().await.iter().filter(|item| item["state"] == "open").count(), 0);
+    }
 }
 
 async fn what_a_unit_cannot_be_is_refused(town: &Town) {
