@@ -280,7 +280,8 @@ mod tests {
         });
         let planned = planned.as_object().expect("an object");
         let day = |text: &str| date(text).expect("a day");
-        assert_eq!(next_move(planned), Some(day("2026-08-01")));
+        let days: Vec<Date> = super::planned(planned).collect();
+        assert_eq!(days, ["2026-08-01", "2026-09-01", "2027-01-01"].map(day));
         assert_eq!(moved(planned, day("2026-07-31")), None);
         let after = moved(planned, day("2026-08-01")).expect("moved");
         assert_eq!((&after["parent"], after["moves"].as_array().map(Vec::len)), (&json!({ "code": "C" }), Some(2)));
