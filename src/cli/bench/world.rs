@@ -211,13 +211,16 @@ struct BulkResponse {
 struct BulkOutcome {
     status: String,
     location: Option<String>,
+    /// The error, where it is one.
+    response: Option<Value>,
 }
 
 /// The ids of what a Bulk created, in order; anything that was not created is an error.
 pub(super) fn created(body: &[u8]) -> anyhow::Result<Vec<Uuid>> {
     let response: BulkResponse = serde_json::from_slice(body)?;
     let ids = response.operations.iter().map(|outcome| {
-        ensure!(outcome.status == "201", "an operation of a bulk was answered {}", outcome.status);
+        let detail = outcome.response.as_ref().and_then(|error| error.get("detail")?.as_str()).unwrap_or_default();
+        ensure!(outcome.status == "201", "an operation of a bulk was answered {} {detail}", outcome.status);
         let id = outcome.location.as_deref().and_then(|location| location.rsplit('/').next());
         Ok(Uuid::parse_str(id.context("an operation of a bulk without location")?)?)
     });
