@@ -239,8 +239,10 @@ fn take(book: &Book, target: &Target, size: u64, smallest: u64) -> Option<(f64, 
         CpuAgainst(arm) => ratio(|figure| figure.cpu, arm, "CPU"),
         Cpu => (own.cpu > 0.0).then(|| match slapd_search(book) {
             Some(here) => {
-                let what =
-                    format!("CPU, µs an operation where slapd takes 36 for a search ({:.1} here, {here:.1})", own.cpu);
+                let what = format!(
+                    "CPU, µs an operation where slapd takes {SEARCH_THERE} for a search ({:.1} here, {here:.1})",
+                    own.cpu
+                );
                 (own.cpu * SEARCH_THERE / here, what)
             }
             None => (own.cpu, "CPU, µs an operation".to_owned()),

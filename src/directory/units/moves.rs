@@ -26,7 +26,11 @@ pub(super) fn note(ctx: &Ctx, work: &mut Work<'_>, id: ResourceId, document: &Ma
     if day > calendar.day_of(ctx.now) {
         close(ctx, work, Kind::PlannedMove, id, true)?;
     }
-    let at = calendar.start_of(day);
+    fall_due(work, id, calendar.start_of(day))
+}
+
+/// Has a unit looked at again at an instant (µs since 1970), unless something of it is due before.
+fn fall_due(work: &mut Work<'_>, id: ResourceId, at: i64) -> Result<(), Error> {
     if work.due_of(id)?.is_none_or(|due| due.at > at) {
         work.put_due(id, Some(Due::at(at)));
     }
@@ -40,8 +44,7 @@ pub(in crate::directory) fn move_on(ctx: &Ctx, work: &mut Work<'_>, id: Resource
     if let Some(obstacle) = carry_out(ctx, work, &record, ctx.now)? {
         let item = Item::new(Kind::PlannedMove, id, "A move that was planned cannot be made.", "due");
         open(ctx, work, &Item { details: vec![obstacle.to_string()], ..item })?;
-        work.put_due(id, Some(Due::at(ctx.now.saturating_add(PATIENCE))));
-        return Ok(());
+        return fall_due(work, id, ctx.now.saturating_add(PATIENCE));
     }
     match work.record(id)? {
         Some(record) => note(ctx, work, id, &document_of(&record)?),

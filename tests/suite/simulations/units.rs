@@ -125,8 +125,7 @@ async fn a_move_is_seen_before_it_is_made_and_made_as_it_was_seen(town: &Town) {
 
 async fn a_planned_move_is_seen_ahead_and_carried_out_on_its_day(town: &Town) {
     let world = World::new(town).await;
-    let plan = json!([{ "op": "add", "path": "moves", "value": [{ "from": "2026-02-01", "code": "TEK" }] }]);
-    town.patch(&town.admin(), KIND, &world.school, plan).await.expect("planned");
+    plan(town, &world.school, "2026-02-01", "TEK").await;
     wake(town).await;
     assert_eq!(world.school().await["path"], "/KER/SIV/SKL/", "not yet");
     // Whoever puts the unit without speaking of the plan leaves it.
@@ -150,14 +149,12 @@ async fn a_planned_move_is_seen_ahead_and_carried_out_on_its_day(town: &Town) {
     assert_eq!((&school["parent"]["code"], school.get("moves")), (&json!("TEK"), None), "it is done");
     assert_eq!(school["displayName"], "School");
     // A plan is taken back, or becomes one of another day; what is past is done at the next look.
-    let plan = json!([{ "op": "add", "path": "moves", "value": [{ "from": "2026-03-01", "code": "SIV" }] }]);
-    town.patch(&town.admin(), KIND, &world.school, plan).await.expect("planned");
+    plan(town, &world.school, "2026-03-01", "SIV").await;
     let back = json!([{ "op": "remove", "path": "moves" }]);
     town.patch(&town.admin(), KIND, &world.school, back).await.expect("taken back");
     town.wait_until("2026-03-02").await;
     assert_eq!(world.school().await["path"], "/KER/TEK/SKL/");
-    let plan = json!([{ "op": "add", "path": "moves", "value": [{ "from": "2026-01-01", "code": "SIV" }] }]);
-    town.patch(&town.admin(), KIND, &world.school, plan).await.expect("planned");
+    plan(town, &world.school, "2026-01-01", "SIV").await;
     wake(town).await;
     assert_eq!(world.of(&world.maj).await, ("/KER/SIV/SKL/".to_owned(), vec!["education".to_owned()]));
     // A unit that is gone moves nowhere.
