@@ -41,6 +41,13 @@ pub enum Error {
     Corrupt(String),
 }
 
+impl Error {
+    /// What nobody does any more.
+    pub(crate) fn stopping() -> Self {
+        Error::Unavailable("the server is stopping".into())
+    }
+}
+
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::Error as Diesel;

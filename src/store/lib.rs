@@ -67,6 +67,7 @@ mod trace;
 mod transfer;
 mod turn;
 mod unique;
+mod waiting;
 pub mod work;
 mod writer;
 

@@ -1,7 +1,7 @@
-//! What waits for the writers: operations in the order they came, tenant by tenant in turn. One tenant is served by one
-//! writer at a time, so that its order holds. A tenant may fill no more than three quarters of the room.
+//! The queue before the writers: operations in the order they came, tenant by tenant in turn. One tenant is served by one
+//! writer at a time, so that its order holds. What comes alone may fill no more than three quarters of the room.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::index::Place;
-use crate::turn::share;
+use crate::waiting::{Batch, Waiting};
 use crate::work::{Origin, Work};
 use crate::{Error, TenantId, membership, meter};
 
-/// Most operations in a batch: each touches a page for nearly every index row that it writes, and one commit of a thousand
-/// touches far fewer than two of five hundred.
-const BATCH: usize = 1_000;
-/// Most operations of one tenant before the next tenant's turn.
-const TURN: usize = 100;
 /// Memberships of a deleted group cleared at a time.
 const SWEEP: i64 = 5_000;
 /// Resources whose index rows are built at a time.
@@ -149,13 +144,9 @@ pub(crate) struct Gathering {
     pub(crate) patience: Duration,
 }
 
-#[derive(Default)]
-struct Waiting {
-    by_tenant: HashMap<TenantId, VecDeque<Box<dyn Op>>>,
-    ready: VecDeque<TenantId>,
-    /// Tenants that a writer is serving.
-    busy: HashSet<TenantId>,
-    length: usize,
+/// What waits, and for how much.
+struct State {
+    waiting: Waiting,
     /// So many operations wake the writer that lets a batch gather; 0: none does.
     enough: usize,
     closed: bool,
@@ -163,54 +154,57 @@ struct Waiting {
 
 /// What waits for the writers.
 pub(crate) struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     changed: Condvar,
-    capacity: usize,
     /// Operations that were refused because too many waited.
     refused: AtomicU64,
 }
 
-/// Operations that are run together, by tenant.
-pub(crate) type Batch = Vec<(TenantId, VecDeque<Box<dyn Op>>)>;
-
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
-        Queue { waiting: Mutex::default(), changed: Condvar::new(), capacity, refused: AtomicU64::new(0) }
+        let state = State { waiting: Waiting::new(capacity), enough: 0, closed: false };
+        Queue { state: Mutex::new(state), changed: Condvar::new(), refused: AtomicU64::new(0) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an operation; refuses it when too much waits, or when the store is closing.
     pub(crate) fn push(&self, tenant: TenantId, op: Box<dyn Op>) {
-        self.push_all(tenant, [op]);
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            op.settle(Err(Error::stopping()));
+        } else if op.is_own() || state.waiting.has_room(tenant) {
+            state.waiting.put(tenant, op);
+            self.tell(state);
+        } else {
+            drop(state);
+            meter::count(&self.refused);
+            op.settle(Err(Error::Busy));
+        }
     }
 
-    /// Adds operations in this order, none of which a writer takes before all are there.
-    pub(crate) fn push_all(&self, tenant: TenantId, ops: impl IntoIterator<Item = Box<dyn Op>>) {
-        let mut refused = Vec::new();
-        let mut waiting = self.lock();
-        for op in ops {
-            match () {
-                () if waiting.closed => refused.push((op, Error::Unavailable("the server is stopping".into()))),
-                () if op.is_own() => waiting.put(tenant, op),
-                () if waiting.length >= self.capacity || waiting.length_of(tenant) >= share(self.capacity) => {
-                    refused.push((op, Error::Busy));
-                }
-                () => waiting.put(tenant, op),
-            }
+    /// Adds operations in this order, none of which a writer takes before all are there. They wait for room; refuses them
+    /// when the store is closing.
+    pub(crate) fn push_together(&self, tenant: TenantId, ops: VecDeque<Box<dyn Op>>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            ops.into_iter().for_each(|op| op.settle(Err(Error::stopping())));
+        } else {
+            state.waiting.put_together(tenant, ops);
+            self.tell(state);
         }
-        let is_enough = waiting.length >= waiting.enough;
-        drop(waiting);
+    }
+
+    /// Wakes a writer when there is enough for it.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let is_enough = state.waiting.length() >= state.enough;
+        drop(state);
         if is_enough {
             self.changed.notify_one();
-        }
-        for (op, error) in refused {
-            if matches!(error, Error::Busy) {
-                meter::count(&self.refused);
-            }
-            op.settle(Err(error));
         }
     }
 
@@ -226,7 +220,7 @@ impl Queue {
 
     /// Operations that wait.
     pub(crate) fn length(&self) -> usize {
-        self.lock().length
+        self.lock().waiting.total()
     }
 
     /// Operations that were refused because too many waited.
@@ -243,77 +237,30 @@ impl Queue {
     /// Waits for work and takes a batch; `None` when the queue is closed and empty. Only one that serves alone may let a
     /// batch gather.
     pub(crate) fn take(&self, many_tenants: bool, gathering: Gathering) -> Option<Batch> {
-        let mut waiting = self.lock();
-        if waiting.length < gathering.enough && !waiting.closed {
-            waiting.enough = gathering.enough;
-            let gathers = |waiting: &mut Waiting| waiting.length < gathering.enough && !waiting.closed;
-            let gathered = self.changed.wait_timeout_while(waiting, gathering.patience, gathers);
-            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
-            waiting.enough = 0;
+        let mut state = self.lock();
+        if state.waiting.length() < gathering.enough && !state.closed {
+            state.enough = gathering.enough;
+            let gathers = |state: &mut State| state.waiting.length() < gathering.enough && !state.closed;
+            let gathered = self.changed.wait_timeout_while(state, gathering.patience, gathers);
+            state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            state.enough = 0;
         }
         loop {
-            if let Some(batch) = waiting.batch(many_tenants) {
+            if let Some(batch) = state.waiting.batch(many_tenants) {
                 return Some(batch);
             }
-            if waiting.closed && waiting.length == 0 {
+            if state.closed && state.waiting.length() == 0 {
                 return None;
             }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Lets other writers at the tenants of a batch again, and puts back what was not run.
-    pub(crate) fn release(&self, tenants: Vec<(TenantId, VecDeque<Box<dyn Op>>)>) {
-        let mut waiting = self.lock();
-        for (tenant, mut left) in tenants {
-            waiting.busy.remove(&tenant);
-            waiting.length += left.len();
-            let queue = waiting.by_tenant.entry(tenant).or_default();
-            while let Some(op) = left.pop_back() {
-                queue.push_front(op);
-            }
-            if !queue.is_empty() && !waiting.ready.contains(&tenant) {
-                waiting.ready.push_back(tenant);
-            }
-        }
-        drop(waiting);
+    pub(crate) fn release(&self, tenants: Batch) {
+        let mut state = self.lock();
+        tenants.into_iter().for_each(|(tenant, left)| state.waiting.release(tenant, left));
+        drop(state);
         self.changed.notify_all();
-    }
-}
-
-impl Waiting {
-    fn length_of(&self, tenant: TenantId) -> usize {
-        self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
-    }
-
-    fn put(&mut self, tenant: TenantId, op: Box<dyn Op>) {
-        self.length += 1;
-        self.by_tenant.entry(tenant).or_default().push_back(op);
-        if !self.busy.contains(&tenant) && !self.ready.contains(&tenant) {
-            self.ready.push_back(tenant);
-        }
-    }
-
-    fn batch(&mut self, many_tenants: bool) -> Option<Batch> {
-        let mut batch = Vec::new();
-        let mut size = 0;
-        let turn = if many_tenants && self.ready.len() > 1 { TURN } else { BATCH };
-        while size < BATCH
-            && let Some(tenant) = self.ready.pop_front()
-        {
-            let queue = self.by_tenant.entry(tenant).or_default();
-            let ops: VecDeque<_> = queue.drain(..queue.len().min(turn)).collect();
-            if queue.is_empty() {
-                self.by_tenant.remove(&tenant);
-            }
-            size += ops.len();
-            self.busy.insert(tenant);
-            batch.push((tenant, ops));
-            if !many_tenants {
-                break;
-            }
-        }
-        self.length -= size;
-        (!batch.is_empty()).then_some(batch)
     }
 }

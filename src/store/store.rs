@@ -1,5 +1,6 @@
 //! The door to the database: writes go to the group-commit writer, reads to the reader threads.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,8 @@ pub struct Options {
     pub points: usize,
     /// Writer threads; PostgreSQL only, SQLite has one.
     pub writers: usize,
-    /// Reads and writes that may wait, each; what comes on top is refused with [`Error::Busy`].
+    /// Reads and writes that may wait, each; what comes alone on top is refused with [`Error::Busy`], what comes together
+    /// waits before the room.
     pub queue: usize,
     /// A total is kept from so many documents on that had to be looked at for it; what is cheaper is counted each time.
     pub keep_from: u64,
@@ -185,7 +187,8 @@ impl Store {
         written
     }
 
-    /// Several writes in this order, as [`Store::write`] runs each; they are in one batch where they fit.
+    /// Several writes in this order, as [`Store::write`] runs each; they are in one batch where they fit. They wait until
+    /// there is room, and none is refused with [`Error::Busy`].
     pub fn write_all<T, E, F>(
         &self,
         tenant: TenantId,
@@ -197,8 +200,8 @@ impl Store {
         E: Send + From<Error> + 'static,
         F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (ops, written): (Vec<_>, Vec<_>) = runs.into_iter().map(|run| call(origin.clone(), run)).unzip();
-        self.0.shared.queue.push_all(tenant, ops);
+        let (ops, written): (VecDeque<_>, Vec<_>) = runs.into_iter().map(|run| call(origin.clone(), run)).unzip();
+        self.0.shared.queue.push_together(tenant, ops);
         written
     }
 
@@ -242,11 +245,11 @@ impl Store {
                 meter::count(&self.0.shared.meter.refused_reads);
                 Error::Busy
             }
-            NotTaken::Closed => stopped(),
+            NotTaken::Closed => Error::stopping(),
         });
         async move {
             sent?;
-            answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
+            answer.await.unwrap_or_else(|_| Err(E::from(Error::stopping())))
         }
     }
 
@@ -426,7 +429,7 @@ where
     F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    let written = async move { answer.await.unwrap_or_else(|_| Err(E::from(stopped()))) };
+    let written = async move { answer.await.unwrap_or_else(|_| Err(E::from(Error::stopping()))) };
     (Box::new(Call { origin, run, outcome: None, reply }), written)
 }
 
@@ -438,10 +441,6 @@ fn run_guarded<T, E: From<Error>>(reader: &mut Reader, run: impl FnOnce(&mut Rea
         reader.mend();
     }
     outcome
-}
-
-fn stopped() -> Error {
-    Error::Unavailable("the server is stopping".into())
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::by::By;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
-use crate::queue::{Batch, Gathering, Op};
+use crate::queue::{Gathering, Op};
 use crate::store::Shared;
+use crate::waiting::Batch;
 use crate::work::{Origin, Work};
 use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, log, meter};
 

@@ -148,8 +148,15 @@ async fn too_much_that_waits_is_refused(fixture: Fixture) {
         .map(|n| small.write(fixture.tenant, origin(0), move |work| work.create(user(n, &format!("u{n}")))))
         .collect();
     assert_eq!(small.waiting(), 2);
+    let piece =
+        |from: u32| (from..from + 5).map(|n| move |work: &mut store::Work<'_>| work.create(user(n, &format!("u{n}"))));
+    let together = [10, 20].map(|from| small.write_all(fixture.tenant, &origin(0), piece(from).collect()));
+    assert_eq!(small.waiting(), 12);
     release.send(()).unwrap();
     blocked.await.unwrap();
+    for written in together.into_iter().flatten() {
+        written.await.expect("what comes together waits for room");
+    }
     let mut outcomes = Vec::new();
     for one in waiting {
         outcomes.push(one.await);
