@@ -9,6 +9,9 @@ use crate::db::{Address, Db, Purpose};
 use crate::statement::Statement;
 use crate::{Error, OpenError, ResourceId, TenantId};
 
+/// Changes by updates are numbered from here on, so that none has the number of one that is staged.
+const UPDATES: i64 = 1 << 40;
+
 /// A copy of a register's file to compare with.
 pub struct SqliteBaseline {
     db: Db,
@@ -97,22 +100,53 @@ impl SqliteBaseline {
         Ok(document.len() + external.len() + groups.len())
     }
 
-    /// Gives a resource's row the next version, with the document that it has, in a commit of its own.
+    /// Writes what the server writes when an attribute without an index changes, in one commit: the resource's row with its
+    /// next version and the document that it has, the row of the change, and the clock.
     pub fn update(&mut self, id: ResourceId) -> Result<usize, Error> {
-        let doc = Statement::<Text>::new("SELECT doc FROM main.resource WHERE tenant_id = ")
+        let (version, doc) =
+            Statement::<(BigInt, Text)>::new("SELECT version, doc FROM main.resource WHERE tenant_id = ")
+                .bind(self.tenant)
+                .sql(" AND resource_id = ")
+                .bind(id)
+                .get_result::<(i64, String)>(&mut self.db)?;
+        self.db.batch_execute("BEGIN IMMEDIATE")?;
+        let seq = Statement::<BigInt>::new(
+            "UPDATE main.tenant_clock SET seq = seq + 1, last_at = last_at + 1, digest = randomblob(32) WHERE tenant_id = ",
+        )
+        .bind(self.tenant)
+        .sql(" RETURNING seq")
+        .get_result::<i64>(&mut self.db)?;
+        let seq = seq.saturating_add(UPDATES);
+        let updated = Statement::<()>::new("UPDATE main.resource SET modified_at = modified_at + 1, version = ")
+            .bind(version + 1)
+            .sql(", seq = ")
+            .bind(seq)
+            .sql(", doc = ")
+            .bind(doc.clone())
+            .sql(" WHERE tenant_id = ")
             .bind(self.tenant)
             .sql(" AND resource_id = ")
             .bind(id)
-            .get_result::<String>(&mut self.db)?;
-        Ok(Statement::<()>::new(
-            "UPDATE main.resource SET version = version + 1, modified_at = modified_at + 1, doc = ",
+            .run(&mut self.db)?;
+        Statement::<()>::new(
+            "INSERT INTO main.change (op, kind, cause, at, actor, txn, salt, commitment, digest, credential, address, request, \
+             tenant_id, seq, resource_id, version, doc) VALUES ('update', 'User', 'request', 1800000000000000, \
+             randomblob(16), randomblob(16), randomblob(16), randomblob(32), randomblob(32), randomblob(16), '127.0.0.1', \
+             '00000000-0000-0000-0000-000000000000', ",
         )
-        .bind(doc)
-        .sql(" WHERE tenant_id = ")
         .bind(self.tenant)
-        .sql(" AND resource_id = ")
+        .sql(", ")
+        .bind(seq)
+        .sql(", ")
         .bind(id)
-        .run(&mut self.db)?)
+        .sql(", ")
+        .bind(version + 1)
+        .sql(", ")
+        .bind(doc)
+        .sql(")")
+        .run(&mut self.db)?;
+        self.db.batch_execute("COMMIT")?;
+        Ok(updated)
     }
 }
 
@@ -143,13 +177,19 @@ mod tests {
                         INSERT INTO attr_index VALUES (1, 1, 'a', X'00000000000000000000000000000001')";
         register.batch_execute(resource).expect("rows of tenant_id 1");
         let mut baseline = SqliteBaseline::open(&path("copy"), &path("register"), TenantId(1)).expect("opens");
+        let clock = "INSERT INTO main.tenant_clock (tenant_id, seq, last_at, nesting_seq, counts, digest) VALUES (1, 1, 0, 0, '{}', X'00')";
+        baseline.db.batch_execute(clock).expect("a clock");
         assert_eq!(baseline.stage(&[id]).expect("staged"), 2);
         for _ in 0..2 {
             assert_eq!(baseline.read(id).expect("reads"), 0);
             baseline.insert(0, 1).expect("inserted");
             assert_eq!(baseline.read(id).expect("reads"), 1);
-            assert_eq!(baseline.update(id).expect("updated"), 1);
+            for _ in 0..2 {
+                assert_eq!(baseline.update(id).expect("updated"), 1);
+            }
             baseline.clear().expect("cleared");
         }
+        let changes = Statement::<BigInt>::new("SELECT COUNT(*) FROM main.change").get_result::<i64>(&mut baseline.db);
+        assert_eq!(changes.expect("counts"), 4, "each update has its change");
     }
 }
