@@ -201,7 +201,7 @@ impl Queue {
 
     /// Wakes a writer when there is enough for it.
     fn tell(&self, state: MutexGuard<'_, State>) {
-        let is_enough = state.waiting.length() >= state.enough;
+        let is_enough = state.waiting.length() >= state.enough.max(1);
         drop(state);
         if is_enough {
             self.changed.notify_one();
@@ -228,10 +228,14 @@ impl Queue {
         &self.refused
     }
 
-    /// Lets the writers finish what waits and stop.
+    /// Lets the writers finish what waits and stop. What waits for room is refused.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        let outside = state.waiting.turn_away();
+        drop(state);
         self.changed.notify_all();
+        outside.for_each(|op| op.settle(Err(Error::stopping())));
     }
 
     /// Waits for work and takes a batch; `None` when the queue is closed and empty. Only one that serves alone may let a
@@ -247,6 +251,8 @@ impl Queue {
         }
         loop {
             if let Some(batch) = state.waiting.batch(many_tenants) {
+                // What was let in meanwhile may be another's to take.
+                self.tell(state);
                 return Some(batch);
             }
             if state.closed && state.waiting.length() == 0 {

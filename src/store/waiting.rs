@@ -100,6 +100,12 @@ impl Waiting {
         }
     }
 
+    /// Takes out what has not been let in.
+    pub(crate) fn turn_away(&mut self) -> impl Iterator<Item = Box<dyn Op>> + use<> {
+        self.turns.clear();
+        std::mem::take(&mut self.outside).into_values().flatten().flatten()
+    }
+
     /// Takes a batch; `None` when nothing waits of which no writer has the tenant.
     pub(crate) fn batch(&mut self, many_tenants: bool) -> Option<Batch> {
         let mut batch = Vec::new();
@@ -206,6 +212,15 @@ mod tests {
         assert_eq!(waiting.length(), 1);
         assert_eq!(take(&mut waiting), [(A, 1)]);
         assert_eq!(take(&mut waiting), [(A, 5)]);
+    }
+
+    #[test]
+    fn what_is_turned_away_is_what_was_outside() {
+        let mut waiting = Waiting::new(4_000);
+        (0..3).for_each(|_| waiting.put_together(A, piece(1_000)));
+        assert_eq!(waiting.turn_away().count(), 2_000);
+        assert_eq!(take(&mut waiting), [(A, 1_000)]);
+        assert_eq!((waiting.length(), waiting.total()), (0, 0));
     }
 
     #[test]
