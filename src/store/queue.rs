@@ -1,5 +1,5 @@
 //! The queue before the writers: operations in the order they came, tenant by tenant in turn. One tenant is served by one
-//! writer at a time, so that its order holds. What comes alone may fill no more than three quarters of the room.
+//! writer at a time, so that its order holds. What one tenant sends singly may fill no more than three quarters of the room.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -82,9 +82,9 @@ impl Waiting {
     fn let_in(&mut self) {
         for _ in 0..self.turns.len() {
             let Some(tenant) = self.turns.pop_front() else { return };
+            let is_served = self.length_of(tenant) >= BATCH;
             let Some(pieces) = self.outside.get_mut(&tenant) else { continue };
             let length = pieces.front().map_or(0, VecDeque::len);
-            let is_served = self.inside.get(&tenant).is_some_and(|ops| ops.len() >= BATCH);
             if !is_served && self.length > 0 && self.length + length > self.capacity / 2 {
                 // It is the first when there is room.
                 self.turns.push_front(tenant);
