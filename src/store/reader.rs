@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::assemble::{GroupRef, MemberRef};
 use crate::change::Stored;
@@ -27,6 +28,9 @@ use crate::{
 const MEMBERS: i64 = 5_000;
 /// Records read at a time.
 const RECORDS: i64 = 500;
+/// A connection that lay idle for so long is tried before it is used: a database that was started again meanwhile has
+/// forgotten it.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A connection that reads, lent to one use case.
 pub struct Reader {
@@ -34,8 +38,9 @@ pub struct Reader {
     pub(crate) shared: Arc<Shared>,
     address: Address,
     pub(crate) in_snapshot: bool,
-    /// Connections known to have been lost when this one was last seen alive.
-    losses: usize,
+    /// Connections known to have been lost when this one was last seen alive; `None` when it is lost itself.
+    losses: Option<usize>,
+    used: Instant,
 }
 
 /// A job for a reader thread.
@@ -44,17 +49,19 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 impl Reader {
     pub(crate) fn open(address: &Address, shared: Arc<Shared>) -> Result<Self, crate::OpenError> {
         let db = Db::open(address, Purpose::Read)?;
-        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: 0 })
+        Ok(Reader { db, shared, address: address.clone(), in_snapshot: false, losses: Some(0), used: Instant::now() })
     }
 
     /// Serves jobs until nobody can send any more.
     pub(crate) fn serve(mut self, jobs: &Turns) {
         while let Some(job) = jobs.take() {
             // Where one connection was lost the others were too: they are seen to before a caller finds out.
-            if self.losses != self.shared.losses.load(Ordering::Relaxed) {
+            let is_doubtful = self.losses != Some(self.shared.losses.load(Ordering::Relaxed));
+            if is_doubtful || self.used.elapsed() >= IDLE {
                 self.mend();
             }
             job(&mut self);
+            self.used = Instant::now();
         }
     }
 
@@ -66,17 +73,17 @@ impl Reader {
         }
         let known = self.shared.losses.load(Ordering::Relaxed);
         if dialect::is_alive(&mut self.db) {
-            self.losses = known;
+            self.losses = Some(known);
             return;
         }
-        meter::count(&self.shared.meter.connections_lost);
+        // One that cannot be opened anew yet was counted when it was lost.
+        if self.losses.take().is_some() {
+            meter::count(&self.shared.meter.connections_lost);
+        }
         if let Ok(db) = Db::open(&self.address, Purpose::Read) {
             self.db = db;
             meter::count(&self.shared.meter.connections_reopened);
-            self.losses = match self.losses == known {
-                true => self.shared.losses.fetch_add(1, Ordering::Relaxed) + 1,
-                false => known,
-            };
+            self.losses = Some(self.shared.losses.fetch_add(1, Ordering::Relaxed) + 1);
         }
     }
 

@@ -1,5 +1,9 @@
 //! When the database fails: an operation that cannot be stored falls alone, and a lost connection comes back.
 
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use store::Error;
 
 use super::harness::{DOMAIN, Fixture, START, on_both, origin, user};
@@ -8,6 +12,34 @@ on_both! {
     an_operation_the_database_refuses_falls_alone,
     a_failed_read_of_one_operation_spoils_no_other,
     whatever_connection_is_lost_nothing_acknowledged_is,
+}
+
+/// Who may have sessions with the fixture's database.
+struct Doors {
+    owner: PgConnection,
+    database: String,
+}
+
+impl Doors {
+    fn of(fixture: &Fixture) -> Self {
+        let url = fixture.url();
+        let (cluster, database) = url.rsplit_once('/').expect("a database");
+        let owner = PgConnection::establish(&format!("{cluster}/postgres")).expect("a connection");
+        Doors { owner, database: database.to_owned() }
+    }
+
+    fn let_in(&mut self, anybody: bool) {
+        let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {anybody}", self.database);
+        self.owner.batch_execute(&statement).expect("the owner may");
+    }
+
+    fn put_out(&mut self) {
+        let all = format!(
+            "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = '{}'",
+            self.database
+        );
+        self.owner.batch_execute(&all).expect("the owner may");
+    }
 }
 
 type Write<T> = Box<dyn FnMut(&mut store::Work<'_>) -> Result<T, Error> + Send>;
@@ -76,10 +108,7 @@ async fn whatever_connection_is_lost_nothing_acknowledged_is(fixture: Fixture) {
     let mut acknowledged = 0;
     for n in 0..30 {
         if fixture.is_postgres() && n % 3 == 0 {
-            fixture.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            );
+            Doors::of(&fixture).put_out();
         }
         match fixture.create(user(n, &format!("u{n}"))).await {
             Ok(_) => acknowledged += 1,
@@ -100,4 +129,37 @@ async fn whatever_connection_is_lost_nothing_acknowledged_is(fixture: Fixture) {
     let counted = fixture
         .write(|work| Ok((0..30).filter(|n| matches!(work.record(super::harness::id(*n)), Ok(Some(_)))).count()));
     assert_eq!(counted.await.unwrap(), usize::try_from(acknowledged).unwrap());
+}
+
+#[tokio::test]
+async fn readers_that_found_the_database_gone_fail_no_read_when_it_is_back() {
+    let fixture = Fixture::postgres();
+    fixture.create(user(1, "anna")).await.unwrap();
+    let mut doors = Doors::of(&fixture);
+    for round in 0..3 {
+        doors.let_in(false);
+        doors.put_out();
+        // More than there are readers: each has been asked, or is told by those that were.
+        for _ in 0..40 {
+            assert!(matches!(fixture.changes().await, Err(Error::Unavailable(_))));
+        }
+        doors.let_in(true);
+        for _ in 0..40 {
+            assert_eq!(fixture.changes().await.unwrap().len(), 1, "in round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_lost_while_nobody_asked_is_opened_anew_before_it_is_used() {
+    let fixture = Fixture::postgres();
+    fixture.create(user(1, "anna")).await.unwrap();
+    for _ in 0..2 {
+        Doors::of(&fixture).put_out();
+        // As long as a reader takes its connection to be good without asking.
+        tokio::time::sleep(Duration::from_millis(1_001)).await;
+        for _ in 0..40 {
+            assert_eq!(fixture.changes().await.unwrap().len(), 1);
+        }
+    }
 }
