@@ -80,6 +80,13 @@ pub enum OpenError {
     /// The database did not answer.
     #[error("cannot open the database: {0}")]
     Connect(String),
+    /// The connections have no sessions of their own.
+    #[error(
+        "PostgreSQL is reached through a pool that lends its sessions by the transaction, and what a connection has prepared \
+         would be missing in the next. Set pool_mode = session for this database (PgBouncer), or name PostgreSQL itself in \
+         database_url"
+    )]
+    Pooled,
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(String),

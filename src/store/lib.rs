@@ -57,6 +57,7 @@ mod route;
 pub mod scan;
 mod seal;
 pub mod secret;
+mod session;
 mod sight;
 mod signing;
 mod statement;

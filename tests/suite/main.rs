@@ -83,6 +83,8 @@ mod people;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
+mod pooler;
+#[cfg(test)]
 mod protected;
 #[cfg(test)]
 mod protocol;
