@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -384,6 +385,15 @@ impl Store {
 
     /// Says what the operator of the database has set against the promise that an answered write is durable.
     fn warn_of_losses(&self) -> Result<(), OpenError> {
+        if let Address::Sqlite(path) = &self.0.address
+            && let Some(place) = crate::durability::doubtful_place(Path::new(path))
+        {
+            tracing::warn!(
+                place,
+                "the embedded database lies where answered writes may be lost; give data_dir a disk of this machine, or use \
+                 PostgreSQL"
+            );
+        }
         let mut db = Db::open(&self.0.address, Purpose::Write)?;
         match crate::durability::dangers(&mut db) {
             Ok(dangers) if dangers.is_empty() => {}

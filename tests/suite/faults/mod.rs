@@ -158,6 +158,14 @@ async fn a_postgres_that_may_lose_what_it_commits_is_warned_of() {
     assert!(!server.said().contains("may lose writes"));
 }
 
+#[tokio::test]
+async fn an_embedded_database_that_lies_in_memory_is_warned_of() {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    let url = format!("sqlite:{}/matrikel.db", folder.path().display());
+    let said = Server::sqlite().beside_at(url).said_at_least(1, "answered writes may be lost").await;
+    assert!(said.contains("memory (tmpfs)"), "{said}");
+}
+
 /// Clients are spread over several processes on one database, and a poller reads along.
 async fn nodes_keep_what_one_keeps(count: usize) {
     let first = Server::postgres();
