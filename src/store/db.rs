@@ -58,6 +58,28 @@ const POSTGRES: &str = "SET idle_in_transaction_session_timeout = '30s'; SET loc
      SET tcp_user_timeout = '20s'; SET timezone = 'UTC'; SET client_min_messages = 'warning'; \
      SET application_name = 'matrikel';";
 
+/// What libpq gives up after, unless the URL says otherwise: a host that is gone without a word would keep a connection waiting for two
+/// minutes when it is made, and for a quarter of an hour when it is used. In seconds, and `tcp_user_timeout` in milliseconds.
+const PATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("tcp_user_timeout", "10000"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "2"),
+];
+
+/// The URL with what it does not say of [`PATIENCE`].
+fn patient(url: &str) -> String {
+    let said = url.split_once('?').map_or("", |(_, said)| said);
+    let is_said = |key: &str| said.split('&').any(|pair| pair.split('=').next() == Some(key));
+    let mut patient = url.to_owned();
+    for (key, value) in PATIENCE.iter().filter(|(key, _)| !is_said(key)) {
+        let separator = if patient.contains('?') { '&' } else { '?' };
+        patient.push_str(&format!("{separator}{key}={value}"));
+    }
+    patient
+}
+
 impl Db {
     /// Opens a connection and sets what the promises rest on.
     pub(crate) fn open(address: &Address, purpose: Purpose) -> Result<Self, OpenError> {
@@ -79,7 +101,8 @@ impl Db {
                 Ok(Db::Sqlite(connection))
             }
             Address::Postgres(url) => {
-                let mut connection = PgConnection::establish(url).map_err(|error| connect(&redact(&error, url)))?;
+                let connection = PgConnection::establish(&patient(url));
+                let mut connection = connection.map_err(|error| connect(&redact(&error, url)))?;
                 connection.batch_execute(POSTGRES).map_err(|error| connect(&error))?;
                 Ok(Db::Postgres(connection))
             }
@@ -107,6 +130,17 @@ mod tests {
         let error = Address::parse("mysql://localhost/x").expect_err("not ours").to_string();
         assert!(error.contains("mysql") && error.contains("sqlite:PATH") && error.contains("postgres://"), "{error}");
         assert!(Address::parse("matrikel.db").is_err());
+    }
+
+    #[test]
+    fn what_the_url_does_not_say_of_patience_is_added() {
+        let all =
+            "connect_timeout=5&tcp_user_timeout=10000&keepalives_idle=10&keepalives_interval=5&keepalives_count=2";
+        assert_eq!(patient("postgres://h/d"), format!("postgres://h/d?{all}"));
+        assert_eq!(patient("postgres://h/d?sslmode=require"), format!("postgres://h/d?sslmode=require&{all}"));
+        let said = "postgres://a,b/d?connect_timeout=1&keepalives_idle=60&target_session_attrs=read-write";
+        let rest = "tcp_user_timeout=10000&keepalives_interval=5&keepalives_count=2";
+        assert_eq!(patient(said), format!("{said}&{rest}"));
     }
 
     #[test]
