@@ -21,8 +21,8 @@ use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, log, mete
 const WEIGHT: usize = 2 << 20;
 /// Longest that a batch is let gather.
 const PATIENCE: Duration = Duration::from_millis(2);
-/// How often, and how long apart, a lost database is tried before an answer is given.
-const RECONNECTS: u32 = 40;
+/// How long, and how long apart, a lost database is tried before an answer is given.
+const RECONNECTING: Duration = Duration::from_secs(10);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// One writer thread.
@@ -203,11 +203,13 @@ impl Writer {
         let Some((tenant, (seq, txn))) = endings.iter().find_map(|ending| Some((ending.tenant, ending.last?))) else {
             return Ok(false);
         };
-        for attempt in 0..RECONNECTS {
-            if attempt > 0 {
+        let lost = Instant::now();
+        // By the clock, as a host that is silent takes seconds to be tried.
+        while lost.elapsed() < RECONNECTING {
+            let Ok(mut db) = self.connection() else {
                 std::thread::sleep(RECONNECT_PAUSE);
-            }
-            let Ok(mut db) = self.connection() else { continue };
+                continue;
+            };
             let found = dialect::begin_batch(&mut db).map_err(Error::from).and_then(|()| {
                 Clock::lock(&mut db, tenant)?;
                 change::txn_of(&mut db, tenant, seq)
@@ -217,6 +219,7 @@ impl Writer {
                 self.db = Some(db);
                 return Ok(found == Some(txn));
             }
+            std::thread::sleep(RECONNECT_PAUSE);
         }
         Err(Error::Unavailable("the database was lost during a commit and did not come back".into()))
     }
