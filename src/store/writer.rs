@@ -206,18 +206,16 @@ impl Writer {
         let lost = Instant::now();
         // By the clock, as a host that is silent takes seconds to be tried.
         while lost.elapsed() < RECONNECTING {
-            let Ok(mut db) = self.connection() else {
-                std::thread::sleep(RECONNECT_PAUSE);
-                continue;
-            };
-            let found = dialect::begin_batch(&mut db).map_err(Error::from).and_then(|()| {
-                Clock::lock(&mut db, tenant)?;
-                change::txn_of(&mut db, tenant, seq)
-            });
-            dialect::rollback(&mut db);
-            if let Ok(found) = found {
-                self.db = Some(db);
-                return Ok(found == Some(txn));
+            if let Ok(mut db) = self.connection() {
+                let found = dialect::begin_batch(&mut db).map_err(Error::from).and_then(|()| {
+                    Clock::lock(&mut db, tenant)?;
+                    change::txn_of(&mut db, tenant, seq)
+                });
+                dialect::rollback(&mut db);
+                if let Ok(found) = found {
+                    self.db = Some(db);
+                    return Ok(found == Some(txn));
+                }
             }
             std::thread::sleep(RECONNECT_PAUSE);
         }
