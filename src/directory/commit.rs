@@ -7,12 +7,40 @@ use store::Work;
 
 use super::relation::{Members, SeenMembers};
 use super::render::State;
-use super::{Ctx, Directory, Error, Planned, Written, guard};
+use super::{Ctx, Directory, Error, Planned, Written, guard, rules, settle};
+
+/// How long a write takes, as far as that is known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// It concerns one resource and few of its members: a thread that nobody else waits for may be kept by it.
+    Short,
+    /// There is no saying.
+    Open,
+}
+
+impl Extent {
+    /// Of a write of one resource of a type, of whose members few move or more.
+    pub(super) fn of(definition: &Definition, few_move: bool) -> Self {
+        match definition.name() {
+            settle::USER | rules::GROUP if few_move => Extent::Short,
+            _ => Extent::Open,
+        }
+    }
+}
 
 impl Directory {
+    /// Runs a write of whatever extent.
+    pub(super) async fn commit<T, F>(&self, ctx: &Ctx, run: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.commit_of(Extent::Open, ctx, run).await
+    }
+
     /// Runs a write, or with `simulate` what would be one. `run` remembers what it did for a request with a key; here it
     /// is not run when that was done before, which whoever asks finds out.
-    pub(super) async fn commit<T, F>(&self, ctx: &Ctx, mut run: F) -> Result<T, Error>
+    pub(super) async fn commit_of<T, F>(&self, extent: Extent, ctx: &Ctx, mut run: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
@@ -29,7 +57,11 @@ impl Directory {
             return self.store.read_for(ctx.tenant, move |reader| reader.simulate(tenant, origin, run)).await;
         }
         if ctx.once.is_none() {
-            let written = self.store.write(tenant, origin, run).await;
+            let here = extent == Extent::Short && (ctx.is_alone)();
+            let written = match here {
+                true => self.store.write_here(tenant, origin, run).await,
+                false => self.store.write(tenant, origin, run).await,
+            };
             return self.ask_if_held(ctx, written).await;
         }
         let caller = ctx.clone();

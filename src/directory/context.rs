@@ -228,6 +228,8 @@ pub struct Ctx {
     pub winners: Option<Winners>,
     /// The protected people that the answer shows.
     pub released: Released,
+    /// Whether nobody but the request waits for the thread that asks.
+    pub is_alone: fn() -> bool,
 }
 
 /// Moves when a schema that is shipped changes what an unchanged resource looks like.
@@ -269,6 +271,7 @@ impl Ctx {
             tolerances: Tolerances::default(),
             winners: None,
             released: Released::default(),
+            is_alone: || false,
         }
     }
 

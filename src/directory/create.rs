@@ -14,10 +14,10 @@ use store::work::{Draft, document_of, plain_text_of};
 use store::{Record, ResourceId, Work};
 
 use super::audit::note_protected;
-use super::commit::conclude;
+use super::commit::{Extent, conclude};
 use super::derive::derive;
 use super::membership::is_membership;
-use super::relation::{Moves, Nobody};
+use super::relation::{Moves, Nobody, are_few};
 use super::render::State;
 use super::secret::Sealer;
 use super::shape::take_apart;
@@ -242,8 +242,9 @@ impl Directory {
         let creation = creation?;
         let with_members = projection.wants(MEMBERS) && !creation.relation.is_empty();
         let (caller, kind, document) = (ctx.clone(), definition.clone(), creation.draft.doc.clone());
+        let extent = Extent::of(definition, are_few(&creation.relation));
         let (state, changes) = self
-            .commit(ctx, move |work| {
+            .commit_of(extent, ctx, move |work| {
                 let state = creation.run(&caller, work)?;
                 conclude(&caller, &kind, state, with_members, work)
             })

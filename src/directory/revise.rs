@@ -15,7 +15,7 @@ use store::secret::Secrets;
 use store::work::{Draft, plain_text_of};
 use store::{Eyes, GroupRef, Reader, Reading, Record, ResourceId, Work};
 
-use super::commit::conclude;
+use super::commit::{Extent, conclude};
 use super::derive::derive;
 use super::relation::{Members, Moves, SeenMembers, are_few};
 use super::render::{State, has_groups};
@@ -318,13 +318,14 @@ impl Directory {
             self.remember_released(ctx, "read").await?;
             return Ok(written);
         }
+        let extent = Extent::of(definition, !with_members && are_few(revision.relation()));
         let revising = self.prepare_revising(ctx, definition, id, revision, precondition).await?;
         let text = if revising.sealer.is_none() { Some(plain_text_of(&outcome.doc)?) } else { None };
         let before = Arc::new(document);
         let mut foreseen = Some(Foreseen { state, outcome, document: before.clone(), text });
         let (caller, kind) = (ctx.clone(), definition.clone());
         let (state, changes) = self
-            .commit(ctx, move |work| {
+            .commit_of(extent, ctx, move |work| {
                 // A second time it is worked out from what is there then.
                 let state = revising.run_foreseen(&caller, &mut Notes::new(), work, foreseen.take())?;
                 conclude(&caller, &kind, state, with_members, work)

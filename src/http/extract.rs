@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::error::Failure;
 use super::proxy::Addressed;
-use super::{BASE_PATH, State, accept, proxy, tenancy};
+use super::{BASE_PATH, State, accept, alone, proxy, tenancy};
 use crate::auth::{Meant, Refusal, Shown, scope};
 use crate::directory::audit::{Released, has_people};
 use crate::directory::scope::Access;
@@ -142,6 +142,7 @@ pub(super) async fn context_to_accept(request: &HttpRequest, state: &State) -> R
         tolerances,
         winners: None,
         released: Released::default(),
+        is_alone: alone::is_alone,
     })
 }
 

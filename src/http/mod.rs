@@ -7,6 +7,7 @@ pub mod server;
 mod simulations;
 
 mod accept;
+mod alone;
 mod audit;
 mod body;
 mod clock;

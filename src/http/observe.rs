@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::{self, Failure, SCIM_JSON};
 use super::extract::{self, Asker};
 use super::routes::Pattern;
-use super::{State, audit, cors, hold, tenancy};
+use super::{State, alone, audit, cors, hold, tenancy};
 #[cfg(feature = "opentelemetry")]
 use crate::trace;
 
@@ -33,6 +33,7 @@ pub(super) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
+    let _under_way = alone::UnderWay::begin();
     tenancy::take_slug(&mut request);
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);

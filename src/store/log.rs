@@ -34,6 +34,8 @@ struct State {
     step: u64,
     /// Pages in the log when it was last carried over.
     pages: u64,
+    /// Whether it is being carried over.
+    carrying: bool,
     /// Whether the writer should do the rest.
     ending: bool,
     closed: bool,
@@ -41,7 +43,8 @@ struct State {
 
 impl Default for Log {
     fn default() -> Self {
-        let state = State { operations: 0, step: STEP / GUESS, pages: 0, ending: false, closed: false };
+        let state =
+            State { operations: 0, step: STEP / GUESS, pages: 0, carrying: false, ending: false, closed: false };
         Log { state: Mutex::new(state), changed: Condvar::new() }
     }
 }
@@ -51,14 +54,24 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that so many operations were committed; `true` when the writer should [`end`] the log now.
-    pub(crate) fn grow(&self, operations: usize) -> bool {
+    /// Says that so many operations were committed.
+    pub(crate) fn grow(&self, operations: usize) {
         let mut state = self.lock();
         state.operations += operations as u64;
         if state.operations >= state.step {
             self.changed.notify_one();
         }
-        std::mem::take(&mut state.ending)
+    }
+
+    /// Whether the writer should [`end`] the log now; it is told once.
+    pub(crate) fn is_to_be_ended(&self) -> bool {
+        std::mem::take(&mut self.lock().ending)
+    }
+
+    /// Whether nothing is done about the log, nor to be done, that a commit would have to wait for.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = self.lock();
+        !state.carrying && !state.ending && state.operations < state.step
     }
 
     /// Lets the thread that carries over stop.
@@ -84,7 +97,10 @@ impl Log {
     /// Waits for a step; `None` when it is closed.
     fn wait(&self) -> Option<u64> {
         let idle = |state: &mut State| state.operations < state.step && !state.closed;
-        let mut state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.carrying = false;
+        state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        state.carrying = !state.closed;
         (!state.closed).then(|| std::mem::take(&mut state.operations))
     }
 
@@ -156,10 +172,11 @@ mod tests {
     fn the_writer_is_asked_once_to_end_a_log_that_has_become_long() {
         let log = Log::default();
         log.note(100, LONG - 1);
-        assert!(!log.grow(1));
+        assert!(!log.is_to_be_ended() && log.is_quiet());
         log.note(100, LONG);
-        assert!(log.grow(1));
-        assert!(!log.grow(1));
+        assert!(!log.is_quiet());
+        assert!(log.is_to_be_ended());
+        assert!(!log.is_to_be_ended() && log.is_quiet());
     }
 
     #[test]
@@ -167,9 +184,12 @@ mod tests {
         let log = Log::default();
         log.grow(1);
         log.grow(1_000);
+        assert!(!log.is_quiet(), "a step is due");
         assert_eq!(log.wait(), Some(1_001));
+        assert!(!log.is_quiet(), "it is being carried over");
         log.close();
         assert_eq!(log.wait(), None);
+        assert!(log.is_quiet());
     }
 
     #[test]

@@ -262,11 +262,21 @@ impl Queue {
         }
     }
 
+    /// Takes a tenant for one operation that is not put in the queue, if nothing waits and no writer is at work: it is
+    /// [released](Queue::release) like one of a batch.
+    pub(crate) fn take_alone(&self, tenant: TenantId) -> bool {
+        let mut state = self.lock();
+        !state.closed && state.waiting.take_alone(tenant)
+    }
+
     /// Lets other writers at the tenants of a batch again, and puts back what was not run.
     pub(crate) fn release(&self, tenants: Batch) {
         let mut state = self.lock();
         tenants.into_iter().for_each(|(tenant, left)| state.waiting.release(tenant, left));
+        let concerns_others = state.waiting.length() > 0 || state.closed;
         drop(state);
-        self.changed.notify_all();
+        if concerns_others {
+            self.changed.notify_all();
+        }
     }
 }

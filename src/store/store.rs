@@ -14,6 +14,7 @@ use scim::schema::Registry;
 use crate::audit::Entry;
 use crate::catalog::Catalog;
 use crate::db::{Address, Db, Purpose};
+use crate::desk::Desk;
 use crate::hold::{self, Hold};
 use crate::known::Known;
 use crate::log::Log;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
 struct Inner {
     shared: Arc<Shared>,
     address: Address,
+    /// Where a write that comes alone is made at once; SQLite only.
+    alone: Option<Arc<Desk>>,
     reads: Arc<Turns>,
     /// Idle connections for reads on the caller's own thread.
     points: Mutex<Vec<Reader>>,
@@ -117,10 +120,14 @@ impl Store {
             known: Known::new(options.tenants),
         });
         let mut threads = Vec::new();
-        let writers = if matches!(address, Address::Sqlite(_)) { 1 } else { options.writers.max(1) };
+        let is_embedded = matches!(address, Address::Sqlite(_));
+        let writers = if is_embedded { 1 } else { options.writers.max(1) };
+        let mut alone = None;
         for n in 0..writers {
             let writer = Writer::new(shared.clone(), address.clone(), Db::open(&address, Purpose::Batches)?);
-            threads.push(spawn(format!("writer-{n}"), move || writer.run())?);
+            let desk = Arc::new(Desk::new(shared.clone(), writer));
+            alone = is_embedded.then(|| desk.clone());
+            threads.push(spawn(format!("writer-{n}"), move || desk.serve(is_embedded))?);
         }
         let carrier = match address {
             Address::Sqlite(_) => {
@@ -145,6 +152,7 @@ impl Store {
         let store = Store(Arc::new(Inner {
             shared,
             address,
+            alone,
             reads,
             points: Mutex::new(points?),
             threads: Mutex::new(threads),
@@ -185,6 +193,28 @@ impl Store {
     {
         let (op, written) = call(origin, run);
         self.0.shared.queue.push(tenant, op);
+        written
+    }
+
+    /// As [`Store::write`], for a write of a few hundred microseconds on a thread that may be kept as long as its commit takes, which
+    /// is what another thread would cost to wake: on SQLite it is made here when nothing else is written and commits have been quick of
+    /// late, before this returns.
+    pub fn write_here<T, E, F>(
+        &self,
+        tenant: TenantId,
+        origin: Origin,
+        run: F,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: Send + From<Error> + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (op, written) = call(origin, run);
+        match &self.0.alone {
+            Some(desk) => desk.write_at_once(tenant, op),
+            None => self.0.shared.queue.push(tenant, op),
+        }
         written
     }
 

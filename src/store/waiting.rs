@@ -131,6 +131,12 @@ impl Waiting {
         (!batch.is_empty()).then_some(batch)
     }
 
+    /// Takes a tenant of which nothing waits, if nothing at all does and no writer is at work.
+    pub(crate) fn take_alone(&mut self, tenant: TenantId) -> bool {
+        let is_idle = self.length == 0 && self.turns.is_empty() && self.busy.is_empty();
+        is_idle && self.busy.insert(tenant)
+    }
+
     /// Lets other writers at a tenant again, and puts back what was not run.
     pub(crate) fn release(&mut self, tenant: TenantId, mut left: Ops) {
         self.busy.remove(&tenant);
@@ -221,6 +227,22 @@ mod tests {
         assert_eq!(waiting.turn_away().count(), 2_000);
         assert_eq!(take(&mut waiting), [(A, 1_000)]);
         assert_eq!((waiting.length(), waiting.total()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_taken_alone_comes_before_nobody_and_its_tenant_waits_for_it() {
+        let mut waiting = Waiting::new(100);
+        waiting.put(A, Box::new(Nothing));
+        assert!(!waiting.take_alone(A) && !waiting.take_alone(B), "one waits");
+        let batch = waiting.batch(true).expect("something waits");
+        assert!(!waiting.take_alone(B), "a writer is at work");
+        batch.into_iter().for_each(|(tenant, _)| waiting.release(tenant, VecDeque::new()));
+        assert!(waiting.take_alone(A));
+        assert!(!waiting.take_alone(A) && !waiting.take_alone(B), "one at a time");
+        waiting.put(A, Box::new(Nothing));
+        assert!(waiting.batch(true).is_none(), "it waits for its tenant");
+        waiting.release(A, piece(1));
+        assert_eq!(take(&mut waiting), [(A, 2)], "what was not run comes first");
     }
 
     #[test]

@@ -11,57 +11,87 @@ use uuid::Uuid;
 use crate::by::By;
 use crate::clock::Clock;
 use crate::db::{Address, Db, Purpose};
+use crate::pace::Pace;
 use crate::queue::{Gathering, Op};
 use crate::store::Shared;
 use crate::waiting::Batch;
 use crate::work::{Origin, Work};
-use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, log, meter};
+use crate::{Error, Random, ResourceId, Seq, TenantId, change, dialect, meter};
 
 /// A batch that has settled this many bytes is flushed.
 const WEIGHT: usize = 2 << 20;
-/// Longest that a batch is let gather.
-const PATIENCE: Duration = Duration::from_millis(2);
 /// How long, and how long apart, a lost database is tried before an answer is given.
 const RECONNECTING: Duration = Duration::from_secs(10);
+/// The same where others may wait for the thread.
+const RECONNECTING_AT_ONCE: Duration = Duration::from_secs(1);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
-/// One writer thread.
+/// One writer, with a connection of its own.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     address: Address,
     db: Option<Db>,
     /// How long the last commit took by itself.
     commit: Duration,
+    pace: Pace,
+}
+
+/// A transaction that has begun.
+struct Begun {
+    db: Db,
+    at: Instant,
+    /// How long a database that is lost at the commit is tried.
+    reconnecting: Duration,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, address: Address, db: Db) -> Self {
-        Writer { shared, address, db: Some(db), commit: Duration::ZERO }
+        Writer { shared, address, db: Some(db), commit: Duration::ZERO, pace: Pace::default() }
     }
 
-    /// Serves the queue until it is closed.
-    pub(crate) fn run(mut self) {
-        let many_tenants = matches!(self.address, Address::Sqlite(_));
-        let mut pace = Pace::default();
-        while let Some(batch) = self.shared.queue.take(many_tenants, pace.gathering) {
-            let size = batch.iter().map(|(_, ops)| ops.len()).sum();
-            let left = self.serve(batch);
-            self.shared.queue.release(left);
-            if many_tenants {
-                pace.note(size, self.commit);
-                if self.shared.log.grow(size)
-                    && let Some(db) = &mut self.db
-                {
-                    log::end(db);
-                }
-            }
+    /// Notes that a batch of so many operations was run, and says how the next one may gather.
+    pub(crate) fn note(&mut self, size: usize) -> Gathering {
+        self.pace.note(size, self.commit)
+    }
+
+    /// Whether a write is made durable soon enough to wait for, and comes alone.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.db.is_some() && self.pace.is_lone_and_quick()
+    }
+
+    /// Does something on the connection between two batches, if there is one.
+    pub(crate) fn on_connection(&mut self, run: impl FnOnce(&mut Db)) {
+        if let Some(db) = &mut self.db {
+            run(db);
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&mut self) {
+        self.db = None;
+    }
+
+    /// Runs one operation without waiting for anything but its commit; comes back if it cannot begin.
+    pub(crate) fn serve_at_once(&mut self, tenant: TenantId, op: Box<dyn Op>) -> Batch {
+        let batch = vec![(tenant, [op].into())];
+        match self.begin_at_once() {
+            Some(begun) => self.serve_begun(Ok(begun), batch),
+            None => batch,
         }
     }
 
     /// Runs a batch; what did not fit comes back.
-    fn serve(&mut self, mut batch: Batch) -> Batch {
+    pub(crate) fn serve(&mut self, batch: Batch) -> Batch {
+        let begun = self.begin();
+        self.serve_begun(begun, batch)
+    }
+
+    fn serve_begun(&mut self, begun: Result<Begun, Error>, mut batch: Batch) -> Batch {
         let mut run = Vec::new();
-        let outcome = self.attempt(&mut batch, &mut run);
+        let outcome = match begun {
+            Ok(begun) => self.attempt(begun, &mut batch, &mut run),
+            Err(error) => Err(error.into()),
+        };
         match outcome {
             Ok(()) => {
                 self.shared.meter.batch_operations.record(run.len() as u64);
@@ -87,7 +117,8 @@ impl Writer {
     }
 
     fn attempt_alone(&mut self, tenant: TenantId, op: &mut Box<dyn Op>) -> Result<(), Failure> {
-        self.transaction(|db, shared| {
+        let begun = self.begin()?;
+        self.transaction(begun, |db, shared| {
             let mut work = open_work(db, shared, tenant)?;
             run_one(op, &mut work);
             Ok(vec![finish(work, tenant)?])
@@ -95,8 +126,13 @@ impl Writer {
     }
 
     /// Runs the operations of a batch into one commit. They move from `batch` to `run` as they are run.
-    fn attempt(&mut self, batch: &mut Batch, run: &mut Vec<(TenantId, Box<dyn Op>)>) -> Result<(), Failure> {
-        self.transaction(|db, shared| {
+    fn attempt(
+        &mut self,
+        begun: Begun,
+        batch: &mut Batch,
+        run: &mut Vec<(TenantId, Box<dyn Op>)>,
+    ) -> Result<(), Failure> {
+        self.transaction(begun, |db, shared| {
             let mut endings = Vec::new();
             let mut weight = 0;
             let mut refused = false;
@@ -132,13 +168,10 @@ impl Writer {
         })
     }
 
-    /// Runs `body` in a transaction and commits it, if it has anything to commit.
-    fn transaction(
-        &mut self,
-        body: impl FnOnce(&mut Db, &Arc<Shared>) -> Result<Vec<Ending>, Error>,
-    ) -> Result<(), Failure> {
+    /// Begins a transaction as soon as the database lets it.
+    fn begin(&mut self) -> Result<Begun, Error> {
+        let at = Instant::now();
         let mut db = self.connection()?;
-        let started = Instant::now();
         let mut begun = dialect::begin_batch(&mut db);
         if begun.is_err() && !dialect::can_write(&mut db) {
             // Lost while it lay idle: nothing has been asked of it yet, so a new one serves as well.
@@ -146,7 +179,32 @@ impl Writer {
             db = self.connection()?;
             begun = dialect::begin_batch(&mut db);
         }
-        let ended = begun.map_err(Error::from).and_then(|()| body(&mut db, &self.shared));
+        match begun {
+            Ok(()) => Ok(Begun { db, at, reconnecting: RECONNECTING }),
+            Err(error) => {
+                dialect::rollback(&mut db);
+                self.keep_if_sound(db);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Begins a transaction if it can be done at once. What is in the way, [`Writer::begin`] meets too.
+    fn begin_at_once(&mut self) -> Option<Begun> {
+        let at = Instant::now();
+        let db = self.db.as_mut()?;
+        dialect::begin_write(db).ok()?;
+        Some(Begun { db: self.db.take()?, at, reconnecting: RECONNECTING_AT_ONCE })
+    }
+
+    /// Runs `body` in the transaction and commits it, if it has anything to commit.
+    fn transaction(
+        &mut self,
+        begun: Begun,
+        body: impl FnOnce(&mut Db, &Arc<Shared>) -> Result<Vec<Ending>, Error>,
+    ) -> Result<(), Failure> {
+        let Begun { mut db, at, reconnecting } = begun;
+        let ended = body(&mut db, &self.shared);
         let endings = match ended {
             Ok(endings) if endings.iter().any(|ending| ending.dirty) => endings,
             Ok(_) => {
@@ -168,7 +226,7 @@ impl Writer {
             dialect::rollback(&mut db);
             tracing::error!(%error, "a commit failed");
             drop(db);
-            match self.was_committed(&endings) {
+            match self.was_committed(&endings, reconnecting) {
                 Ok(true) => {}
                 Ok(false) => return Err(Error::from(error).into()),
                 Err(error) => return Err(Failure { error, outcome_known: false }),
@@ -176,7 +234,7 @@ impl Writer {
         } else {
             self.commit = committing.elapsed();
             self.shared.meter.commit_time.record_since(committing);
-            self.shared.meter.batch_time.record_since(started);
+            self.shared.meter.batch_time.record_since(at);
             for ending in endings.iter().filter(|ending| ending.catalog.is_some()) {
                 // Whoever is answered after this finds the new catalog without asking.
                 let version = ending.catalog.unwrap_or_default();
@@ -199,13 +257,13 @@ impl Writer {
 
     /// Asks a new connection whether a commit that broke off took place: the newest change of the batch names its
     /// transaction. A batch commits as a whole, so one of its tenants speaks for all.
-    fn was_committed(&mut self, endings: &[Ending]) -> Result<bool, Error> {
+    fn was_committed(&mut self, endings: &[Ending], reconnecting: Duration) -> Result<bool, Error> {
         let Some((tenant, (seq, txn))) = endings.iter().find_map(|ending| Some((ending.tenant, ending.last?))) else {
             return Ok(false);
         };
         let lost = Instant::now();
         // By the clock, as a host that is silent takes seconds to be tried.
-        while lost.elapsed() < RECONNECTING {
+        while lost.elapsed() < reconnecting {
             if let Ok(mut db) = self.connection() {
                 let found = dialect::begin_batch(&mut db).map_err(Error::from).and_then(|()| {
                     Clock::lock(&mut db, tenant)?;
@@ -241,25 +299,6 @@ impl Writer {
         } else {
             meter::count(&self.shared.meter.connections_lost);
         }
-    }
-}
-
-/// How batches follow one another. Clients that were answered together ask again together, but not at the same instant:
-/// a writer that begins with the first of them makes a commit for one and then one for all others. So where batches are
-/// of several operations, the next one gets a moment to gather as many: half of what a commit takes, as to wait longer
-/// would cost more than the commit that it saves. A single client never waits.
-#[derive(Default)]
-struct Pace {
-    gathering: Gathering,
-    usual: usize,
-}
-
-impl Pace {
-    fn note(&mut self, size: usize, commit: Duration) {
-        // What came alone in between does not say that the others have gone, unless it goes on like that.
-        self.usual = size.max(self.usual - self.usual.div_ceil(4));
-        let patience = if self.usual > 1 { (commit / 2).min(PATIENCE) } else { Duration::ZERO };
-        self.gathering = Gathering { enough: if self.usual > 1 { self.usual } else { 0 }, patience };
     }
 }
 
@@ -312,26 +351,4 @@ fn finish(work: Work<'_>, tenant: TenantId) -> Result<Ending, Error> {
     let catalog = work.new_catalog();
     let flushed = work.flush()?;
     Ok(Ending { tenant, dirty: true, sweep: flushed.sweep, catalog, last: flushed.last })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_client_never_waits_for_others_and_many_wait_for_as_many_as_there_were() {
-        let commit = Duration::from_millis(1);
-        let mut pace = Pace::default();
-        assert_eq!(pace.gathering.enough, 0, "nothing is known yet");
-        pace.note(1, commit);
-        assert_eq!(pace.gathering.enough, 0);
-        pace.note(16, commit);
-        assert_eq!((pace.gathering.enough, pace.gathering.patience), (16, commit / 2));
-        pace.note(1, commit);
-        assert_eq!(pace.gathering.enough, 12, "one that came alone says little");
-        (0..8).for_each(|_| pace.note(1, commit));
-        assert_eq!((pace.gathering.enough, pace.gathering.patience), (0, Duration::ZERO), "the others have gone");
-        pace.note(500, Duration::from_secs(1));
-        assert_eq!(pace.gathering.patience, PATIENCE);
-    }
 }

@@ -70,6 +70,11 @@ impl Fixture {
         Self::at(Place::Sqlite(tempfile::tempdir().unwrap()))
     }
 
+    /// SQLite whose commits wait for no disk.
+    pub(crate) fn in_memory() -> Self {
+        Self::at(Place::Sqlite(tempfile::tempdir_in("/dev/shm").unwrap()))
+    }
+
     pub(crate) fn postgres() -> Self {
         Self::at(Place::Postgres(migrated()))
     }
@@ -126,6 +131,15 @@ impl Fixture {
     /// Waits in the queue from the call on, not only when it is awaited.
     pub(crate) fn create(&self, draft: Draft) -> impl Future<Output = Result<Record, Error>> + Send + use<> {
         self.store.write(self.tenant, origin(START), move |work| work.create(draft.clone()))
+    }
+
+    /// Waits in the queue from the call on, or is made before it returns.
+    pub(crate) fn write_here<T, F>(&self, run: F) -> impl Future<Output = Result<T, Error>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.store.write_here(self.tenant, origin(START), run)
     }
 
     /// Runs a write that keeps its batch open until it is released.

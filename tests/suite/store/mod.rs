@@ -1,6 +1,7 @@
 //! The store on both databases: whatever is proven here is proven on SQLite and on PostgreSQL.
 
 mod access;
+mod alone;
 mod chain;
 mod concurrency;
 mod failure;
