@@ -33,7 +33,7 @@ pub(super) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
-    let _under_way = alone::UnderWay::begin();
+    let _under_way = alone::UnderWay::begin(request.peer_addr(), begun);
     tenancy::take_slug(&mut request);
     let offered = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = extract::accept_request_id(offered);
