@@ -42,7 +42,8 @@ pub(crate) enum Purpose {
     Read,
     /// Writes of any kind, and migrations.
     Write,
-    /// The writer's own, batch after batch: it waits for its turn by [`begin_batch`](crate::dialect::begin_batch).
+    /// The writer's own, batch after batch, and of who carries its log over: they wait for their turn by
+    /// [`begin_batch`](crate::dialect::begin_batch).
     Batches,
 }
 

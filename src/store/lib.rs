@@ -55,6 +55,7 @@ mod reader;
 pub mod record;
 mod relation;
 pub mod roll;
+mod room;
 mod route;
 pub mod scan;
 mod seal;

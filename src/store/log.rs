@@ -13,6 +13,7 @@ use diesel::sql_types::Integer;
 use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 
 use crate::db::Db;
+use crate::room::Room;
 
 /// Pages that are carried over at a time, 32 MiB: one that many commits have changed is written once for all of them.
 const STEP: u64 = 8_000;
@@ -32,6 +33,8 @@ struct State {
     operations: u64,
     /// Operations that write [`STEP`] pages.
     step: u64,
+    /// Operations that wake the thread that carries over.
+    awaited: u64,
     /// Pages in the log when it was last carried over.
     pages: u64,
     /// Whether it is being carried over.
@@ -43,8 +46,15 @@ struct State {
 
 impl Default for Log {
     fn default() -> Self {
-        let state =
-            State { operations: 0, step: STEP / GUESS, pages: 0, carrying: false, ending: false, closed: false };
+        let state = State {
+            operations: 0,
+            step: STEP / GUESS,
+            awaited: STEP / GUESS,
+            pages: 0,
+            carrying: false,
+            ending: false,
+            closed: false,
+        };
         Log { state: Mutex::new(state), changed: Condvar::new() }
     }
 }
@@ -58,7 +68,7 @@ impl Log {
     pub(crate) fn grow(&self, operations: usize) {
         let mut state = self.lock();
         state.operations += operations as u64;
-        if state.operations >= state.step {
+        if state.operations >= state.awaited {
             self.changed.notify_one();
         }
     }
@@ -80,28 +90,40 @@ impl Log {
         self.changed.notify_one();
     }
 
-    /// Carries over what is there, as a kill leaves it, and then a step at a time until it is closed.
-    pub(crate) fn carry(&self, mut db: Db) {
-        let Db::Sqlite(connection) = &mut db else { return };
-        let mut step = Some(0);
-        while let Some(operations) = step {
-            match carry_over(connection) {
-                Ok(carried) => self.note(operations, u64::try_from(carried.log).unwrap_or(0)),
-                // The writer meets the same fault, and tells those who wait.
-                Err(error) => tracing::warn!(%error, "the log could not be carried over; it is tried again"),
+    /// Carries over what is there, as a kill leaves it, and then a step at a time until it is closed. Gives the log room.
+    pub(crate) fn carry(&self, mut db: Db, mut room: Room) {
+        let is_closed = || self.lock().closed;
+        self.carry_step(&mut db);
+        // There is no log before the first write.
+        let mut is_due = self.wait(|_| 1);
+        while is_due {
+            room.make(&mut db, is_closed);
+            is_due = self.wait(|state| state.step);
+            if is_due {
+                self.carry_step(&mut db);
             }
-            step = self.wait();
         }
     }
 
-    /// Waits for a step; `None` when it is closed.
-    fn wait(&self) -> Option<u64> {
-        let idle = |state: &mut State| state.operations < state.step && !state.closed;
+    /// Waits for so many operations; `false` when it is closed.
+    fn wait(&self, enough: fn(&State) -> u64) -> bool {
         let mut state = self.lock();
         state.carrying = false;
+        state.awaited = enough(&state);
+        let idle = |state: &mut State| state.operations < state.awaited && !state.closed;
         state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
         state.carrying = !state.closed;
-        (!state.closed).then(|| std::mem::take(&mut state.operations))
+        state.carrying
+    }
+
+    fn carry_step(&self, db: &mut Db) {
+        let Db::Sqlite(connection) = db else { return };
+        let operations = std::mem::take(&mut self.lock().operations);
+        match carry_over(connection) {
+            Ok(carried) => self.note(operations, u64::try_from(carried.log).unwrap_or(0)),
+            // The writer meets the same fault, and tells those who wait.
+            Err(error) => tracing::warn!(%error, "the log could not be carried over; it is tried again"),
+        }
     }
 
     /// Learns from a step how many pages an operation writes.
@@ -185,10 +207,11 @@ mod tests {
         log.grow(1);
         log.grow(1_000);
         assert!(!log.is_quiet(), "a step is due");
-        assert_eq!(log.wait(), Some(1_001));
+        assert!(log.wait(|state| state.step));
         assert!(!log.is_quiet(), "it is being carried over");
+        assert_eq!(std::mem::take(&mut log.lock().operations), 1_001);
         log.close();
-        assert_eq!(log.wait(), None);
+        assert!(!log.wait(|_| 1));
         assert!(log.is_quiet());
     }
 
@@ -203,7 +226,7 @@ mod tests {
         assert!(length() < 400_000, "it lies in the log");
         let log = Log::default();
         log.close();
-        log.carry(Db::open(&address, Purpose::Write).expect("opens"));
+        log.carry(Db::open(&address, Purpose::Batches).expect("opens"), Room::of(&path.to_string_lossy()));
         assert!(length() > 400_000, "{}", length());
     }
 

@@ -21,6 +21,7 @@ use crate::log::Log;
 use crate::meter::{self, Figures, Meter};
 use crate::queue::{Call, Op, Queue};
 use crate::reader::{Job, Reader};
+use crate::room::Room;
 use crate::scan::arrangement::Arrangements;
 use crate::scan::total::Totals;
 use crate::turn::{NotTaken, Turns};
@@ -129,10 +130,10 @@ impl Store {
             alone = is_embedded.then(|| desk.clone());
             threads.push(spawn(format!("writer-{n}"), move || desk.serve(is_embedded))?);
         }
-        let carrier = match address {
-            Address::Sqlite(_) => {
-                let (db, shared) = (Db::open(&address, Purpose::Write)?, shared.clone());
-                Some(spawn("log".into(), move || shared.log.carry(db))?)
+        let carrier = match &address {
+            Address::Sqlite(file) => {
+                let (db, room, shared) = (Db::open(&address, Purpose::Batches)?, Room::of(file), shared.clone());
+                Some(spawn("log".into(), move || shared.log.carry(db, room))?)
             }
             Address::Postgres(_) => None,
         };
