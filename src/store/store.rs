@@ -197,9 +197,8 @@ impl Store {
         written
     }
 
-    /// As [`Store::write`], for a write of a few hundred microseconds on a thread that may be kept as long as its commit takes, which
-    /// is what another thread would cost to wake: on SQLite it is made here when nothing else is written and commits have been quick of
-    /// late, before this returns.
+    /// As [`Store::write`], for a short write by a thread that may be kept until it is durable: on SQLite it is made here, before
+    /// this returns, when nothing else is written and commits have been quick of late.
     pub fn write_here<T, E, F>(
         &self,
         tenant: TenantId,
