@@ -287,10 +287,13 @@ fn serve(database_url: &str, log: &Path, variables: &[(String, String)]) -> Chil
         .expect("the program starts")
 }
 
-/// Runs statements on a database.
+/// Runs statements on a database, when it is their turn.
 pub(crate) fn execute(database_url: &str, statements: &str) {
     let outcome = match database_url.strip_prefix("sqlite:") {
-        Some(file) => SqliteConnection::establish(file).expect("a connection").batch_execute(statements),
+        Some(file) => {
+            let patient = format!("PRAGMA busy_timeout = 20000; {statements}");
+            SqliteConnection::establish(file).expect("a connection").batch_execute(&patient)
+        }
         None => PgConnection::establish(database_url).expect("a connection").batch_execute(statements),
     };
     outcome.expect("the statements run");
