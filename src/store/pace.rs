@@ -18,8 +18,6 @@ const QUICK: Duration = Duration::from_millis(1);
 pub(crate) struct Pace {
     /// Operations in a batch; 0: none has been.
     usual: usize,
-    /// How long the last commit took.
-    commit: Duration,
     /// How long the slowest of late took: one that was slow is forgotten bit by bit.
     slowest: Duration,
 }
@@ -29,7 +27,6 @@ impl Pace {
     pub(crate) fn note(&mut self, size: usize, commit: Duration) -> Gathering {
         // What came alone in between does not say that the others have gone, unless it goes on like that.
         self.usual = size.max(self.usual - self.usual.div_ceil(4));
-        self.commit = commit;
         self.slowest = commit.max(self.slowest - self.slowest / 8);
         let patience = if self.usual > 1 { (commit / 2).min(PATIENCE) } else { Duration::ZERO };
         Gathering { enough: if self.usual > 1 { self.usual } else { 0 }, patience }

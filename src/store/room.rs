@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::db::Db;
 use crate::dialect;
 
-/// A log is given room for so many bytes: it is begun anew before, and SQLite lets a file of this length be
+/// A log is given room for so many bytes: it is mostly begun anew before, and SQLite lets a file of this length be
 /// ([`db`](crate::db)).
 const ROOM: u64 = 160 << 20;
 /// Written at a time: a commit that comes meanwhile waits for no more.
