@@ -19,7 +19,8 @@ use crate::room::Room;
 const STEP: u64 = 8_000;
 /// Pages with which a log is long enough to be begun anew, 128 MiB: the writer has to wait for that.
 const LONG: u64 = 32_000;
-/// Pages that an operation is taken to write until it is known.
+/// Pages that an operation is taken to write until it is known, and a commit at the least: what follows on a load by Bulk
+/// writes more for each operation than that did.
 const GUESS: u64 = 10;
 
 /// How far the log has come, and whose turn it is.
@@ -31,9 +32,11 @@ pub(crate) struct Log {
 struct State {
     /// Operations committed since it was last carried over.
     operations: u64,
-    /// Operations that write [`STEP`] pages.
-    step: u64,
-    /// Operations that wake the thread that carries over.
+    /// Pages that these have written, as far as can be told.
+    written: u64,
+    /// Thousandths of a page that an operation writes.
+    each: u64,
+    /// Pages that wake the thread that carries over.
     awaited: u64,
     /// Pages in the log when it was last carried over.
     pages: u64,
@@ -48,8 +51,9 @@ impl Default for Log {
     fn default() -> Self {
         let state = State {
             operations: 0,
-            step: STEP / GUESS,
-            awaited: STEP / GUESS,
+            written: 0,
+            each: GUESS * 1_000,
+            awaited: STEP,
             pages: 0,
             carrying: false,
             ending: false,
@@ -64,11 +68,13 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that so many operations were committed.
+    /// Says that a commit of so many operations was made.
     pub(crate) fn grow(&self, operations: usize) {
         let mut state = self.lock();
-        state.operations += operations as u64;
-        if state.operations >= state.awaited {
+        let operations = operations as u64;
+        state.operations += operations;
+        state.written += (operations * state.each / 1_000).max(GUESS);
+        if state.written >= state.awaited {
             self.changed.notify_one();
         }
     }
@@ -81,7 +87,7 @@ impl Log {
     /// Whether nothing is done about the log, nor to be done, that a commit would have to wait for.
     pub(crate) fn is_quiet(&self) -> bool {
         let state = self.lock();
-        !state.carrying && !state.ending && state.operations < state.step
+        !state.carrying && !state.ending && state.written < STEP
     }
 
     /// Lets the thread that carries over stop.
@@ -95,22 +101,22 @@ impl Log {
         let is_closed = || self.lock().closed;
         self.carry_step(&mut db);
         // There is no log before the first write.
-        let mut is_due = self.wait(|_| 1);
+        let mut is_due = self.wait(1);
         while is_due {
             room.make(&mut db, is_closed);
-            is_due = self.wait(|state| state.step);
+            is_due = self.wait(STEP);
             if is_due {
                 self.carry_step(&mut db);
             }
         }
     }
 
-    /// Waits for so many operations; `false` when it is closed.
-    fn wait(&self, enough: fn(&State) -> u64) -> bool {
+    /// Waits for so many pages; `false` when it is closed.
+    fn wait(&self, pages: u64) -> bool {
         let mut state = self.lock();
         state.carrying = false;
-        state.awaited = enough(&state);
-        let idle = |state: &mut State| state.operations < state.awaited && !state.closed;
+        state.awaited = pages;
+        let idle = |state: &mut State| state.written < state.awaited && !state.closed;
         state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
         state.carrying = !state.closed;
         state.carrying
@@ -118,7 +124,7 @@ impl Log {
 
     fn carry_step(&self, db: &mut Db) {
         let Db::Sqlite(connection) = db else { return };
-        let operations = std::mem::take(&mut self.lock().operations);
+        let operations = self.begin();
         match carry_over(connection) {
             Ok(carried) => self.note(operations, u64::try_from(carried.log).unwrap_or(0)),
             // The writer meets the same fault, and tells those who wait.
@@ -126,14 +132,20 @@ impl Log {
         }
     }
 
+    /// Begins to count anew; the operations until now.
+    fn begin(&self) -> u64 {
+        let mut state = self.lock();
+        state.written = 0;
+        std::mem::take(&mut state.operations)
+    }
+
     /// Learns from a step how many pages an operation writes.
     fn note(&self, operations: u64, pages: u64) {
         let mut state = self.lock();
         // Shorter than before: it has been begun anew.
         let grown = pages.checked_sub(state.pages).unwrap_or(pages);
-        let step = (operations * STEP).checked_div(grown);
-        if let Some(step) = step.filter(|_| operations > 0) {
-            state.step = step.clamp(1, STEP);
+        if let Some(each) = (grown * 1_000).checked_div(operations).filter(|each| *each > 0) {
+            state.each = each;
         }
         state.pages = pages;
         state.ending = pages >= LONG;
@@ -173,21 +185,39 @@ mod tests {
     use super::*;
     use crate::db::{Address, Purpose};
 
+    /// Operations, a commit each unless told, until a step is due.
+    fn until_a_step(log: &Log, in_a_commit: usize) -> usize {
+        log.begin();
+        let commits = (1..).find(|_| {
+            log.grow(in_a_commit);
+            !log.is_quiet()
+        });
+        commits.expect("a step is due some day") * in_a_commit
+    }
+
     #[test]
     fn a_step_is_as_many_operations_as_write_its_pages() {
         let log = Log::default();
+        assert_eq!(until_a_step(&log, 1), 800, "until it is known");
         log.note(100, 2_000);
-        assert_eq!(log.lock().step, 400, "20 pages each");
-        log.note(100, 2_500);
-        assert_eq!(log.lock().step, 1_600, "5 pages each");
+        assert_eq!(until_a_step(&log, 1), 400, "20 pages each");
         log.note(10, 800);
-        assert_eq!(log.lock().step, 100, "80 pages each, of a log that was begun anew");
+        assert_eq!(until_a_step(&log, 1), 100, "80 pages each, of a log that was begun anew");
         log.note(10, 800);
-        assert_eq!(log.lock().step, 100, "nothing was written");
+        assert_eq!(until_a_step(&log, 1), 100, "nothing was written");
         log.note(1, 20_000);
-        assert_eq!(log.lock().step, 1, "one at least");
+        assert_eq!(until_a_step(&log, 1), 1);
         log.note(0, 30_000);
-        assert_eq!(log.lock().step, 1, "what others wrote says nothing");
+        assert_eq!(until_a_step(&log, 1), 1, "what others wrote says nothing");
+    }
+
+    #[test]
+    fn single_operations_after_a_load_by_bulk_are_not_taken_for_its_like() {
+        let log = Log::default();
+        log.note(10_000, 25_000);
+        assert_eq!(until_a_step(&log, 1_000), 4_000, "2.5 pages each, in commits of a thousand");
+        assert_eq!(until_a_step(&log, 1), 800, "a commit each");
+        assert_eq!(until_a_step(&log, 2), 1_600);
     }
 
     #[test]
@@ -207,11 +237,11 @@ mod tests {
         log.grow(1);
         log.grow(1_000);
         assert!(!log.is_quiet(), "a step is due");
-        assert!(log.wait(|state| state.step));
+        assert!(log.wait(STEP));
         assert!(!log.is_quiet(), "it is being carried over");
-        assert_eq!(std::mem::take(&mut log.lock().operations), 1_001);
+        assert_eq!(log.begin(), 1_001);
         log.close();
-        assert!(!log.wait(|_| 1));
+        assert!(!log.wait(1));
         assert!(log.is_quiet());
     }
 
