@@ -20,6 +20,10 @@ pub(super) enum Until {
     Calls(u64),
 }
 
+/// What is measured for a time runs for this part of it before. Whoever takes turns with others finds threads asleep and
+/// caches full of theirs, and would be the slower the more the one before has done.
+pub(super) const WARM_UP: u32 = 10;
+
 /// What one round measured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sample {
@@ -124,8 +128,8 @@ pub(super) trait Link: Sized {
     async fn open(address: SocketAddr) -> anyhow::Result<Self>;
 }
 
-/// Lets `connections` connections do `call` until the end. Each call gets its number and says how many operations it was;
-/// `used` tells the processor time of whoever does the work, in µs.
+/// Lets `connections` connections do `call` until the end; what is to last for a time [warms up](WARM_UP) first. Each call
+/// gets its number and says how many operations it was; `used` tells the processor time of whoever does the work, in µs.
 pub(super) async fn drive<L: Link>(
     address: SocketAddr,
     connections: usize,
@@ -137,19 +141,37 @@ pub(super) async fn drive<L: Link>(
     for _ in 0..connections {
         open.push(L::open(address).await?);
     }
-    let (next, done) = (Cell::new(0), Cell::new(0));
+    let next = Cell::new(0);
+    let warm = match until {
+        Until::Time(time) => round(address, &mut open, &next, Until::Time(time / WARM_UP), &used, &call).await,
+        Until::Calls(_) => Sample::default(),
+    };
+    let sample = round(address, &mut open, &next, until, &used, &call).await;
+    Ok(Sample { wrong: warm.wrong + sample.wrong, fault: warm.fault.or(sample.fault.clone()), ..sample })
+}
+
+/// Drives open connections; `next` is the number of the next call.
+async fn round<L: Link>(
+    address: SocketAddr,
+    open: &mut [L],
+    next: &Cell<u64>,
+    until: Until,
+    used: impl Fn() -> f64,
+    call: impl AsyncFn(&mut L, u64) -> anyhow::Result<u64>,
+) -> Sample {
+    let done = Cell::new(0);
     let times = RefCell::new(Vec::with_capacity(1 << 16));
     let faults = RefCell::new(Sample::default());
     let before = used();
     let begun = Instant::now();
     let (limit, end) = match until {
         Until::Time(time) => (u64::MAX, Some(begun + time)),
-        Until::Calls(calls) => (calls, None),
+        Until::Calls(calls) => (next.get() + calls, None),
     };
     let workers: FuturesUnordered<_> = open
-        .into_iter()
-        .map(|mut connection| {
-            let (next, done, times, faults, call) = (&next, &done, &times, &faults, &call);
+        .iter_mut()
+        .map(|connection| {
+            let (done, times, faults, call) = (&done, &times, &faults, &call);
             async move {
                 loop {
                     let (number, start) = (next.get(), Instant::now());
@@ -157,13 +179,13 @@ pub(super) async fn drive<L: Link>(
                         return;
                     }
                     next.set(number + 1);
-                    match call(&mut connection, number).await {
+                    match call(connection, number).await {
                         Ok(operations) => done.set(done.get() + operations),
                         Err(fault) => {
                             faults.borrow_mut().blame(format!("{fault:#}"));
                             // What is left of a broken answer must not be taken for the next one.
                             let Ok(another) = L::open(address).await else { return };
-                            connection = another;
+                            *connection = another;
                         }
                     }
                     times.borrow_mut().push(start.elapsed().as_secs_f64() * 1e6);
@@ -176,7 +198,7 @@ pub(super) async fn drive<L: Link>(
     let cpu = used() - before;
     let faults = faults.into_inner();
     let sample = Sample::of(times.into_inner(), done.get(), seconds, cpu);
-    Ok(Sample { wrong: faults.wrong, fault: faults.fault, ..sample })
+    Sample { wrong: faults.wrong, fault: faults.fault, ..sample }
 }
 
 /// The last calls against the first: the medians of a tenth of them each.

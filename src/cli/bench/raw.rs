@@ -10,7 +10,7 @@ use store::{ResourceId, TenantId};
 use uuid::Uuid;
 
 use super::machine;
-use super::measure::{Link, Sample};
+use super::measure::{Link, Sample, WARM_UP};
 use super::wire::Connection;
 use super::world::{self, BULK, World};
 
@@ -101,6 +101,7 @@ pub(super) async fn newcomers(world: &World) -> anyhow::Result<Vec<ResourceId>> 
 /// Measures work of this very process.
 struct Watch {
     time: Duration,
+    is_warm: bool,
     spent: f64,
     times: Vec<f64>,
     done: u64,
@@ -114,11 +115,16 @@ fn used() -> f64 {
 
 impl Watch {
     fn new(time: Duration) -> Self {
-        Watch { time, spent: 0.0, times: Vec::new(), done: 0, before: used(), paused: 0.0 }
+        let before = used();
+        Watch { time, is_warm: false, spent: 0.0, times: Vec::new(), done: 0, before, paused: 0.0 }
     }
 
-    fn is_on(&self) -> bool {
-        self.spent < self.time.as_secs_f64() * 1e6
+    /// Whether to go on. Forgets what was done to [warm up](WARM_UP).
+    fn is_on(&mut self) -> bool {
+        if !self.is_warm && self.spent >= (self.time / WARM_UP).as_secs_f64() * 1e6 {
+            *self = Watch { is_warm: true, ..Watch::new(self.time) };
+        }
+        !self.is_warm || self.spent < self.time.as_secs_f64() * 1e6
     }
 
     fn call<T, E>(&mut self, operations: u64, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
@@ -142,5 +148,23 @@ impl Watch {
     fn sample(self) -> Sample {
         let cpu = used() - self.before - self.paused;
         Sample::of(self.times, self.done, self.spent / 1e6, cpu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_warms_up_is_not_counted() {
+        let mut watch = Watch::new(Duration::from_millis(10));
+        let mut calls = 0;
+        while watch.is_on() {
+            let work: Result<(), ()> = watch.call(1, || Ok(std::thread::sleep(Duration::from_micros(100))));
+            work.expect("it succeeds");
+            calls += 1;
+        }
+        let sample = watch.sample();
+        assert!((1..calls).contains(&sample.done), "{} of {calls}", sample.done);
     }
 }
