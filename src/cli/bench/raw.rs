@@ -160,8 +160,11 @@ mod tests {
         let mut watch = Watch::new(Duration::from_millis(10));
         let mut calls = 0;
         while watch.is_on() {
-            let work: Result<(), ()> = watch.call(1, || Ok(std::thread::sleep(Duration::from_micros(100))));
-            work.expect("it succeeds");
+            let work = || {
+                std::thread::sleep(Duration::from_micros(100));
+                Ok::<(), ()>(())
+            };
+            watch.call(1, work).expect("it succeeds");
             calls += 1;
         }
         let sample = watch.sample();
